@@ -1,0 +1,56 @@
+# Every target sets up what it needs: a virtual environment in .venv, from the pinned versions.
+.DEFAULT_GOAL := help
+.PHONY: help install proto lock check test run bench clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PROTOS := $(wildcard protos/deviceassignment/v1/*.proto)
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "could not make a virtual environment; on Debian, install python3-venv" >&2; exit 1; }
+	@echo "installing into .venv (a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+install: .venv/installed ## Make .venv with everything in it, .venv/bin/device-assignment included.
+
+proto: install ## Make generated/ from protos/.
+	@rm -rf generated && mkdir generated
+	@$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	  --python_out=generated --grpc_python_out=generated --mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
+
+lock: ## Pin the newest versions that pyproject.toml allows. Needs uv.
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock pyproject.toml
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --upgrade --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+check: install ## Check format, lint, types, walls, protos, generated code and migrations.
+	@$(BIN)/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ." >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache --verbosity quiet 2>/dev/null || $(BIN)/lint-imports --no-cache
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/python -m tests.fresh
+	@echo "check: all is well"
+
+test: install ## Run every test, on SQLite and on a real PostgreSQL.
+	@$(BIN)/pytest
+
+run: install ## Serve an example on 127.0.0.1:50051 and print a call to paste.
+	@$(BIN)/device-assignment serve --example
+
+bench: install ## Measure the service beside its limits.
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove what make made.
+	@rm -rf .venv .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,5 @@
+"""`python -m service` is `device-assignment`."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,139 @@
+"""The composition root: builds the service, serves it, and stops it in order."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from service.config import Settings
+from service.domain.errors import ServiceError
+from service.storage import housekeeping, schema
+from service.storage.database import Database
+from service.storage.keys import Keys
+from service.transport.authentication import Authenticator
+from service.transport.server import Limits, Server, Tls
+
+_log = structlog.get_logger("server")
+
+# Beside the calls' connections: the health check, the bookkeeping of keys, and one to spare.
+_EXTRA_CONNECTIONS = 3
+
+_HEALTH_SECONDS = 1.0
+_KEYS_SECONDS = 10.0
+_REPLIES_SECONDS = 600.0
+
+
+class Service:
+    """A server and its database.
+
+    Args:
+        settings: the configuration.
+
+    Raises:
+        UnsupportedDatabase, NotCurrent, DatabaseUnavailable: the database cannot be served.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database = Database(settings.database_url, settings.threads + _EXTRA_CONNECTIONS)
+        try:
+            schema.check(self._database)
+        except Exception:
+            self._database.close()
+            raise
+        self._keys = Keys(self._database)
+        self._authenticator = Authenticator(self._keys.principal, settings.key_cache_seconds)
+        limits = Limits(settings.threads, settings.waiting_calls, settings.max_answer_bytes, settings.rate_limit)
+        self._server = Server(self._database, self._authenticator, limits, reflect=settings.reflection)
+        self._stopping = threading.Event()
+        self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
+
+    def start(self, address: str, tls: Tls | None = None) -> int:
+        """Serves on an address. Gives the port."""
+        port = self._server.listen(address, tls)
+        self._server.serving(True)
+        self._upkeep.start()
+        _log.info("serving", address=address, port=port, tls=tls is not None)
+        return port
+
+    def stop(self) -> bool:
+        """Finishes what is in flight, within the time that the settings give, and lets go of everything."""
+        _log.info("stopping", seconds=self._settings.drain_seconds)
+        self._stopping.set()
+        finished = self._server.drain(self._settings.drain_seconds)
+        self._upkeep.join()
+        self._note_used_keys()
+        self._database.close()
+        _log.info("stopped", calls_cancelled=not finished)
+        return finished
+
+    def _keep_up(self) -> None:
+        tasks: list[tuple[float, Callable[[], None]]] = [
+            (_HEALTH_SECONDS, self._look_after_health),
+            (_KEYS_SECONDS, self._note_used_keys),
+            (_REPLIES_SECONDS, self._forget_replies),
+        ]
+        due = [time.monotonic() + seconds for seconds, _ in tasks]
+        while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
+            for index, (seconds, task) in enumerate(tasks):
+                if time.monotonic() >= due[index]:
+                    task()
+                    due[index] = time.monotonic() + seconds
+
+    def _look_after_health(self) -> None:
+        self._server.serving(self._database.reachable())
+
+    def _note_used_keys(self) -> None:
+        try:
+            self._keys.used(self._authenticator.take_used())
+        except ServiceError as error:
+            _log.warning("last use of keys not noted", reason=error.reason)
+
+    def _forget_replies(self) -> None:
+        try:
+            count = housekeeping.forget_replies(self._database, timedelta(hours=self._settings.request_id_hours))
+        except ServiceError as error:
+            _log.warning("old request ids not forgotten", reason=error.reason)
+        else:
+            if count:
+                _log.info("old request ids forgotten", count=count)
+
+
+def serve(
+    settings: Settings,
+    address: str,
+    tls: Tls | None = None,
+    started: Callable[[int], None] = lambda _port: None,
+) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        settings: the configuration.
+        address: `host:port`; port 0 takes a free one.
+        tls: the certificate and key; None serves plaintext.
+        started: is told the port once the server answers.
+
+    Raises:
+        UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable: it cannot be served.
+    """
+    stop = threading.Event()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    service = Service(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    started(service.start(address, tls))
+    stop.wait()
+    service.stop()
+
+
+def read_tls(certificate: Path, key: Path) -> Tls:
+    """Reads a certificate chain and its key, in PEM. Raises `OSError` if a file cannot be read."""
+    return Tls(certificate.read_bytes(), key.read_bytes())

@@ -1,0 +1,117 @@
+"""`import` and `export`: assignments as CSV."""
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, wrap_file
+
+from service.cli.output import AsJson, OrganizationName, fail, opened, organization, print_json
+from service.domain.import_lines import COLUMNS, BadLine, Line, read_lines
+from service.storage import bulk
+
+
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", help=f"CSV in UTF-8 with the columns {','.join(COLUMNS)}.")
+    ],
+    org: OrganizationName,
+    skip_bad_lines: Annotated[
+        bool, typer.Option("--skip-bad-lines", help="Apply the good lines of a bad file.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Assign devices to customers from a file, creating those that are new.
+
+    The whole file is applied in one transaction, as one operation; what is assigned already stays. Every bad line is
+    named on standard error, and nothing is applied if there is one.
+    """
+    with opened() as current:
+        found = organization(current, org)
+        good, bad = _read(file)
+        _report(bad)
+        if bad and not skip_bad_lines:
+            fail(_refusal(bad))
+        try:
+            with _busy(f"applying {len(good)} lines"):
+                done, disagreeing = bulk.import_lines(current, found.id, good, skip_bad_lines=skip_bad_lines)
+        except bulk.BadLines as error:
+            _report(error.lines)
+            fail(_refusal(error.lines))
+    _report(disagreeing)
+    summary = {
+        "lines": len(good) + len(bad),
+        "bad_lines": len(bad) + len(disagreeing),
+        "customers_created": done.customers_created,
+        "devices_created": done.devices_created,
+        "assigned": done.assigned,
+        "already_assigned": len(good) - len(disagreeing) - done.assigned,
+        "operation_id": done.operation_id,
+    }
+    if as_json:
+        print_json(summary)
+        return
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.items() if value != "")
+    print(told)
+
+
+def _read(file: Path) -> tuple[list[Line], list[BadLine]]:
+    good: list[Line] = []
+    bad: list[BadLine] = []
+    console = Console(stderr=True)
+    with (
+        file.open("rb") as raw,
+        wrap_file(
+            raw,
+            total=file.stat().st_size,
+            description=f"reading {file.name}",
+            console=console,
+            disable=not console.is_terminal,
+        ) as watched,
+    ):
+        for line in read_lines(io.TextIOWrapper(watched, encoding="utf-8", newline="")):
+            if isinstance(line, Line):
+                good.append(line)
+            else:
+                bad.append(line)
+    return good, bad
+
+
+def _report(lines: list[BadLine]) -> None:
+    for line in lines:
+        sys.stderr.write(f"line {line.number}: {line.problem}\n")
+
+
+def _refusal(bad: list[BadLine]) -> str:
+    return f"nothing was applied: {len(bad)} bad line(s); mend them, or leave them out with --skip-bad-lines"
+
+
+def _busy(description: str) -> Progress:
+    console = Console(stderr=True)
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    progress.add_task(description, total=None)
+    return progress
+
+
+def export_file(org: OrganizationName, as_json: AsJson = False) -> None:
+    """Print every assignment, as of one moment, as the CSV that `import` reads; with --json, one object a line."""
+    with opened() as current:
+        found = organization(current, org)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        if not as_json:
+            writer.writerow(COLUMNS)
+        for row in bulk.export_lines(current, found.id):
+            if as_json:
+                print_json(dict(zip(COLUMNS, row, strict=True)))
+            else:
+                writer.writerow(row)

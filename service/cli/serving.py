@@ -1,0 +1,76 @@
+"""`serve`: the server, and the example that `make run` shows."""
+
+import ipaddress
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service import app, config, log
+from service.cli import example
+from service.transport.server import Tls
+
+
+def serve(
+    grpc_address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to serve gRPC. Port 0 takes a free one.")
+    ] = "127.0.0.1:50051",
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate chain, in PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Serve plaintext on an address that is not loopback.")
+    ] = False,
+    with_example: Annotated[
+        bool,
+        typer.Option(
+            "--example",
+            help="First upgrade the database, fill it with a small example if it is empty, and print a call to try.",
+        ),
+    ] = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the calls in flight and exit with 0."""
+    _check_address(grpc_address)
+    tls = _tls(tls_cert, tls_key)
+    if tls is None and not insecure and not _is_loopback(grpc_address):
+        raise typer.BadParameter(
+            "plaintext beyond loopback shows API keys to the network: give --tls-cert and --tls-key, or --insecure",
+            param_hint="--grpc-address",
+        )
+    settings = config.load()
+    log.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
+    host = grpc_address.rpartition(":")[0]
+    secret = example.prepare(settings.database_url) if with_example else None
+
+    def started(port: int) -> None:
+        if with_example:
+            sys.stdout.write(example.invitation(f"{host}:{port}", secret))
+            sys.stdout.flush()
+
+    app.serve(settings, grpc_address, tls, started)
+
+
+def _check_address(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  # the last port there is
+        raise typer.BadParameter(
+            "must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051", param_hint="--grpc-address"
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise typer.BadParameter("--tls-cert and --tls-key go together", param_hint="--tls-cert")
+    return app.read_tls(certificate, key)

@@ -1,0 +1,152 @@
+"""The errors that callers see.
+
+ServiceError
+├── InvalidFields            fields missing or malformed, all of them named
+├── MalformedRequest         the bytes are no message
+├── RequestIdReused          a request id with other content
+├── DevicesSkipped           `require_all`, and something would be skipped
+├── ApiKeyInvalid            missing, unknown, expired or revoked: one text for all
+├── ScopeMissing             the key may not do this
+├── CustomerNotFound         not in this organisation
+├── RevisionMoved            `expected_revision` differs
+├── Conflict                 lost against others; nothing changed; retry
+├── RateLimited              the key's rate is used up
+├── Overloaded               more calls or streams than the server can take
+├── Cancelled                the caller went away
+├── DeadlineExceeded         the caller's deadline passed
+├── DatabaseUnavailable      the database is away
+├── UnknownMethod            no such rpc
+└── InternalError            a defect; the cause is in the log only
+
+`reason` is the name of a value of the proto enum `ErrorReason`; `transport/status.py` maps each class to its status.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+SHOWN_VIOLATIONS = 20
+"""How many violations an error names; the rest are counted. Trailers are small: peers cap them."""
+
+NAMED_IN_TEXT = 3
+"""How many of them the error's sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What is wrong with one field: its path (`device_identifiers[3]`) and what to do about it."""
+
+    field: str
+    description: str
+
+
+class ServiceError(Exception):
+    """A call that fails with a specific status. `text` is shown to the caller and holds none of the caller's data."""
+
+    reason: ClassVar[str]
+    text: str = ""
+    retry_after_seconds: float | None = None
+
+    def __init__(self, text: str = "", *, retry_after_seconds: float | None = None) -> None:
+        self.text = text or self.text
+        if retry_after_seconds is not None:
+            self.retry_after_seconds = retry_after_seconds
+        super().__init__(self.text)
+
+
+class Violated(ServiceError):
+    """An error that names the places in the request that caused it: the first 20, and how many more there are."""
+
+    def __init__(self, violations: Sequence[Violation], total: int | None = None) -> None:
+        self.violations = violations[:SHOWN_VIOLATIONS]
+        self.omitted = (len(violations) if total is None else total) - len(self.violations)
+        listed = "; ".join(f"{v.field}: {v.description}" for v in self.violations[:NAMED_IN_TEXT])
+        unlisted = len(self.violations) - NAMED_IN_TEXT + self.omitted
+        more = f"; and {unlisted} more" if unlisted > 0 else ""
+        super().__init__(f"{self.text}: {listed}{more}")
+
+
+class InvalidFields(Violated):
+    reason = "ERROR_REASON_INVALID_FIELDS"
+    text = "The request is not valid"
+
+
+class DevicesSkipped(Violated):
+    reason = "ERROR_REASON_DEVICES_SKIPPED"
+    text = "Nothing was changed, because require_all is set and not every device is assigned to the customer"
+
+
+class MalformedRequest(ServiceError):
+    reason = "ERROR_REASON_MALFORMED_REQUEST"
+    text = "The request could not be read: it is not a message of this method's request type"
+
+
+class RequestIdReused(ServiceError):
+    reason = "ERROR_REASON_REQUEST_ID_REUSED"
+    text = "This request_id was used before for a different request; use a new one for a new request"
+
+
+class ApiKeyInvalid(ServiceError):
+    reason = "ERROR_REASON_API_KEY_INVALID"
+    text = "A valid API key is required in the metadata x-api-key"
+
+
+class ScopeMissing(ServiceError):
+    reason = "ERROR_REASON_SCOPE_MISSING"
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"The API key lacks the scope {scope}" if scope else "No API key may call this method")
+
+
+class CustomerNotFound(ServiceError):
+    reason = "ERROR_REASON_CUSTOMER_NOT_FOUND"
+    text = "The organisation has no such customer"
+
+
+class RevisionMoved(ServiceError):
+    reason = "ERROR_REASON_REVISION_MOVED"
+    text = "The customer's assignments have changed since expected_revision; read them again before deciding"
+
+
+class Conflict(ServiceError):
+    reason = "ERROR_REASON_CONFLICT"
+    text = "The call met others on the same data and changed nothing; retry it"
+    retry_after_seconds = 0.1
+
+
+class RateLimited(ServiceError):
+    reason = "ERROR_REASON_RATE_LIMITED"
+    text = "The API key's rate limit is used up; retry later"
+
+
+class Overloaded(ServiceError):
+    reason = "ERROR_REASON_OVERLOADED"
+    text = "The server has more to do than it can take; retry later"
+    retry_after_seconds = 1.0
+
+
+class Cancelled(ServiceError):
+    reason = "ERROR_REASON_CANCELLED"
+    text = "The call was cancelled; repeat it with the same request_id to learn what became of it"
+
+
+class DeadlineExceeded(ServiceError):
+    reason = "ERROR_REASON_DEADLINE_EXCEEDED"
+    text = "The deadline passed; repeat the call with the same request_id to learn what became of it"
+
+
+class DatabaseUnavailable(ServiceError):
+    reason = "ERROR_REASON_DATABASE_UNAVAILABLE"
+    text = "The database is not available; retry later"
+    retry_after_seconds = 1.0
+
+
+class UnknownMethod(ServiceError):
+    reason = "ERROR_REASON_UNKNOWN_METHOD"
+    text = "The server has no such method"
+
+
+class InternalError(ServiceError):
+    reason = "ERROR_REASON_INTERNAL"
+    text = "Something went wrong inside the service; quote the call_id when you report it"

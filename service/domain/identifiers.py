@@ -1,0 +1,69 @@
+"""Device identifiers: opaque strings, checked by the hundred thousand without a loop where all is well."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from service.domain.errors import SHOWN_VIOLATIONS, Violation
+
+MAX_CHARACTERS = 255
+MAX_IN_CALL = 100_000
+MAX_BYTES_IN_CALL = 3 * 1024 * 1024
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def problem(identifier: str) -> str | None:
+    """Says what is wrong with one identifier, or nothing (CONTRACT.md, "Identifiers")."""
+    if not identifier:
+        return "must not be empty"
+    if len(identifier) > MAX_CHARACTERS:
+        return f"must have at most {MAX_CHARACTERS} characters"
+    if _CONTROL.search(identifier):
+        return "must not contain control characters"
+    if identifier != identifier.strip():
+        return "must not begin or end with white space"
+    return None
+
+
+def check(identifiers: list[str], field: str = "device_identifiers") -> tuple[list[Violation], int]:
+    """Checks a list of identifiers.
+
+    Returns:
+        The first violations, by index, and how many there are in all. A list that breaks a limit of its own (empty,
+        over 100,000 members or over 3 MiB) has that one violation, and its members are not looked at.
+    """
+    if not identifiers:
+        return [Violation(field, "must name at least one device")], 1
+    if len(identifiers) > MAX_IN_CALL:
+        return [Violation(field, f"must have at most {MAX_IN_CALL} members, but has {len(identifiers)}")], 1
+    joined = "\n".join(identifiers)
+    size = len(joined.encode()) - len(identifiers) + 1
+    if size > MAX_BYTES_IN_CALL:
+        text = f"must have at most {MAX_BYTES_IN_CALL} bytes in all (UTF-8), but has {size}"
+        return [Violation(field, text)], 1
+    # Where no identifier has white space in it, which is nearly always, splitting at white space gives the list back,
+    # and that comparison and one search tell that all is well, without a loop in Python.
+    simple = joined.split() == identifiers and not _CONTROL.search("".join(identifiers))
+    if simple and max(map(len, identifiers)) <= MAX_CHARACTERS:
+        return [], 0
+    return _violations(identifiers, field)
+
+
+def _violations(identifiers: Sequence[str], field: str) -> tuple[list[Violation], int]:
+    def found() -> Iterator[Violation]:
+        for index, identifier in enumerate(identifiers):
+            if (text := problem(identifier)) is not None:
+                yield Violation(f"{field}[{index}]", text)
+
+    shown: list[Violation] = []
+    total = 0
+    for violation in found():
+        total += 1
+        if len(shown) < SHOWN_VIOLATIONS:
+            shown.append(violation)
+    return shown, total
+
+
+def unique(identifiers: Sequence[str]) -> list[str]:
+    """Names each identifier once, in the order of its first appearance."""
+    return list(dict.fromkeys(identifiers))

@@ -1,0 +1,97 @@
+"""The lines of a file to import: who has which device, and of what type the device is."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from service.domain import identifiers
+from service.domain.email import Email
+
+COLUMNS = ("customer_email", "device_identifier", "device_type")
+
+
+class NotAnImport(Exception):
+    """The file as a whole cannot be read; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One good line. `number` counts the file's lines from 1, the header included."""
+
+    number: int
+    customer: Email
+    identifier: str
+    device_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """One bad line, and all that is wrong with it."""
+
+    number: int
+    problem: str
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the lines so far have told."""
+
+    emails: dict[str, Email | None] = field(default_factory=dict)
+    types: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+
+def read_lines(text: Iterable[str]) -> Iterator[Line | BadLine]:
+    """Reads a CSV file, line by line, and checks each.
+
+    A device that comes with a second type makes the later line bad. White space around a value is left out.
+
+    Args:
+        text: the file's lines. A decoding error in it makes the whole file unreadable.
+
+    Raises:
+        NotAnImport: the header is missing or has other columns, or this is no CSV in UTF-8.
+    """
+    reader = csv.reader(text, strict=True)
+    known = _Known()
+    try:
+        header = next(reader, None)
+        order = _order(header)
+        for values in reader:
+            if len(values) == len(COLUMNS):
+                yield _read(reader.line_num, [values[index].strip() for index in order], known)
+            elif values:
+                yield BadLine(reader.line_num, f"has {len(values)} values instead of {len(COLUMNS)}")
+    except csv.Error as error:
+        raise NotAnImport(f"line {reader.line_num}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise NotAnImport(f"not UTF-8 text, after line {reader.line_num}") from error
+
+
+def _order(header: list[str] | None) -> list[int]:
+    found = [name.strip().removeprefix("\ufeff") for name in header or []]
+    if sorted(found) != sorted(COLUMNS):
+        raise NotAnImport(f"the first line must name the columns {','.join(COLUMNS)}")
+    return [found.index(column) for column in COLUMNS]
+
+
+def _read(number: int, values: list[str], known: _Known) -> Line | BadLine:
+    email_text, identifier, device_type = values
+    problems = []
+    if email_text not in known.emails:
+        try:
+            known.emails[email_text] = Email.parse(email_text)
+        except ValueError:
+            known.emails[email_text] = None
+    email = known.emails[email_text]
+    if email is None:
+        problems.append("customer_email must be an e-mail address such as name@example.com")
+    for column, value in (("device_identifier", identifier), ("device_type", device_type)):
+        if (problem := identifiers.problem(value)) is not None:
+            problems.append(f"{column} {problem}")
+    if not problems:
+        first_type, first_number = known.types.setdefault(identifier, (device_type, number))
+        if first_type != device_type:
+            problems.append(f"device_type differs from the device's type on line {first_number}")
+    if email is None or problems:
+        return BadLine(number, "; ".join(problems))
+    return Line(number, email, identifier, device_type)

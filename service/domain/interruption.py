@@ -1,0 +1,71 @@
+"""The end of a caller's patience: a deadline or a cancellation that has to reach the database."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from service.domain.errors import Cancelled, DeadlineExceeded
+
+_ASK_AGAIN_SECONDS = 0.05
+
+
+class Interruption:
+    """What a call and the transaction that serves it share, so that the one can stop the other.
+
+    Args:
+        deadline: when the caller stops waiting, on `time.monotonic`'s clock in seconds; None for never.
+    """
+
+    def __init__(self, deadline: float | None = None) -> None:
+        self._deadline = deadline
+        self._cancelled = False
+        self._stop: Callable[[], None] | None = None
+        # Held while a statement is being stopped, so that a connection is never handed on to somebody else with a
+        # cancellation still under way.
+        self._lock = threading.Lock()
+
+    def cancel(self) -> bool:
+        """Notes that the caller went away. Returns whether something is running that `stop` has to end."""
+        self._cancelled = True
+        return self._stop is not None
+
+    def stop(self) -> None:
+        """Stops what is running, if anything still is. May block: a database is asked over the network.
+
+        It asks again until it has worked: a request that arrives between two statements has no effect.
+        """
+        while True:
+            with self._lock:
+                if self._stop is None:
+                    return
+                self._stop()
+            time.sleep(_ASK_AGAIN_SECONDS)
+
+    @contextmanager
+    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Names what an interruption has to call while the block runs."""
+        with self._lock:
+            self._stop = stop
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._stop = None
+
+    def remaining(self) -> float | None:
+        """The seconds left until the deadline, or None if there is none. Never negative."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def check(self) -> None:
+        """Raises what ended the caller's patience, if something has.
+
+        Raises:
+            DeadlineExceeded: the deadline has passed.
+            Cancelled: the caller went away.
+        """
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise DeadlineExceeded
+        if self._cancelled:
+            raise Cancelled

@@ -1,0 +1,69 @@
+"""API keys: what one looks like, what it may do, and when it is good."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+SCOPES = (
+    "assignments:read",
+    "assignments:write",
+    "customers:read",
+    "customers:write",
+    "devices:read",
+    "devices:write",
+)
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_PREFIX_CHARACTERS = 8
+_SECRET_CHARACTERS = 40  # 238 bits
+
+KEY_PATTERN = re.compile(r"\bda_[0-9A-Za-z]{8}_[0-9A-Za-z]{8,}")
+"""Matches anything that looks like a key, so that a log can leave it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A stored key. The secret itself is not in it: only its hash is kept, and `prefix`, by which people know it."""
+
+    id: str
+    organization_id: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whom a good key speaks for: exactly one organisation."""
+
+    key_id: str
+    organization_id: str
+    scopes: frozenset[str]
+
+
+def new_secret() -> tuple[str, str]:
+    """Makes a key: the whole of it, to be shown once, and its visible prefix."""
+    prefix = "da_" + "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_CHARACTERS))
+    return prefix + "_" + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS)), prefix
+
+
+def sha256(secret: str) -> str:
+    """Gives what is stored of a key. A fast hash is right for a secret of this entropy: there is nothing to guess."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def check_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
+    """Gives the named scopes in their usual order, or all of them if none is named.
+
+    Raises:
+        ValueError: a scope does not exist.
+    """
+    if unknown := sorted(set(scopes) - set(SCOPES)):
+        raise ValueError(f"unknown scope {', '.join(unknown)}; the scopes are {', '.join(SCOPES)}")
+    return tuple(scope for scope in SCOPES if not scopes or scope in scopes)

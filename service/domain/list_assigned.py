@@ -1,0 +1,82 @@
+"""Lists what a customer has, or had at a moment, in pages that all show the same moment."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain import answer_size, tokens
+from service.domain.email import Email
+from service.domain.errors import CustomerNotFound, InvalidFields, Violation
+from service.domain.tokens import PageToken
+from service.domain.unit_of_work import AssignedDevice, Customer, Moment, UnitOfWork
+
+DEFAULT_PAGE_SIZE = 1_000
+MAX_PAGE_SIZE = 10_000
+
+# What a device takes in an answer beside its identifier: its id, a time, tags and lengths.
+_DEVICE_OVERHEAD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ListAssignedDevices:
+    """A validated wish: a customer by e-mail or by id, or a page token, or a customer and their page token."""
+
+    customer: Email | None = None
+    customer_id: str = ""
+    at: datetime | None = None
+    page_size: int = DEFAULT_PAGE_SIZE
+    page_token: PageToken | None = None
+    max_answer_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedDevices:
+    """One page, and the size and revision of the whole listing."""
+
+    devices: list[AssignedDevice]
+    next_page_token: str
+    total_count: int
+    revision: str
+
+
+def list_assigned_devices(uow: UnitOfWork, wish: ListAssignedDevices) -> AssignedDevices:
+    """Gives one page of a customer's devices.
+
+    Raises:
+        CustomerNotFound: the organisation has no such customer.
+        InvalidFields: the page token is of another customer, or of a revision that has never been.
+    """
+    token = wish.page_token
+    by_token = token is not None and wish.customer is None and not wish.customer_id
+    customer_id = token.customer_id if token is not None and by_token else wish.customer_id
+    customer = uow.customers.find(email=wish.customer, customer_id=customer_id or None)
+    if customer is None:
+        raise CustomerNotFound
+    moment = _moment(uow, customer, wish)
+    read = min(wish.page_size, MAX_PAGE_SIZE) + 1
+    after = token.after if token is not None else ""
+    found = uow.assignments.at(customer, moment.revision, after, read)
+    page = _fitting(found[: read - 1], wish.max_answer_bytes)
+    more = len(page) < len(found)
+    next_token = tokens.next_page(customer, moment.revision, page[-1].identifier) if more else ""
+    revision = tokens.revision_token(customer.id, moment.revision)
+    return AssignedDevices(page, next_token, moment.device_count, revision)
+
+
+def _moment(uow: UnitOfWork, customer: Customer, wish: ListAssignedDevices) -> Moment:
+    if wish.page_token is not None:
+        moment = uow.assignments.moment_of(customer, wish.page_token.revision)
+        if moment is None or wish.page_token.customer_id != customer.id:
+            raise InvalidFields([Violation("page_token", "must be the next_page_token of this customer's listing")])
+        return moment
+    if wish.at is not None:
+        return uow.assignments.moment(customer, wish.at)
+    return Moment(customer.revision, customer.device_count)
+
+
+def _fitting(devices: list[AssignedDevice], max_bytes: int) -> list[AssignedDevice]:
+    """Cuts a page where the answer would grow too big; one device always stays, so that a listing gets on."""
+    size = answer_size.size_of((device.identifier for device in devices), _DEVICE_OVERHEAD)
+    kept = list(devices)
+    while len(kept) > 1 and size > max_bytes - answer_size.FIELDS_BYTES:
+        size -= answer_size.size_of([kept.pop().identifier], _DEVICE_OVERHEAD)
+    return kept

@@ -1,0 +1,158 @@
+"""Ends the assignments of a batch of devices to one customer (CONTRACT.md, "UnassignDevices, exactly")."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from service.domain import answer_size, tokens
+from service.domain.email import Email
+from service.domain.errors import CustomerNotFound, DevicesSkipped, RevisionMoved, Violation
+from service.domain.identifiers import unique
+from service.domain.ids import new_id
+from service.domain.replay import Request
+from service.domain.unit_of_work import Customer, Operation, UnitOfWork
+
+
+class SkipReason(IntEnum):
+    """Why a device was skipped."""
+
+    NOT_ASSIGNED = 1
+    UNKNOWN_DEVICE = 2
+
+
+class RemainingView(IntEnum):
+    """How much of the remaining list the caller wants."""
+
+    FULL = 1
+    COUNT = 2
+    NONE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UnassignDevices:
+    """A validated wish. The identifiers are well formed and in the order of the request, repetitions included."""
+
+    customer: Email
+    identifiers: list[str]
+    key_id: str
+    request_id: str = ""
+    validate_only: bool = False
+    note: str = ""
+    expected_revision: str = ""
+    require_all: bool = False
+    remaining_view: RemainingView = RemainingView.FULL
+    max_answer_bytes: int = 4 * 1024 * 1024
+
+    def request(self) -> Request:
+        """Tells what the request id stands for; a preview stands for nothing."""
+        content = (
+            "UnassignDevices",
+            self.customer.key,
+            unique(self.identifiers),
+            self.note,
+            self.expected_revision,
+            self.require_all,
+            self.remaining_view,
+        )
+        return Request("" if self.validate_only else self.request_id, content)
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What the customer still has: the list, as much as was wanted and fits, the count, and a token for the rest."""
+
+    identifiers: list[str]
+    count: int
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unassigned:
+    """What became of it. `skip_reasons[i]` says why `skipped[i]`."""
+
+    customer_id: str
+    unassigned: list[str]
+    skipped: list[str]
+    skip_reasons: list[SkipReason]
+    remaining: Remaining
+    operation_id: str
+    revision: str
+
+
+def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
+    """Ends what the customer has of the wished devices, skips the rest, and tells what is left.
+
+    Raises:
+        CustomerNotFound: the organisation has no such customer.
+        RevisionMoved: `expected_revision` differs.
+        DevicesSkipped: `require_all` is set and a device would be skipped.
+    """
+    customer = uow.customers.lock(wish.customer)
+    if customer is None:
+        raise CustomerNotFound
+    revision = tokens.revision_token(customer.id, customer.revision)
+    if wish.expected_revision and wish.expected_revision != revision:
+        raise RevisionMoved
+    # A preview looks where the real call ends; `require_all` may have to refuse, which costs least before any change.
+    look_first = wish.validate_only or wish.require_all
+    touch = uow.assignments.among if look_first else uow.assignments.end
+    wanted = unique(wish.identifiers)
+    touched = frozenset(touch(customer, wanted))
+    unassigned = [identifier for identifier in wanted if identifier in touched]
+    skipped = [identifier for identifier in wanted if identifier not in touched]
+    known = uow.devices.known(skipped) if skipped else set()
+    reasons = [SkipReason.NOT_ASSIGNED if s in known else SkipReason.UNKNOWN_DEVICE for s in skipped]
+    if wish.require_all and skipped:
+        raise _refusal(wish.identifiers, dict(zip(skipped, reasons, strict=True)))
+    if wish.require_all and not wish.validate_only and unassigned:
+        uow.assignments.end(customer, unassigned)
+
+    changes = bool(unassigned) and not wish.validate_only
+    after = customer.revision + changes
+    lists = answer_size.size_of(unassigned) + answer_size.size_of(skipped)
+    remaining = _remaining(uow, customer, wish, touched, lists_bytes=lists, revision=after)
+    operation_id = new_id("op") if changes else ""
+    if changes:
+        deltas = {customer.id: -len(unassigned)}
+        uow.operations.record(
+            Operation(operation_id, "unassign", wish.key_id, wish.note, deltas, unassigned_count=len(unassigned))
+        )
+    revision = tokens.revision_token(customer.id, after)
+    return Unassigned(customer.id, unassigned, skipped, reasons, remaining, operation_id, revision)
+
+
+def _remaining(
+    uow: UnitOfWork,
+    customer: Customer,
+    wish: UnassignDevices,
+    ended: frozenset[str],
+    *,
+    lists_bytes: int,
+    revision: int,
+) -> Remaining:
+    count = customer.device_count - len(ended)
+    match wish.remaining_view:
+        case RemainingView.NONE:
+            return Remaining([], 0, "")
+        case RemainingView.COUNT:
+            return Remaining([], count, "")
+        case RemainingView.FULL:
+            fitted = answer_size.fit(
+                lambda after, limit: uow.assignments.current(customer, after, limit),
+                max_bytes=wish.max_answer_bytes,
+                taken=lists_bytes,
+                without=ended if wish.validate_only else frozenset(),
+            )
+    token = ""
+    if not fitted.complete and not wish.validate_only:
+        last = fitted.identifiers[-1] if fitted.identifiers else ""
+        token = tokens.next_page(customer, revision, last)
+    return Remaining(fitted.identifiers, count, token)
+
+
+def _refusal(identifiers: list[str], reasons: dict[str, SkipReason]) -> DevicesSkipped:
+    violations = [
+        Violation(f"device_identifiers[{index}]", f"SKIP_REASON_{reasons[identifier].name}")
+        for index, identifier in enumerate(identifiers)
+        if identifier in reasons
+    ]
+    return DevicesSkipped(violations)

@@ -1,0 +1,133 @@
+"""Assignments in SQL: who has what now, and who had at a revision."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Subquery, Table, and_, bindparam, desc, select, union_all
+
+from service.domain.unit_of_work import AssignedDevice, Change, Customer, Moment
+from service.storage.dialects import Dialect, Ending
+from service.storage.tables import assignment, assignment_change, customer_revision, device
+from service.storage.types import TextArray, among
+
+
+def _of_customer(table: Table) -> Any:
+    return and_(
+        table.c.organization_id == bindparam("organization_id"),
+        table.c.customer_id == bindparam("customer_id"),
+    )
+
+
+_AMONG = select(assignment.c.device_identifier).where(
+    _of_customer(assignment),
+    among(assignment.c.device_identifier, bindparam("identifiers", type_=TextArray())),
+)
+
+_CURRENT = (
+    select(assignment.c.device_identifier)
+    .where(_of_customer(assignment), assignment.c.device_identifier > bindparam("after"))
+    .order_by(assignment.c.device_identifier)
+    .limit(bindparam("limit"))
+)
+
+
+def _page(table: Table, *conditions: Any) -> Subquery:
+    """Reads one page of a part of the list; the whole list's page is among its parts' pages."""
+    return (
+        select(table.c.device_identifier, table.c.assigned_revision)
+        .where(
+            _of_customer(table),
+            table.c.device_identifier > bindparam("after"),
+            table.c.assigned_revision <= bindparam("revision"),
+            *conditions,
+        )
+        .order_by(table.c.device_identifier)
+        .limit(bindparam("limit"))
+        .subquery()
+    )
+
+
+# What a customer had at a revision: what there is now and began by then, and what began by then and ended later. Both
+# are read in one statement, because an end takes a row from the one to the other.
+_still = _page(assignment)
+_ended = _page(
+    assignment_change,
+    assignment_change.c.revision > bindparam("revision"),
+    assignment_change.c.change == Change.UNASSIGNED.value,
+)
+_had = union_all(
+    select(_still.c.device_identifier, _still.c.assigned_revision),
+    select(_ended.c.device_identifier, _ended.c.assigned_revision),
+).subquery()
+_AT = (
+    select(_had.c.device_identifier, device.c.id, customer_revision.c.occurred_at)
+    .join(
+        device,
+        and_(
+            device.c.organization_id == bindparam("organization_id"),
+            device.c.identifier == _had.c.device_identifier,
+        ),
+    )
+    .join(
+        customer_revision,
+        and_(_of_customer(customer_revision), customer_revision.c.revision == _had.c.assigned_revision),
+    )
+    .order_by(_had.c.device_identifier)
+    .limit(bindparam("limit"))
+)
+
+_REVISION = select(customer_revision.c.revision, customer_revision.c.device_count).where(
+    _of_customer(customer_revision)
+)
+_MOMENT_AT = (
+    _REVISION.where(customer_revision.c.occurred_at <= bindparam("at"))
+    .order_by(desc(customer_revision.c.revision))
+    .limit(1)
+)
+_MOMENT_OF = _REVISION.where(customer_revision.c.revision == bindparam("revision"))
+
+_BEGINNING = Moment(0, 0)
+
+
+class Assignments:
+    """See `domain.unit_of_work.Assignments`."""
+
+    def __init__(self, connection: Connection, organization_id: str, dialect: Dialect) -> None:
+        self._connection = connection
+        self._organization_id = organization_id
+        self._dialect = dialect
+
+    def end(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
+        """Ends the customer's assignments of these devices and logs it under the customer's next revision."""
+        ending = Ending(self._organization_id, customer.id, customer.revision + 1, identifiers)
+        return self._dialect.end_assignments(self._connection, ending)
+
+    def among(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
+        """Tells which of these devices the customer has, in no particular order."""
+        return list(self._rows(_AMONG, customer, identifiers=list(identifiers)).scalars())
+
+    def current(self, customer: Customer, after: str, limit: int) -> list[str]:
+        """Lists identifiers of the customer's devices in their order."""
+        return list(self._rows(_CURRENT, customer, after=after, limit=limit).scalars())
+
+    def at(self, customer: Customer, revision: int, after: str, limit: int) -> list[AssignedDevice]:
+        """Lists the devices that the customer had at a revision, in the order of their identifiers."""
+        rows = self._rows(_AT, customer, revision=revision, after=after, limit=limit)
+        return [AssignedDevice(*row) for row in rows]
+
+    def moment(self, customer: Customer, at: datetime) -> Moment:
+        """Finds the customer's state at an instant."""
+        row = self._rows(_MOMENT_AT, customer, at=at).one_or_none()
+        return _BEGINNING if row is None else Moment(*row)
+
+    def moment_of(self, customer: Customer, revision: int) -> Moment | None:
+        """Finds the customer's state at a revision, or None if there was none such."""
+        if revision == 0:
+            return _BEGINNING
+        row = self._rows(_MOMENT_OF, customer, revision=revision).one_or_none()
+        return None if row is None else Moment(*row)
+
+    def _rows(self, statement: Any, customer: Customer, **parameters: Any) -> Any:
+        who = {"organization_id": self._organization_id, "customer_id": customer.id}
+        return self._connection.execute(statement, {**who, **parameters})

@@ -1,0 +1,167 @@
+"""Runs work in transactions: all of it or nothing, again if it lost, stopped if the caller is gone."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TypeVar
+
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from service.domain.errors import Conflict, DatabaseUnavailable, DeadlineExceeded, Overloaded, ServiceError
+from service.domain.interruption import Interruption
+from service.storage.dialects import Dialect, Failure
+from service.storage.postgresql import PostgreSQL
+from service.storage.sqlite import SQLite
+from service.storage.transaction import Retry, Transaction
+
+T = TypeVar("T")
+
+_TRIES = 6
+_FIRST_PAUSE_SECONDS = 0.005
+
+
+class UnsupportedDatabase(Exception):
+    """The URL names no database that this service works with; the text says which it does."""
+
+
+class Database:
+    """A database and its connections.
+
+    Args:
+        url: `sqlite:///file.db` or `postgresql+psycopg://…`.
+        connections: how many to hold at most.
+
+    Raises:
+        UnsupportedDatabase: the URL is none of these.
+    """
+
+    def __init__(self, url: str, connections: int = 5) -> None:
+        self.url = url
+        self.dialect = dialect_of(url)
+        self.engine = self.dialect.engine(url, connections)
+
+    def write(self, organization_id: str, interruption: Interruption, work: Callable[[Transaction], T]) -> T:
+        """See `domain.unit_of_work.Storage`."""
+        for attempt in range(_TRIES):
+            if attempt:
+                # The jitter keeps those that collided from colliding again.
+                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311  # no secret
+            with self.dialect.writing(interruption):
+                try:
+                    return self._run(organization_id, interruption, work, write=True)
+                except Retry:
+                    continue
+        raise Conflict
+
+    def read(self, organization_id: str, interruption: Interruption, work: Callable[[Transaction], T]) -> T:
+        """See `domain.unit_of_work.Storage`."""
+        for _ in range(_TRIES):
+            try:
+                return self._run(organization_id, interruption, work, write=False)
+            except Retry:
+                continue
+        raise Conflict
+
+    def _run(
+        self,
+        organization_id: str,
+        interruption: Interruption,
+        work: Callable[[Transaction], T],
+        *,
+        write: bool,
+    ) -> T:
+        committing = False
+        try:
+            with self.engine.connect() as connection:
+                prepared = self.dialect.prepare(connection, interruption, write=write)
+                with interruption.stopping(lambda: self.dialect.stop(connection)):
+                    prepared.begin()
+                    result = work(Transaction(prepared, organization_id, self.dialect))
+                    interruption.check()
+                    committing = True
+                    prepared.commit()
+                    return result
+        except DBAPIError as error:
+            raise self._translated(error, interruption, committing=committing) from error
+        except PoolTimeoutError as error:
+            raise Overloaded from error
+
+    def _translated(self, error: DBAPIError, interruption: Interruption, *, committing: bool) -> Exception:
+        match self.dialect.failure(error):
+            case Failure.RETRY:
+                return Retry()
+            case Failure.BUSY:
+                interruption.check()
+                return Conflict()
+            case Failure.STOPPED:
+                interruption.check()
+                return DeadlineExceeded()
+            case Failure.AWAY:
+                # A pooled connection may have died long ago, with a restart of the database: then nothing has happened
+                # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
+                if error.connection_invalidated and not committing:
+                    return Retry()
+                return DatabaseUnavailable()
+            case Failure.DEFECT:
+                return error
+
+    @contextmanager
+    def session(self, *, write: bool = True) -> Iterator[Connection]:
+        """Gives a connection in a transaction of no organisation, for keys, organisations and housekeeping.
+
+        Raises:
+            Conflict, DatabaseUnavailable, Overloaded: as `write` does. `IntegrityError` passes through.
+        """
+        patient = Interruption()
+        try:
+            with (
+                self.dialect.writing(patient) if write else nullcontext(),
+                self.engine.connect() as connection,
+                self.dialect.prepare(connection, patient, write=write).begin(),
+            ):
+                yield connection
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            failure = self._translated(error, patient, committing=True)
+            raise (Conflict() if isinstance(failure, Retry) else failure) from error
+        except PoolTimeoutError as error:
+            raise Overloaded from error
+
+    def reachable(self) -> bool:
+        """Tells whether the database answers."""
+        try:
+            with self.session(write=False) as connection:
+                connection.execute(text("SELECT 1")).close()
+        except (DBAPIError, ServiceError):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Gives every connection back."""
+        self.engine.dispose()
+
+
+def dialect_of(url: str) -> Dialect:
+    """Chooses the dialect that a URL asks for.
+
+    Raises:
+        UnsupportedDatabase: there is none.
+    """
+    wanted = "use sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UnsupportedDatabase(f"the database URL cannot be read; {wanted}") from error
+    match parsed.drivername:
+        case "sqlite" if parsed.database and parsed.database != ":memory:":
+            return SQLite()
+        case "sqlite":
+            raise UnsupportedDatabase(f"an SQLite database needs a file, because connections share it; {wanted}")
+        case "postgresql" | "postgresql+psycopg":
+            return PostgreSQL()
+        case other:
+            raise UnsupportedDatabase(f"the database URL names {other}, which is not supported; {wanted}")

@@ -1,0 +1,57 @@
+"""Where SQLite and PostgreSQL differ: one interface here, one module for each of them beside it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from service.domain.interruption import Interruption
+
+
+class Failure(Enum):
+    """What an error of the driver means to a transaction."""
+
+    RETRY = auto()  # lost against another transaction: run it again
+    BUSY = auto()  # waited for another transaction for as long as it may
+    STOPPED = auto()  # stopped on our own request, or by a limit of the database
+    AWAY = auto()  # the database cannot be reached or does not work
+    DEFECT = auto()  # anything else
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Which assignments of a customer to end, and the revision to log it under."""
+
+    organization_id: str
+    customer_id: str
+    revision: int
+    identifiers: Sequence[str]
+
+
+class Dialect(Protocol):
+    """What the two databases do each in their own way."""
+
+    def engine(self, url: str, connections: int) -> Engine:
+        """Makes an engine whose pool holds up to so many connections."""
+
+    def writing(self, interruption: Interruption) -> AbstractContextManager[None]:
+        """Waits for the right to write, as far as there is one for the whole database."""
+
+    def prepare(self, connection: Connection, interruption: Interruption, *, write: bool) -> Connection:
+        """Readies a connection for a transaction that writes, or that reads one unchanging view."""
+
+    def stop(self, connection: Connection) -> None:
+        """Stops the statement that a connection is running, from another thread."""
+
+    def failure(self, error: DBAPIError) -> Failure:
+        """Tells what an error of the driver means."""
+
+    def end_assignments(self, connection: Connection, ending: Ending) -> list[str]:
+        """Deletes assignments and logs their end. Gives the identifiers of those that there were."""
+
+    def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
+        """Writes an operation and moves each of its customers on by a revision, at one later time for all."""

@@ -1,0 +1,94 @@
+"""API keys in SQL."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, insert, or_, select, update
+
+from service.domain import keys
+from service.domain.ids import new_id
+from service.domain.interruption import Interruption
+from service.domain.keys import ApiKey, Principal
+from service.storage.database import Database
+from service.storage.tables import api_key
+
+_COLUMNS = (
+    api_key.c.id,
+    api_key.c.organization_id,
+    api_key.c.prefix,
+    api_key.c.scopes,
+    api_key.c.created_at,
+    api_key.c.expires_at,
+    api_key.c.revoked_at,
+    api_key.c.last_used_at,
+)
+_GOOD = select(api_key.c.id, api_key.c.organization_id, api_key.c.scopes).where(
+    api_key.c.sha256 == bindparam("hash"),
+    api_key.c.revoked_at.is_(None),
+    or_(api_key.c.expires_at.is_(None), api_key.c.expires_at > func.clock_timestamp()),
+)
+_USED = (
+    update(api_key)
+    .where(
+        api_key.c.id == bindparam("key_id"),
+        or_(api_key.c.last_used_at.is_(None), api_key.c.last_used_at < bindparam("used_at")),
+    )
+    .values(last_used_at=bindparam("used_at"))
+)
+
+
+class Keys:
+    """The API keys of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def principal(self, sha256: str) -> Principal | None:
+        """Tells whom a key speaks for, by the key's hash; None if it is unknown, expired or revoked."""
+        # By `read`, which begins anew where a pooled connection has died: every call depends on this one.
+        row = self._database.read(
+            "",
+            Interruption(),
+            lambda reading: reading.connection.execute(_GOOD, {"hash": sha256}).one_or_none(),
+        )
+        return None if row is None else Principal(row.id, row.organization_id, frozenset(row.scopes.split()))
+
+    def create(self, organization_id: str, scopes: Iterable[str], expires_at: datetime | None) -> tuple[ApiKey, str]:
+        """Adds a key. Gives what is stored of it, and the key itself, which nobody can be told again."""
+        secret, prefix = keys.new_secret()
+        values = {
+            "sha256": keys.sha256(secret),
+            "id": new_id("key"),
+            "organization_id": organization_id,
+            "prefix": prefix,
+            "scopes": " ".join(scopes),
+            "expires_at": expires_at,
+        }
+        statement = insert(api_key).values(created_at=func.clock_timestamp())
+        with self._database.session() as connection:
+            connection.execute(statement, values)
+        return next(key for key in self.all() if key.id == values["id"]), secret
+
+    def all(self) -> list[ApiKey]:
+        """Lists every key, the oldest first."""
+        statement = select(*_COLUMNS).order_by(api_key.c.created_at, api_key.c.id)
+        with self._database.session(write=False) as connection:
+            rows = connection.execute(statement).all()
+        return [ApiKey(row[0], row[1], row[2], tuple(row[3].split()), *row[4:]) for row in rows]
+
+    def revoke(self, key_id: str) -> bool:
+        """Makes a key worthless from now on. Tells whether there is such a key; a second time changes nothing."""
+        statement = (
+            update(api_key)
+            .where(api_key.c.id == key_id)
+            .values(revoked_at=func.coalesce(api_key.c.revoked_at, func.clock_timestamp()))
+        )
+        with self._database.session() as connection:
+            return connection.execute(statement).rowcount > 0
+
+    def used(self, moments: Mapping[str, datetime]) -> None:
+        """Notes when keys were last used."""
+        if moments:
+            rows = [{"key_id": key_id, "used_at": at} for key_id, at in sorted(moments.items())]
+            with self._database.session() as connection:
+                connection.execute(_USED, rows)

@@ -1,0 +1,133 @@
+"""PostgreSQL: row locks, its own clock, and one statement for what belongs together."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, bindparam, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from service.domain.interruption import Interruption
+from service.storage.dialects import Ending, Failure
+from service.storage.types import TextArray
+
+_CONNECT = {
+    "application_name": "device-assignment",
+    "connect_timeout": 5,
+    # A server that vanished without a word is noticed within this many milliseconds.
+    "tcp_user_timeout": 15_000,
+    # Statements are prepared at once, and planned once: with arrays as parameters PostgreSQL would plan them anew at
+    # every call, which costs more than small calls take.
+    "prepare_threshold": 1,
+    "options": "-c plan_cache_mode=force_generic_plan -c timezone=UTC -c statement_timeout=0",
+}
+
+_RETRY = {"40001", "40P01"}  # serialization failure, deadlock
+_BUSY = {"55P03"}  # lock not available
+_STOPPED = {"57014"}  # query cancelled
+_AWAY_CLASSES = {"08", "53", "57", "58"}  # connection, resources, operator, system
+_AWAY = {"25006", "28000", "28P01", "3D000"}  # a replica, no access, no such database
+
+_END_ASSIGNMENTS = text("""
+WITH ended AS (
+  DELETE FROM assignment
+  WHERE organization_id = :organization_id AND customer_id = :customer_id
+    AND device_identifier = ANY (:identifiers)
+  RETURNING device_identifier, assigned_revision
+), logged AS (
+  INSERT INTO assignment_change
+    (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
+  SELECT CAST(:organization_id AS text), CAST(:customer_id AS text), CAST(:revision AS bigint),
+    device_identifier, 2, assigned_revision
+  FROM ended
+)
+SELECT device_identifier FROM ended
+""").bindparams(bindparam("identifiers", type_=TextArray()))
+
+_RECORD_OPERATION = text("""
+WITH delta AS (
+  SELECT * FROM unnest(CAST(:customer_ids AS text[]), CAST(:deltas AS integer[])) AS d (customer_id, value)
+), moment AS (
+  SELECT greatest(clock_timestamp(), max(changed_at) + interval '1 microsecond') AS occurred_at
+  FROM customer
+  WHERE organization_id = :organization_id AND id = ANY (CAST(:customer_ids AS text[]))
+), recorded AS (
+  INSERT INTO operation
+    (organization_id, id, kind, occurred_at, key_id, note, assigned_count, unassigned_count)
+  SELECT CAST(:organization_id AS text), CAST(:id AS text), CAST(:kind AS text), occurred_at,
+    CAST(:key_id AS text), CAST(:note AS text), CAST(:assigned_count AS integer),
+    CAST(:unassigned_count AS integer)
+  FROM moment
+), moved AS (
+  UPDATE customer
+  SET revision = revision + 1, changed_at = moment.occurred_at, device_count = device_count + delta.value
+  FROM delta, moment
+  WHERE organization_id = :organization_id AND id = delta.customer_id
+  RETURNING id, revision, device_count, changed_at
+)
+INSERT INTO customer_revision
+  (organization_id, customer_id, revision, operation_id, occurred_at, device_count)
+SELECT CAST(:organization_id AS text), id, revision, CAST(:id AS text), changed_at, device_count FROM moved
+""")
+
+
+class PostgreSQL:
+    """See `dialects.Dialect`."""
+
+    def engine(self, url: str, connections: int) -> Engine:
+        """Makes a pool; a connection that went stale is noticed when it is used, and the work is run again."""
+        return create_engine(
+            url,
+            connect_args=_CONNECT,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=30,
+            hide_parameters=True,
+        )
+
+    def writing(self, interruption: Interruption) -> AbstractContextManager[None]:  # noqa: ARG002  # the interface's
+        """Writers wait for each other at rows only."""
+        return nullcontext()
+
+    def prepare(self, connection: Connection, interruption: Interruption, *, write: bool) -> Connection:  # noqa: ARG002  # the interface's
+        """Gives a read one snapshot throughout.
+
+        A write looks afresh in each statement: what it reads behind a lock is what the lock's last holder left.
+        """
+        return connection if write else connection.execution_options(isolation_level="REPEATABLE READ")
+
+    def stop(self, connection: Connection) -> None:
+        """Asks the server to cancel, over a connection of its own."""
+        driver = connection.connection.driver_connection
+        if isinstance(driver, psycopg.Connection):
+            driver.cancel_safe(timeout=5.0)
+
+    def failure(self, error: DBAPIError) -> Failure:
+        """Goes by the SQLSTATE; an operational error without one is a connection that broke or never was."""
+        state = getattr(error.orig, "sqlstate", None)
+        if state in _RETRY:
+            return Failure.RETRY
+        if state in _BUSY:
+            return Failure.BUSY
+        if state in _STOPPED:
+            return Failure.STOPPED
+        if state in _AWAY or (state or "")[:2] in _AWAY_CLASSES:
+            return Failure.AWAY
+        lost = state is None and isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
+        return Failure.AWAY if lost or error.connection_invalidated else Failure.DEFECT
+
+    def end_assignments(self, connection: Connection, ending: Ending) -> list[str]:
+        """Deletes and logs in one statement."""
+        parameters = {
+            "organization_id": ending.organization_id,
+            "customer_id": ending.customer_id,
+            "revision": ending.revision,
+            "identifiers": list(ending.identifiers),
+        }
+        return list(connection.execute(_END_ASSIGNMENTS, parameters).scalars())
+
+    def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
+        """Reads the clock and writes all of it in one statement."""
+        parameters = {**operation, "customer_ids": list(deltas), "deltas": list(deltas.values())}
+        connection.execute(_RECORD_OPERATION, parameters)

@@ -1,0 +1,108 @@
+"""The state of the database's tables: is it today's, and how to get there."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from service.domain.errors import DatabaseUnavailable
+from service.storage.database import Database
+from service.storage.dialects import Failure
+from service.storage.tables import metadata
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+# Any number does, as long as nobody else uses it: two upgrades at once take turns.
+_UPGRADE_LOCK = 0x0DE71CE
+
+
+class NotCurrent(Exception):
+    """The database cannot be served as it is; the text says why and which command mends it."""
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def head() -> str:
+    """Names the newest step."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def upgrade(database: Database) -> tuple[str, str]:
+    """Brings the tables up to date, and makes an SQLite file that is not there yet.
+
+    Returns:
+        The step the database was at (empty for a new one), and the step it is at now.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached.
+    """
+    if database.engine.dialect.name == "sqlite":
+        Path(make_url(database.url).database or "").touch(mode=0o600)
+    try:
+        with database.engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+            before = _revision(connection)
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            return before, _revision(connection)
+    except DBAPIError as error:
+        raise _unreachable(database, error) from error
+
+
+def check(database: Database) -> str:
+    """Gives the step that the database is at, if that is the newest.
+
+    Raises:
+        NotCurrent: it is another, or the database stores text in a way that loses some.
+        DatabaseUnavailable: it cannot be reached.
+    """
+    mend = "run `device-assignment db upgrade`"
+    if database.engine.dialect.name == "sqlite" and not Path(make_url(database.url).database or "").exists():
+        raise NotCurrent(f"there is no database file {make_url(database.url).database}; {mend} to make it")
+    try:
+        with database.engine.connect() as connection:
+            found = _revision(connection)
+            if connection.dialect.name == "postgresql":
+                encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+                if encoding != "UTF8":
+                    raise NotCurrent(f"the database's encoding is {encoding}; make one with encoding UTF8")
+    except DBAPIError as error:
+        raise _unreachable(database, error) from error
+    if not found:
+        raise NotCurrent(f"the database is empty; {mend}")
+    if found != head():
+        known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+        if found not in known:
+            raise NotCurrent(f"the database is at step {found}, which this version does not know; run a newer version")
+        raise NotCurrent(f"the database is at step {found}, but this version needs {head()}; {mend}")
+    return found
+
+
+def drift(database: Database) -> list[str]:
+    """Names the differences between the migrated tables and `tables.py`: none, if the steps are complete."""
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return [str(difference) for difference in compare_metadata(context, metadata)]
+
+
+def _revision(connection: Connection) -> str:
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def _unreachable(database: Database, error: DBAPIError) -> Exception:
+    if database.dialect.failure(error) is not Failure.AWAY:
+        return error
+    where = make_url(database.url).render_as_string(hide_password=True)
+    cause = str(error.orig).strip().splitlines()[0]
+    return DatabaseUnavailable(f"cannot open the database {where}: {cause}")

@@ -1,0 +1,48 @@
+"""One transaction of one organisation: `domain.unit_of_work.UnitOfWork` in SQL."""
+
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from service.storage.assignments import Assignments
+from service.storage.customers import Customers
+from service.storage.devices import Devices
+from service.storage.dialects import Dialect
+from service.storage.operations import Operations
+from service.storage.replies import Replies, Retry
+
+__all__ = ["Retry", "Transaction"]
+
+
+class Transaction:
+    """Gives each part of the schema to the use cases, bound to one organisation."""
+
+    def __init__(self, connection: Connection, organization_id: str, dialect: Dialect) -> None:
+        self.connection = connection
+        self.organization_id = organization_id
+        self.dialect = dialect
+
+    @cached_property
+    def customers(self) -> Customers:
+        r"""The organisation's customers."""
+        return Customers(self.connection, self.organization_id)
+
+    @cached_property
+    def devices(self) -> Devices:
+        r"""The organisation's devices."""
+        return Devices(self.connection, self.organization_id)
+
+    @cached_property
+    def assignments(self) -> Assignments:
+        r"""The organisation's assignments."""
+        return Assignments(self.connection, self.organization_id, self.dialect)
+
+    @cached_property
+    def operations(self) -> Operations:
+        r"""The organisation's operations."""
+        return Operations(self.connection, self.organization_id, self.dialect)
+
+    @cached_property
+    def replies(self) -> Replies:
+        r"""The organisation's replies."""
+        return Replies(self.connection, self.organization_id)

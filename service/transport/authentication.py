@@ -1,0 +1,91 @@
+"""Tells whose a key is, quickly, and forgets it within seconds; and holds keys to their rate."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from service.domain import keys
+from service.domain.errors import ApiKeyInvalid, RateLimited
+from service.domain.keys import Principal
+
+METADATA_KEY = "x-api-key"
+_MAX_CACHED = 10_000
+_MAX_KEY_CHARACTERS = 256
+
+
+class Authenticator:
+    """Checks keys.
+
+    Args:
+        find: asks the database, by a key's hash.
+        cache_seconds: how long an answer is taken for true. A revocation is effective after this long at the latest.
+    """
+
+    def __init__(self, find: Callable[[str], Principal | None], cache_seconds: float) -> None:
+        self._find = find
+        self._cache_seconds = cache_seconds
+        self._cached: dict[str, tuple[Principal, float]] = {}
+        self._used: dict[str, datetime] = {}
+
+    def principal(self, secret: str | bytes | None) -> Principal:
+        """Tells whom a key speaks for.
+
+        Raises:
+            ApiKeyInvalid: nobody; why not is not told.
+            DatabaseUnavailable: nobody can tell now.
+        """
+        if not isinstance(secret, str) or not secret or len(secret) > _MAX_KEY_CHARACTERS:
+            raise ApiKeyInvalid
+        sha256 = keys.sha256(secret)
+        now = time.monotonic()
+        known = self._cached.get(sha256)
+        if known is not None and known[1] > now:
+            principal = known[0]
+        else:
+            self._cached.pop(sha256, None)
+            found = self._find(sha256)
+            if found is None:
+                raise ApiKeyInvalid
+            principal = found
+            if len(self._cached) >= _MAX_CACHED:
+                self._cached.clear()
+            # Counted from before the question, so that the answer is not older than it may be.
+            self._cached[sha256] = (principal, now + self._cache_seconds)
+        self._used[principal.key_id] = datetime.now(UTC)
+        return principal
+
+    def take_used(self) -> dict[str, datetime]:
+        """Gives when each key was last used since the last time this was asked."""
+        used, self._used = self._used, {}
+        return used
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+class RateLimit:
+    """A token bucket for each key: so many calls a second, with bursts of a second's worth. 0 is no limit."""
+
+    def __init__(self, calls_per_second: float) -> None:
+        self._rate = calls_per_second
+        self._burst = max(1.0, calls_per_second)
+        self._buckets: dict[str, _Bucket] = {}
+        self._lock = threading.Lock()
+
+    def take(self, key_id: str) -> None:
+        """Counts a call. Raises `RateLimited`, with the time to wait, if there have been too many."""
+        if not self._rate:
+            return
+        now = time.monotonic()
+        with self._lock:
+            bucket = self._buckets.setdefault(key_id, _Bucket(self._burst, now))
+            bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._rate)
+            bucket.filled_at = now
+            if bucket.tokens < 1:
+                raise RateLimited(retry_after_seconds=(1 - bucket.tokens) / self._rate)
+            bucket.tokens -= 1

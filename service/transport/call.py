@@ -1,0 +1,42 @@
+"""One call, from its arrival to its line in the log."""
+
+import secrets
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from service.domain.interruption import Interruption
+from service.domain.keys import Principal
+
+
+@dataclass(slots=True)
+class Call:
+    """What is known of a call while it is served.
+
+    Attributes:
+        method: its full name, `package.Service/Method`.
+        id: what an error quotes and the log knows it by.
+        principal: whose key it came with; None until the key is checked.
+        counts: numbers for the log, such as how many devices it changed.
+    """
+
+    method: str
+    interruption: Interruption
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    principal: Principal | None = None
+    counts: dict[str, int | bool] = field(default_factory=dict)
+
+
+_current: ContextVar[Call] = ContextVar("call")
+
+
+def current() -> tuple[Call, Principal]:
+    """Gives the call that this thread serves, and whose it is. For servicers, which run behind the interceptor."""
+    call = _current.get()
+    if call.principal is None:
+        raise LookupError("the call's key has not been checked")
+    return call, call.principal
+
+
+def enter(call: Call) -> None:
+    """Makes a call the current one. gRPC runs each call in a context of its own, so there is no way back to take."""
+    _current.set(call)

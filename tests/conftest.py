@@ -1,0 +1,198 @@
+"""Fixtures: a fresh database of each kind, an organisation with a key, and a real server with a real client."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from deviceassignment.v1 import device_assignment_pb2 as pb
+from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
+from grpc_status import rpc_status
+
+from service.app import Service
+from service.config import Settings
+from service.domain.import_lines import Line, read_lines
+from service.domain.keys import SCOPES
+from service.storage import bulk, schema
+from service.storage.database import Database
+from service.storage.keys import Keys
+from service.storage.organizations import Organizations
+from tests import postgres
+from tests.postgres import Postgres
+
+HEADER = "customer_email,device_identifier,device_type"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The PostgreSQL that the tests use."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh database with today's tables, of each kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'test.db'}"
+        made = Database(url)
+        schema.upgrade(made)
+        made.close()
+        yield url
+        return
+    server: Postgres = request.getfixturevalue("postgres_server")
+    url = server.fresh()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The database, opened beside the server as an operator's command would."""
+    opened = Database(database_url, 20)
+    yield opened
+    opened.close()
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An organisation, and what a test does on its behalf."""
+
+    database: Database
+    id: str
+    key_id: str
+    api_key: str
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call of this organisation carries."""
+        return (("x-api-key", self.api_key),)
+
+    def assign(self, email: str, identifiers: Iterable[str]) -> str:
+        """Gives devices to a customer, both made if they are new. Returns the operation's id."""
+        text = [HEADER, *(f'"{email}","{i.replace(chr(34), chr(34) * 2)}",thermostat' for i in identifiers)]
+        lines = [line for line in read_lines(f"{row}\n" for row in text) if isinstance(line, Line)]
+        assert len(lines) == len(text) - 1
+        return bulk.import_lines(self.database, self.id, lines, skip_bad_lines=False)[0].operation_id
+
+    def key(self, *scopes: str) -> tuple[tuple[str, str], ...]:
+        """Makes another key and gives the metadata for it."""
+        return (("x-api-key", Keys(self.database).create(self.id, scopes, None)[1]),)
+
+
+def new_tenant(database: Database, name: str = "acme") -> Tenant:
+    """Makes an organisation with a key of all scopes."""
+    made = Organizations(database).create(name)
+    key, secret = Keys(database).create(made.id, SCOPES, None)
+    return Tenant(database, made.id, key.id, secret)
+
+
+@pytest.fixture
+def tenant(database: Database) -> Tenant:
+    """An organisation with a key of all scopes."""
+    return new_tenant(database)
+
+
+class Client:
+    """A client of a running server."""
+
+    def __init__(self, port: int) -> None:
+        # As any client's: an answer over 4 MiB would be refused here.
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.assignments = DeviceAssignmentServiceStub(self.channel)
+
+    def unassign(
+        self, tenant: Tenant, email: str, identifiers: Iterable[str], **options: Any
+    ) -> pb.UnassignDevicesResponse:
+        """Calls UnassignDevices."""
+        request = pb.UnassignDevicesRequest(customer_email=email, device_identifiers=identifiers, **options)
+        return self.assignments.UnassignDevices(request, metadata=tenant.metadata)
+
+    def page(self, tenant: Tenant, email: str = "", **options: Any) -> pb.ListAssignedDevicesResponse:
+        """Calls ListAssignedDevices."""
+        request = pb.ListAssignedDevicesRequest(customer_email=email, **options)
+        return self.assignments.ListAssignedDevices(request, metadata=tenant.metadata)
+
+    def devices(self, tenant: Tenant, email: str = "", **options: Any) -> list[str]:
+        """Lists the identifiers on all pages."""
+        found: list[str] = []
+        while True:
+            page = self.page(tenant, email, **options)
+            found += [device.device_identifier for device in page.devices]
+            if not page.next_page_token:
+                return found
+            options["page_token"] = page.next_page_token
+
+
+Serve = Callable[..., Client]
+
+
+@pytest.fixture
+def serve(database_url: str) -> Iterator[Serve]:
+    """Starts servers with settings of the test's choice: `serve(max_answer_bytes=65536)`."""
+    started: list[tuple[Service, Client]] = []
+
+    def start(**settings: Any) -> Client:
+        service = Service(Settings(database_url=database_url, drain_seconds=5, **settings))
+        client = Client(service.start("127.0.0.1:0"))
+        started.append((service, client))
+        return client
+
+    yield start
+    for service, client in started:
+        client.channel.close()
+        service.stop()
+
+
+@pytest.fixture
+def client(serve: Serve) -> Client:
+    """A client of a server with the usual settings."""
+    return serve()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A status that a call ended with, taken apart."""
+
+    code: grpc.StatusCode
+    text: str
+    reason: str
+    metadata: dict[str, str]
+    violations: list[tuple[str, str]]
+    preconditions: list[tuple[str, str]]
+    retry_seconds: float | None
+    trailer_bytes: int
+
+
+def failure(call: Callable[[], object]) -> Failure:
+    """Makes a call that must fail and gives its status, which must have our details."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error: Any = caught.value
+    status = rpc_status.from_call(error)
+    assert status is not None, f"no details: {error}"
+    found = {any_detail.type_url.rpartition("/")[2]: any_detail for any_detail in status.details}
+
+    def unpack(kind: type[Message]) -> Any:
+        detail = kind()
+        if (packed := found.get(detail.DESCRIPTOR.full_name)) is not None:
+            packed.Unpack(detail)
+        return detail
+
+    info, bad, precondition = unpack(ErrorInfo), unpack(BadRequest), unpack(PreconditionFailure)
+    assert info.domain == "deviceassignment"
+    assert info.metadata["call_id"]
+    return Failure(
+        code=error.code(),
+        text=error.details() or "",
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        violations=[(v.field, v.description) for v in bad.field_violations],
+        preconditions=[(v.subject, v.type) for v in precondition.violations],
+        retry_seconds=unpack(RetryInfo).retry_delay.ToNanoseconds() / 1e9 if "google.rpc.RetryInfo" in found else None,
+        trailer_bytes=sum(len(datum.key) + len(datum.value) for datum in error.trailing_metadata()),
+    )

