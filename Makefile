@@ -37,7 +37,7 @@ check: install ## Check format, lint, types, walls, protos, generated code and m
 	@$(BIN)/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-cache --verbosity quiet 2>/dev/null || $(BIN)/lint-imports --no-cache
+	@$(BIN)/lint-imports --no-cache --no-logo >.walls 2>&1 || { cat .walls >&2; exit 1; }; rm -f .walls
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 	@$(BIN)/python -m tests.fresh
