@@ -11,13 +11,15 @@ from structlog.typing import EventDict, WrappedLogger
 from service.domain.keys import KEY_PATTERN
 
 _EMAIL = re.compile(r"[^\s\"'<>()=,;:]+@[^\s\"'<>()=,;:]+")
-# Where PostgreSQL quotes the offending row.
-_DETAIL = re.compile(r"^(DETAIL|CONTEXT|\s*Failing row).*$", re.MULTILINE)
+# Where PostgreSQL quotes the offending row, up to what SQLAlchemy or Python writes next: a value may have many lines.
+_DETAIL = re.compile(
+    r"^(DETAIL|CONTEXT|\s*Failing row).*?(?=^\[SQL|^The above exception was|\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 def redact(text: str) -> str:
     """Takes e-mail addresses, keys and quoted rows out of a text such as an error's."""
-    return KEY_PATTERN.sub("[key]", _EMAIL.sub("[e-mail]", _DETAIL.sub("[row]", text)))
+    return KEY_PATTERN.sub("[key]", _EMAIL.sub("[e-mail]", _DETAIL.sub("[row]\n", text)))
 
 
 def _redact_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

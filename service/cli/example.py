@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from service.domain.import_lines import COLUMNS, Line, read_lines
-from service.domain.keys import SCOPES
+from service.domain.keys import SCOPES, sha256
 from service.storage import bulk, schema
 from service.storage.database import Database
 from service.storage.keys import Keys
@@ -38,7 +38,7 @@ def prepare(database_url: str) -> str | None:
     try:
         schema.upgrade(database)
         if not bulk.is_empty(database):
-            return _KEY_FILE.read_text().strip() if _KEY_FILE.exists() else None
+            return _earlier_key(database)
         made = Organizations(database).create(NAME)
         lines = [line for line in read_lines(_ASSIGNMENTS) if isinstance(line, Line)]
         bulk.import_lines(database, made.id, lines, skip_bad_lines=False)
@@ -48,6 +48,14 @@ def prepare(database_url: str) -> str | None:
         return secret
     finally:
         database.close()
+
+
+def _earlier_key(database: Database) -> str | None:
+    if not _KEY_FILE.exists():
+        return None
+    secret = _KEY_FILE.read_text().strip()
+    # The file may be another database's, or the key revoked since.
+    return secret if Keys(database).principal(sha256(secret)) else None
 
 
 def invitation(address: str, secret: str | None) -> str:

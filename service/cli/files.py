@@ -3,21 +3,26 @@
 import csv
 import io
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, wrap_file
 
 from service.cli.output import AsJson, OrganizationName, fail, opened, organization, print_json
-from service.domain.import_lines import COLUMNS, BadLine, Line, read_lines
+from service.domain.import_lines import COLUMNS, BadLine, Line, NotAnImport, read_lines
 from service.storage import bulk
 
 
 def import_file(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.csv", help=f"CSV in UTF-8 with the columns {','.join(COLUMNS)}.")
+        Path,
+        typer.Argument(
+            metavar="FILE.csv", help=f"CSV in UTF-8 with the columns {','.join(COLUMNS)}; - reads standard input."
+        ),
     ],
     org: OrganizationName,
     skip_bad_lines: Annotated[
@@ -62,23 +67,36 @@ def import_file(
 def _read(file: Path) -> tuple[list[Line], list[BadLine]]:
     good: list[Line] = []
     bad: list[BadLine] = []
-    console = Console(stderr=True)
-    with (
-        file.open("rb") as raw,
-        wrap_file(
-            raw,
-            total=file.stat().st_size,
-            description=f"reading {file.name}",
-            console=console,
-            disable=not console.is_terminal,
-        ) as watched,
-    ):
-        for line in read_lines(io.TextIOWrapper(watched, encoding="utf-8", newline="")):
+    with _watched(file) as raw:
+        for line in read_lines(_decoded(raw)):
             if isinstance(line, Line):
                 good.append(line)
             else:
                 bad.append(line)
     return good, bad
+
+
+@contextmanager
+def _watched(file: Path) -> Iterator[Iterable[bytes]]:
+    if str(file) == "-":
+        yield sys.stdin.buffer
+        return
+    console = Console(stderr=True)
+    description, size = f"reading {file.name}", file.stat().st_size
+    with (
+        file.open("rb") as raw,
+        wrap_file(raw, size, description=description, console=console, disable=not console.is_terminal) as watched,
+    ):
+        yield io.BufferedReader(cast("io.RawIOBase", watched))
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    # Line by line, because a larger piece cannot tell which of its lines is the bad one.
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode()
+        except UnicodeDecodeError:
+            raise NotAnImport(f"line {number}: not UTF-8 text; save the file as UTF-8") from None
 
 
 def _report(lines: list[BadLine]) -> None:
@@ -103,7 +121,10 @@ def _busy(description: str) -> Progress:
     return progress
 
 
-def export_file(org: OrganizationName, as_json: AsJson = False) -> None:
+def export_file(
+    org: OrganizationName,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
+) -> None:
     """Print every assignment, as of one moment, as the CSV that `import` reads; with --json, one object a line."""
     with opened() as current:
         found = organization(current, org)

@@ -4,20 +4,25 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
 
 from service import config
 from service.storage import schema
 from service.storage.database import Database
 from service.storage.organizations import Organization, Organizations
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-OrganizationName = Annotated[str, typer.Option("--org", help="The organisation's name or id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+OrganizationName = Annotated[str, typer.Option("--org", metavar="NAME", help="The organisation's name or id.")]
+
+ENVIRONMENT = (
+    f"The database is the one that {config.PREFIX}DATABASE_URL names. "
+    f"Every other setting is a variable that begins with {config.PREFIX}, too; the README lists them."
+)
+"""Ends the help of every command."""
 
 
 def fail(text: str) -> NoReturn:
@@ -30,20 +35,35 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return "-" if value is None else str(value)
+
+
 def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str = "none") -> None:
-    """Prints a list of rows with the same keys."""
+    """Prints a list of rows with the same keys, as wide as it comes out: a cut id or key is worth nothing."""
     if as_json:
-        print_json([{key: _plain(value) for key, value in row.items()} for row in rows])
+        print_json(rows)
         return
     if not rows:
         print(empty)
         return
-    table = Table(*rows[0], box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*("-" if value is None else str(_plain(value)) for value in row.values()))
-    console = Console()
-    # A pipe has no width of its own: nothing is cut or wrapped for one.
-    console.print(table, width=None if console.is_terminal else 10_000, highlight=False, markup=False)
+    lines = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (set_cell_size(cell, width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
+    """Prints one thing, a line a value."""
+    if as_json:
+        print_json(row)
+        return
+    width = max(map(len, row))
+    for name, value in row.items():
+        print(f"{name:{width}}  {_text(value)}")
 
 
 def print_json(value: Any) -> None:

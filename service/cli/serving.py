@@ -1,6 +1,8 @@
 """`serve`: the server, and the example that `make run` shows."""
 
 import ipaddress
+import socket
+import ssl
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +11,8 @@ import typer
 
 from service import app, config, log
 from service.cli import example
-from service.transport.server import Tls
+from service.cli.output import fail
+from service.transport.server import AddressUnavailable, Tls
 
 
 def serve(
@@ -37,6 +40,8 @@ def serve(
             "plaintext beyond loopback shows API keys to the network: give --tls-cert and --tls-key, or --insecure",
             param_hint="--grpc-address",
         )
+    if with_example and tls is not None:
+        raise typer.BadParameter("the call that it prints is plaintext; leave TLS out", param_hint="--example")
     settings = config.load()
     log.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
     host = grpc_address.rpartition(":")[0]
@@ -47,12 +52,29 @@ def serve(
             sys.stdout.write(example.invitation(f"{host}:{port}", secret))
             sys.stdout.flush()
 
-    app.serve(settings, grpc_address, tls, started)
+    try:
+        app.serve(settings, grpc_address, tls, started)
+    except AddressUnavailable as error:
+        fail(_why_not(grpc_address) or str(error))
+
+
+def _why_not(address: str) -> str | None:
+    """Asks the system why it does not let anybody listen on an address, which gRPC does not tell."""
+    host, _, port = address.rpartition(":")
+    try:
+        family, kind, *_, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        return f"cannot listen on {address}: {error.strerror}"
+    return None
 
 
 def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  # the last port there is
+    bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not host or bare_ipv6 or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  # the last port there is
         raise typer.BadParameter(
             "must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051", param_hint="--grpc-address"
         )
@@ -73,4 +95,10 @@ def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
         return None
     if certificate is None or key is None:
         raise typer.BadParameter("--tls-cert and --tls-key go together", param_hint="--tls-cert")
-    return app.read_tls(certificate, key)
+    read = app.read_tls(certificate, key)
+    try:
+        # gRPC says of a bad certificate only that it cannot listen. The password keeps OpenSSL from asking for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError:
+        fail(f"{certificate} and {key} are no certificate and its key, in PEM and without a password")
+    return read

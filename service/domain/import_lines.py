@@ -51,7 +51,7 @@ def read_lines(text: Iterable[str]) -> Iterator[Line | BadLine]:
     Raises:
         NotAnImport: the header is missing or has other columns, or this is no CSV in UTF-8.
     """
-    reader = csv.reader(text, strict=True)
+    reader = csv.reader(_without_mark(text), strict=True)
     known = _Known()
     try:
         header = next(reader, None)
@@ -67,8 +67,16 @@ def read_lines(text: Iterable[str]) -> Iterator[Line | BadLine]:
         raise NotAnImport(f"not UTF-8 text, after line {reader.line_num}") from error
 
 
+def _without_mark(text: Iterable[str]) -> Iterator[str]:
+    """Leaves out the byte order mark that spreadsheets write: before a quoted name it would be part of the name."""
+    lines = iter(text)
+    for first in lines:
+        yield first.removeprefix("\ufeff")
+        yield from lines
+
+
 def _order(header: list[str] | None) -> list[int]:
-    found = [name.strip().removeprefix("\ufeff") for name in header or []]
+    found = [name.strip() for name in header or []]
     if sorted(found) != sorted(COLUMNS):
         raise NotAnImport(f"the first line must name the columns {','.join(COLUMNS)}")
     return [found.index(column) for column in COLUMNS]

@@ -45,7 +45,7 @@ class PageToken:
             padded = text + "=" * (-len(text) % 4)
             match json.loads(base64.b64decode(padded, altchars=b"-_", validate=True)):
                 case [str() as customer_id, int() as revision, str() as after] if 0 <= revision < 2**63:
-                    after.encode()
+                    (customer_id + after).encode()  # JSON can spell half a character, which no database takes
                     if "\0" not in after:
                         return cls(customer_id, revision, after)
         except (binascii.Error, RecursionError, ValueError) as error:

@@ -135,7 +135,8 @@ class Database:
         """Tells whether the database answers."""
         try:
             with self.session(write=False) as connection:
-                connection.execute(text("SELECT 1")).close()
+                # A table, because SQLite answers `SELECT 1` without a look at its file.
+                connection.execute(text("SELECT version_num FROM alembic_version")).close()
         except (DBAPIError, ServiceError):
             return False
         return True
@@ -154,8 +155,9 @@ def dialect_of(url: str) -> Dialect:
     wanted = "use sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise UnsupportedDatabase(f"the database URL cannot be read; {wanted}") from error
+    except (ArgumentError, ValueError):
+        # Not told from what: the error quotes the URL, and a password in it.
+        raise UnsupportedDatabase(f"the database URL cannot be read; {wanted}") from None
     match parsed.drivername:
         case "sqlite" if parsed.database and parsed.database != ":memory:":
             return SQLite()

@@ -46,5 +46,8 @@ class Organizations:
             return [Organization(*row) for row in connection.execute(statement)]
 
     def named(self, name: str) -> Organization | None:
-        """Finds an organisation by its name or its id."""
-        return next((found for found in self.all() if name in {found.name, found.id}), None)
+        """Finds an organisation by its id or its name; an id goes first, so that no name can stand before it."""
+        every = self.all()
+        by_id = (found for found in every if found.id == name)
+        by_name = (found for found in every if found.name == name)
+        return next(by_id, None) or next(by_name, None)

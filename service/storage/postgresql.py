@@ -15,6 +15,8 @@ from service.storage.types import TextArray
 _CONNECT = {
     "application_name": "device-assignment",
     "connect_timeout": 5,
+    # Whatever the database says: with SQL_ASCII, text would come as bytes, and nobody could be told what is wrong.
+    "client_encoding": "utf8",
     # A server that vanished without a word is noticed within this many milliseconds.
     "tcp_user_timeout": 15_000,
     # Statements are prepared at once, and planned once: with arrays as parameters PostgreSQL would plan them anew at

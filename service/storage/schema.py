@@ -44,6 +44,7 @@ def upgrade(database: Database) -> tuple[str, str]:
 
     Raises:
         DatabaseUnavailable: it cannot be reached.
+        NotCurrent: it is at a step of a newer version.
     """
     if database.engine.dialect.name == "sqlite":
         Path(make_url(database.url).database or "").touch(mode=0o600)
@@ -52,6 +53,7 @@ def upgrade(database: Database) -> tuple[str, str]:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
             before = _revision(connection)
+            _known(before)
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -82,9 +84,7 @@ def check(database: Database) -> str:
     if not found:
         raise NotCurrent(f"the database is empty; {mend}")
     if found != head():
-        known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-        if found not in known:
-            raise NotCurrent(f"the database is at step {found}, which this version does not know; run a newer version")
+        _known(found)
         raise NotCurrent(f"the database is at step {found}, but this version needs {head()}; {mend}")
     return found
 
@@ -94,6 +94,12 @@ def drift(database: Database) -> list[str]:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return [str(difference) for difference in compare_metadata(context, metadata)]
+
+
+def _known(found: str) -> None:
+    steps = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found and found not in steps:
+        raise NotCurrent(f"the database is at step {found}, which this version does not know; run a newer version")
 
 
 def _revision(connection: Connection) -> str:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import grpc
 from deviceassignment.v1 import device_assignment_pb2
 from deviceassignment.v1.device_assignment_pb2_grpc import add_DeviceAssignmentServiceServicer_to_server
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from service.domain.unit_of_work import Storage
+from service.transport import health
 from service.transport.assignments import DeviceAssignments
 from service.transport.authentication import Authenticator, RateLimit
 from service.transport.interceptor import Interceptor
@@ -20,6 +21,7 @@ SERVICES = (device_assignment_pb2.DESCRIPTOR.services_by_name["DeviceAssignmentS
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 _REFLECTION_STREAMS = 16
 _POLL_SECONDS = 0.01
+_GRACE_MARGIN_SECONDS = 5.0
 
 
 class AddressUnavailable(Exception):
@@ -66,7 +68,7 @@ class Server:
         }
         rate_limit = RateLimit(limits.rate_limit)
         self._interceptor = Interceptor(authenticator, rate_limit, self._calls, open_lanes)
-        self._health = health.HealthServicer(experimental_thread_pool=health_lane)
+        self._health = health.Health(health_lane)
         self._server = grpc.server(
             self._calls,
             interceptors=[self._interceptor],
@@ -85,6 +87,7 @@ class Server:
         servicer = DeviceAssignments(storage, limits.max_answer_bytes)
         add_DeviceAssignmentServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._healthy: bool | None = None
         self.serving(False)
         if reflect:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -111,6 +114,9 @@ class Server:
 
     def serving(self, healthy: bool) -> None:  # noqa: FBT001  # a state, not an option
         """Tells health checks, overall and for each service, whether calls can be served."""
+        if healthy is self._healthy:
+            return  # watches are told of changes only
+        self._healthy = healthy
         serving = health_pb2.HealthCheckResponse.SERVING
         state = serving if healthy else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in (health.OVERALL_HEALTH, *SERVICES):
@@ -125,7 +131,8 @@ class Server:
             Whether all calls finished in time; those that did not are cancelled.
         """
         self._health.enter_graceful_shutdown()
-        self._server.stop(seconds)
+        # gRPC's own grace ends later than ours: a call that it cancelled would look like one that finished.
+        self._server.stop(seconds + _GRACE_MARGIN_SECONDS)
         deadline = time.monotonic() + seconds
         while not self._interceptor.idle and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

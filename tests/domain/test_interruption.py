@@ -1,0 +1,90 @@
+"""The end of a caller's patience: it stops what runs, and nothing that runs afterwards."""
+
+import threading
+import time
+
+import pytest
+
+from service.domain.errors import Cancelled, DeadlineExceeded
+from service.domain.interruption import Interruption
+
+
+def test_without_a_deadline_time_does_not_end_a_call() -> None:
+    patient = Interruption()
+    assert patient.remaining() is None
+    patient.check()
+
+
+def test_a_deadline_that_has_passed_ends_a_call() -> None:
+    late = Interruption(time.monotonic() - 1)
+    assert late.remaining() == 0
+    with pytest.raises(DeadlineExceeded):
+        late.check()
+
+
+def test_the_remaining_time_shrinks() -> None:
+    interruption = Interruption(time.monotonic() + 60)
+    first = interruption.remaining()
+    second = interruption.remaining()
+    assert first is not None
+    assert second is not None
+    assert 50 < second <= first <= 60
+    interruption.check()
+
+
+def test_a_cancelled_call_does_not_start_its_work() -> None:
+    interruption = Interruption()
+    assert interruption.cancel() is False
+    worked = []
+    with pytest.raises(Cancelled), interruption.stopping(lambda: None):
+        worked.append("never")
+    assert worked == []
+
+
+def test_where_both_ended_a_call_it_is_the_deadline_that_is_told() -> None:
+    interruption = Interruption(time.monotonic() - 1)
+    interruption.cancel()
+    with pytest.raises(DeadlineExceeded):
+        interruption.check()
+
+
+def test_stop_asks_again_until_the_work_has_ended() -> None:
+    interruption = Interruption()
+    asked = threading.Semaphore(0)
+    stopper = threading.Thread(target=interruption.stop)
+    with interruption.stopping(asked.release):
+        assert interruption.cancel() is True
+        stopper.start()
+        for _ in range(3):
+            assert asked.acquire(timeout=10)
+    stopper.join(10)
+    assert not stopper.is_alive()
+
+
+def test_stop_does_nothing_once_the_work_has_ended() -> None:
+    interruption = Interruption()
+    stopped = []
+    with interruption.stopping(lambda: stopped.append("stopped")):
+        pass
+    interruption.stop()
+    assert interruption.cancel() is False
+    assert stopped == []
+
+
+def test_the_work_does_not_end_while_it_is_being_stopped() -> None:
+    interruption = Interruption()
+    stopping, let_go, order = threading.Event(), threading.Event(), []
+
+    def stop() -> None:
+        stopping.set()
+        assert let_go.wait(10)
+        order.append("stopped")
+
+    stopper = threading.Thread(target=interruption.stop)
+    with interruption.stopping(stop):
+        stopper.start()
+        assert stopping.wait(10)
+        threading.Timer(0.05, let_go.set).start()
+    order.append("handed on")
+    stopper.join(10)
+    assert order[:2] == ["stopped", "handed on"]

@@ -1,0 +1,56 @@
+"""What grows old goes, and nothing that is younger than it may be."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, text
+
+from service.storage import housekeeping
+from service.storage.database import Database
+from service.storage.tables import reply
+from tests.conftest import Client, Tenant, failure
+
+DAY = timedelta(hours=24)
+
+
+def age(database: Database, hours: float) -> None:
+    """Makes every answer so much older."""
+    with database.session() as connection:
+        older = f"{int(hours * 3_600_000_000)}" if connection.dialect.name == "sqlite" else f"interval '{hours} hours'"
+        connection.execute(text(f"UPDATE reply SET kept_at = kept_at - {older}"))
+
+
+def test_an_answer_is_kept_for_its_time_and_then_forgotten(client: Client, tenant: Tenant, database: Database) -> None:
+    tenant.assign("ada@example.com", ["A", "B"])
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    answer = client.unassign(tenant, "ada@example.com", ["A"], request_id=first)
+    age(database, 23.9)
+    assert housekeeping.forget_replies(database, DAY) == 0
+    assert client.unassign(tenant, "ada@example.com", ["A"], request_id=first) == answer
+    client.unassign(tenant, "ada@example.com", ["B"], request_id=second)
+    age(database, 0.2)
+    assert housekeeping.forget_replies(database, DAY) == 1
+    # The one is new again, the other is still what it was.
+    again = client.unassign(tenant, "ada@example.com", ["A"], request_id=first)
+    assert list(again.skipped) == ["A"]
+    reused = failure(lambda: client.unassign(tenant, "ada@example.com", ["A"], request_id=second))
+    assert reused.reason == "ERROR_REASON_REQUEST_ID_REUSED"
+
+
+@pytest.mark.parametrize("count", [0, 999, 1000, 2500])
+def test_all_that_is_old_goes_however_much_it_is(database: Database, tenant: Tenant, count: int) -> None:
+    with database.session() as connection:
+        rows = [
+            {"organization_id": tenant.id, "request_id": str(n), "fingerprint": b"", "answer": b""}
+            for n in range(count)
+        ]
+        if rows:
+            connection.execute(reply.insert().values(kept_at=func.clock_timestamp()), rows)
+    age(database, 25)
+    with database.session() as connection:
+        young = {"organization_id": tenant.id, "request_id": "young", "fingerprint": b"", "answer": b""}
+        connection.execute(reply.insert().values(kept_at=func.clock_timestamp()), [young])
+    assert housekeeping.forget_replies(database, DAY) == count
+    with database.session(write=False) as connection:
+        assert connection.execute(select(reply.c.request_id)).scalars().all() == ["young"]

@@ -1,0 +1,92 @@
+"""A graceful stop: what is in flight finishes, nothing new comes in, and it does not take for ever."""
+
+import threading
+import time
+
+import grpc
+from deviceassignment.v1 import device_assignment_pb2 as pb
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from service.storage.database import Database
+from tests.conftest import Client, Tenant
+from tests.transport.conftest import Run, Running, eventually, health_of, held, reflection_of
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Stopping(threading.Thread):
+    """Stops a server beside the test."""
+
+    def __init__(self, running: Running) -> None:
+        super().__init__()
+        self._running = running
+        self.finished: bool | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Stops it, and notes whether all calls finished."""
+        self.finished = self._running.stop()
+
+
+def refuses(client: Client, tenant: Tenant) -> bool:
+    request = pb.ListAssignedDevicesRequest(customer_email="ada@example.com")
+    code = client.assignments.ListAssignedDevices.future(request, metadata=tenant.metadata).code()
+    assert code in {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+    return code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_call_in_flight_finishes_with_its_answer_and_new_ones_are_refused(
+    run: Run, tenant: Tenant, database: Database
+) -> None:
+    tenant.assign("ada@example.com", ["A", "B"])
+    running = run(drain_seconds=20)
+    watch = health_of(running.client).Watch(health_pb2.HealthCheckRequest())
+    assert next(watch).status == SERVING
+    with held(database, "ada@example.com"):
+        call = running.unassigning(tenant, "ada@example.com", ["A"])
+        eventually(lambda: running.calls == 1)
+        stopping = Stopping(running)
+        assert next(watch).status == NOT_SERVING
+        newcomer = Client(running.port)
+        eventually(lambda: refuses(newcomer, tenant))
+        assert refuses(running.client, tenant)
+        newcomer.channel.close()
+        assert stopping.is_alive()
+    assert list(call.result().unassigned_devices) == ["A"]
+    stopping.join(10)
+    assert stopping.finished is True
+    assert run().client.devices(tenant, "ada@example.com") == ["B"]
+
+
+def test_open_streams_do_not_delay_the_stop(run: Run, tenant: Tenant) -> None:
+    running = run(drain_seconds=60)
+    watches = [health_of(running.client).Watch(health_pb2.HealthCheckRequest()) for _ in range(5)]
+    assert {next(watch).status for watch in watches} == {SERVING}
+    over = threading.Event()
+
+    def questions() -> object:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+        over.wait()
+
+    stream = reflection_of(running.client).ServerReflectionInfo(questions())
+    next(stream)
+    started = time.monotonic()
+    assert running.stop()
+    assert time.monotonic() - started < 10
+    over.set()
+
+
+def test_the_wait_for_calls_in_flight_is_bounded(run: Run, tenant: Tenant, database: Database) -> None:
+    tenant.assign("ada@example.com", ["A"])
+    running = run(drain_seconds=0.5)
+    with held(database, "ada@example.com"):
+        call = running.unassigning(tenant, "ada@example.com", ["A"])
+        eventually(lambda: running.calls == 1)
+        stopping = Stopping(running)
+        assert call.exception(timeout=10) is not None
+        assert call.code() in {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
+    stopping.join(10)
+    assert stopping.finished is False
+    assert run().client.devices(tenant, "ada@example.com") == ["A"]
