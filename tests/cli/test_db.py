@@ -1,0 +1,59 @@
+"""`db upgrade` and `db check`, and that every other command wants a database that is up to date."""
+
+import pytest
+from sqlalchemy import text
+
+from service.storage.database import Database
+from tests.cli.conftest import Command
+
+MENDING = "run `device-assignment db upgrade`"
+
+
+def test_a_new_database_is_refused_until_it_is_upgraded_and_upgrading_again_changes_nothing(new: Command) -> None:
+    for answer in new.each(("db", "check"), ("serve", "--grpc-address", "127.0.0.1:0")):
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.startswith("error: ")
+        assert MENDING in answer.err
+        assert answer.err.count("\n") == 1
+    assert new("db", "upgrade").out == "upgraded from nothing to step 0001\n"
+    again, check = new.each(("db", "upgrade"), ("db", "check"))
+    assert (again.code, again.out) == (0, "at step 0001 already\n")
+    assert (check.code, check.out) == (0, "ok, at step 0001\n")
+    for file in new.folder.glob("new.db*"):
+        assert file.stat().st_mode & 0o077 == 0, "an SQLite file is for its owner alone"
+
+
+def test_a_database_of_a_newer_version_is_refused(command: Command, database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    answer = command("serve", "--grpc-address", "127.0.0.1:0")
+    assert answer.code == 1
+    assert "at step 9999, which this version does not know; run a newer version" in answer.err
+
+
+def test_a_database_that_is_away_is_named_without_its_password(plain: Command) -> None:
+    for answer in plain.each(("db", "check"), ("db", "upgrade"), ("serve",)):
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.startswith(
+            "error: cannot open the database postgresql+psycopg://nobody:***@127.0.0.1:1/nothing: "
+        )
+        assert "refused" in answer.err
+        assert "hunter2" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("mysql://nobody:hunter2@localhost/x", "names mysql, which is not supported"),
+        ("nobody:hunter2", "cannot be read"),
+        ("sqlite://", "needs a file"),
+        ("sqlite:////no/such/folder/x.db", "/no/such/folder/x.db"),
+    ],
+)
+def test_a_database_that_cannot_be_is_told_in_one_sentence(plain: Command, url: str, text: str) -> None:
+    answer = plain("db", "upgrade", DEVICE_ASSIGNMENT_DATABASE_URL=url)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("error: ")
+    assert text in answer.err
+    assert answer.err.count("\n") == 1
+    assert "hunter2" not in answer.err

@@ -1,0 +1,53 @@
+"""`serve --example`: the call that it prints works when it is pasted."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from service.storage.database import Database
+from service.storage.keys import Keys
+from tests.cli.conftest import Command, Launch
+
+VIRTUAL_ENVIRONMENT = Path(sys.executable).parent.parent
+
+
+def test_the_printed_call_works_when_pasted_and_a_second_start_prints_the_same_key(
+    tmp_path: Path, launch: Launch
+) -> None:
+    new = Command(tmp_path, f"sqlite:///{tmp_path / 'new.db'}")
+    # The call names .venv/bin/buf, as one finds it from the folder of a clone.
+    (new.folder / ".venv").symlink_to(VIRTUAL_ENVIRONMENT)
+    calls = []
+    for expected in (["SN-1001", "SN-1002"], []):
+        server = launch(new, "--example")
+        assert server.process.stdout is not None
+        lines = [server.process.stdout.readline() for _ in range(5)]
+        call = "".join(lines[2:])
+        pasted = subprocess.run(call, shell=True, cwd=new.folder, capture_output=True, text=True, check=False)  # noqa: S602
+        assert pasted.returncode == 0, pasted.stderr
+        answer = json.loads(pasted.stdout)
+        assert answer["success"]
+        assert answer.get("unassignedDevices", []) == expected
+        assert "SN-9999" in answer["skipped"]
+        assert answer["devicesRemaining"] == ["SN-1003"]
+        ended = server.stop(signal.SIGTERM)
+        assert ended.code == 0
+        assert "grpcurl -plaintext" in ended.out
+        calls.append(call.replace(str(server.port), "PORT"))
+        # The key is printed to whoever started it, and is in no log.
+        assert "da_" not in ended.err
+    assert calls[0] == calls[1]
+    assert (new.folder / "example.api-key").stat().st_mode & 0o077 == 0
+
+
+def test_a_database_that_is_not_empty_is_left_alone_and_no_key_is_printed(sqlite: Command, launch: Launch) -> None:
+    (sqlite.folder / "example.api-key").write_text("da_00000000_of-another-database\n")
+    server = launch(sqlite, "--example")
+    ended = server.stop(signal.SIGTERM)
+    assert "da_" not in ended.out
+    assert "Make a key with `device-assignment key create --org NAME`." in ended.out
+    database = Database(sqlite.url)
+    assert len(Keys(database).all()) == 1
+    database.close()
