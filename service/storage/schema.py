@@ -1,13 +1,12 @@
-"""The state of the database's tables: is it today's, and how to get there."""
+"""The state of the database's tables: is it today's, and how to get there.
+
+Alembic is imported where it is needed, by the two functions that run it: it takes longer to load than most commands to
+work.
+"""
 
 from pathlib import Path
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from service.domain.errors import DatabaseUnavailable
@@ -24,16 +23,14 @@ class NotCurrent(Exception):
     """The database cannot be served as it is; the text says why and which command mends it."""
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.set_main_option("path_separator", "os")
-    return config
+def _steps() -> list[str]:
+    """Names every step, in order: each module of the migrations begins with its step's number."""
+    return sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def head() -> str:
     """Names the newest step."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return _steps()[-1]
 
 
 def upgrade(database: Database) -> tuple[str, str]:
@@ -46,6 +43,9 @@ def upgrade(database: Database) -> tuple[str, str]:
         DatabaseUnavailable: it cannot be reached.
         NotCurrent: it is at a step of a newer version.
     """
+    from alembic import command  # noqa: PLC0415  # see above
+    from alembic.config import Config  # noqa: PLC0415
+
     if database.engine.dialect.name == "sqlite":
         Path(make_url(database.url).database or "").touch(mode=0o600)
     try:
@@ -54,7 +54,9 @@ def upgrade(database: Database) -> tuple[str, str]:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
             before = _revision(connection)
             _known(before)
-            config = _config()
+            config = Config()
+            config.set_main_option("script_location", str(_MIGRATIONS))
+            config.set_main_option("path_separator", "os")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             return before, _revision(connection)
@@ -91,19 +93,23 @@ def check(database: Database) -> str:
 
 def drift(database: Database) -> list[str]:
     """Names the differences between the migrated tables and `tables.py`: none, if the steps are complete."""
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415  # see above
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return [str(difference) for difference in compare_metadata(context, metadata)]
 
 
 def _known(found: str) -> None:
-    steps = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found and found not in steps:
+    if found and found not in _steps():
         raise NotCurrent(f"the database is at step {found}, which this version does not know; run a newer version")
 
 
 def _revision(connection: Connection) -> str:
-    return MigrationContext.configure(connection).get_current_revision() or ""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() or ""
 
 
 def _unreachable(database: Database, error: DBAPIError) -> Exception:

@@ -33,7 +33,8 @@ class Stopping(threading.Thread):
 def refuses(client: Client, tenant: Tenant) -> bool:
     request = pb.ListAssignedDevicesRequest(customer_email="ada@example.com")
     code = client.assignments.ListAssignedDevices.future(request, metadata=tenant.metadata).code()
-    assert code in {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+    # gRPC itself cancels a call that comes in at the very moment of the stop.
+    assert code in {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     return code is grpc.StatusCode.UNAVAILABLE
 
 
