@@ -1,0 +1,49 @@
+"""Starts what is called: the service as in production, and a server whose one call does nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_START_SECONDS = 30.0
+
+
+@contextmanager
+def service(url: str) -> Iterator[int]:
+    """Serves a database with the usual settings. Gives the port."""
+    command = [sys.executable, "-m", "service", "serve", "--grpc-address", "127.0.0.1:0"]
+    with _running(command, {**os.environ, "DEVICE_ASSIGNMENT_DATABASE_URL": url}) as port:
+        yield port
+
+
+@contextmanager
+def empty(threads: int) -> Iterator[int]:
+    """Serves the empty call on a number of threads. Gives the port."""
+    with _running([sys.executable, "-m", "benchmarks.empty", str(threads)], dict(os.environ)) as port:
+        yield port
+
+
+@contextmanager
+def _running(command: list[str], environment: dict[str, str]) -> Iterator[int]:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        with log.open("w") as output, subprocess.Popen(command, stderr=output, env=environment) as process:
+            try:
+                yield _port(log, process)
+            finally:
+                process.terminate()
+
+
+def _port(log: Path, process: subprocess.Popen[bytes]) -> int:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log.read_text().splitlines():
+            if '"serving"' in line:
+                return int(json.loads(line)["port"])
+        time.sleep(0.02)
+    raise RuntimeError(f"no server: {log.read_text()}")
