@@ -72,6 +72,94 @@ REMAINING_VIEW_NONE: RemainingView.ValueType  # 3
 """Neither list nor count."""
 Global___RemainingView: _TypeAlias = RemainingView  # noqa: Y015
 
+class _OperationKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OperationKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OPERATION_KIND_UNSPECIFIED: _OperationKind.ValueType  # 0
+    """Never sent."""
+    OPERATION_KIND_UNASSIGN: _OperationKind.ValueType  # 1
+    """`UnassignDevices` or `UnassignDevice`."""
+    OPERATION_KIND_ASSIGN: _OperationKind.ValueType  # 2
+    """`AssignDevices` or `AssignDevice`."""
+    OPERATION_KIND_TRANSFER: _OperationKind.ValueType  # 3
+    """`TransferDevices`."""
+    OPERATION_KIND_UNASSIGN_ALL: _OperationKind.ValueType  # 4
+    """`UnassignAllDevices`."""
+    OPERATION_KIND_REVERT: _OperationKind.ValueType  # 5
+    """`RevertOperation`."""
+    OPERATION_KIND_IMPORT: _OperationKind.ValueType  # 6
+    """The command `import`."""
+
+class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
+    """Says what kind of call made an operation."""
+
+OPERATION_KIND_UNSPECIFIED: OperationKind.ValueType  # 0
+"""Never sent."""
+OPERATION_KIND_UNASSIGN: OperationKind.ValueType  # 1
+"""`UnassignDevices` or `UnassignDevice`."""
+OPERATION_KIND_ASSIGN: OperationKind.ValueType  # 2
+"""`AssignDevices` or `AssignDevice`."""
+OPERATION_KIND_TRANSFER: OperationKind.ValueType  # 3
+"""`TransferDevices`."""
+OPERATION_KIND_UNASSIGN_ALL: OperationKind.ValueType  # 4
+"""`UnassignAllDevices`."""
+OPERATION_KIND_REVERT: OperationKind.ValueType  # 5
+"""`RevertOperation`."""
+OPERATION_KIND_IMPORT: OperationKind.ValueType  # 6
+"""The command `import`."""
+Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
+
+class _Change:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Change.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANGE_UNSPECIFIED: _Change.ValueType  # 0
+    """Never sent."""
+    CHANGE_ASSIGNED: _Change.ValueType  # 1
+    """It began."""
+    CHANGE_UNASSIGNED: _Change.ValueType  # 2
+    """It ended."""
+
+class Change(_Change, metaclass=_ChangeEnumTypeWrapper):
+    """Says what happened to an assignment."""
+
+CHANGE_UNSPECIFIED: Change.ValueType  # 0
+"""Never sent."""
+CHANGE_ASSIGNED: Change.ValueType  # 1
+"""It began."""
+CHANGE_UNASSIGNED: Change.ValueType  # 2
+"""It ended."""
+Global___Change: _TypeAlias = Change  # noqa: Y015
+
+class _LeftReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LeftReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeftReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEFT_REASON_UNSPECIFIED: _LeftReason.ValueType  # 0
+    """Never sent."""
+    LEFT_REASON_CHANGED_SINCE: _LeftReason.ValueType  # 1
+    """The device's owners have changed since. Example: it was sold on."""
+    LEFT_REASON_ALREADY_REVERTED: _LeftReason.ValueType  # 2
+    """An earlier revert of the same operation has done it."""
+
+class LeftReason(_LeftReason, metaclass=_LeftReasonEnumTypeWrapper):
+    """Says why a revert left a device as it is."""
+
+LEFT_REASON_UNSPECIFIED: LeftReason.ValueType  # 0
+"""Never sent."""
+LEFT_REASON_CHANGED_SINCE: LeftReason.ValueType  # 1
+"""The device's owners have changed since. Example: it was sold on."""
+LEFT_REASON_ALREADY_REVERTED: LeftReason.ValueType  # 2
+"""An earlier revert of the same operation has done it."""
+Global___LeftReason: _TypeAlias = LeftReason  # noqa: Y015
+
 @_typing.final
 class UnassignDevicesRequest(_message.Message):
     """A batch of devices to take from one customer."""
@@ -203,6 +291,730 @@ class UnassignDevicesResponse(_message.Message):
 Global___UnassignDevicesResponse: _TypeAlias = UnassignDevicesResponse  # noqa: Y015
 
 @_typing.final
+class UnassignDeviceRequest(_message.Message):
+    """One device to take from one customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    REMAINING_VIEW_FIELD_NUMBER: _builtins.int
+    device_identifier: _builtins.str
+    """Required. The device's identifier."""
+    customer_email: _builtins.str
+    """Required. The customer's e-mail address."""
+    request_id: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    validate_only: _builtins.bool
+    """As in `UnassignDevicesRequest`."""
+    note: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    expected_revision: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    remaining_view: Global___RemainingView.ValueType
+    """As in `UnassignDevicesRequest`."""
+    def __init__(
+        self,
+        *,
+        device_identifier: _builtins.str = ...,
+        customer_email: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        note: _builtins.str = ...,
+        expected_revision: _builtins.str = ...,
+        remaining_view: Global___RemainingView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_email", b"customer_email", "device_identifier", b"device_identifier", "expected_revision", b"expected_revision", "note", b"note", "remaining_view", b"remaining_view", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnassignDeviceRequest: _TypeAlias = UnassignDeviceRequest  # noqa: Y015
+
+@_typing.final
+class UnassignDeviceResponse(_message.Message):
+    """What is left after one device was taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    DEVICES_REMAINING_FIELD_NUMBER: _builtins.int
+    DEVICES_REMAINING_COUNT_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that fails answers with a status."""
+    message: _builtins.str
+    """Always `Device successfully unassigned from customer`."""
+    customer_id: _builtins.str
+    """The customer's id."""
+    device_identifier: _builtins.str
+    """The device's identifier."""
+    devices_remaining_count: _builtins.int
+    """As in `UnassignDevicesResponse`."""
+    next_page_token: _builtins.str
+    """As in `UnassignDevicesResponse`."""
+    operation_id: _builtins.str
+    """As in `UnassignDevicesResponse`."""
+    revision: _builtins.str
+    """As in `UnassignDevicesResponse`."""
+    @_builtins.property
+    def devices_remaining(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in `UnassignDevicesResponse`."""
+
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        device_identifier: _builtins.str = ...,
+        devices_remaining: _abc.Iterable[_builtins.str] | None = ...,
+        devices_remaining_count: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "device_identifier", b"device_identifier", "devices_remaining", b"devices_remaining", "devices_remaining_count", b"devices_remaining_count", "message", b"message", "next_page_token", b"next_page_token", "operation_id", b"operation_id", "revision", b"revision", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnassignDeviceResponse: _TypeAlias = UnassignDeviceResponse  # noqa: Y015
+
+@_typing.final
+class AssignDevicesRequest(_message.Message):
+    """A batch of devices to give to one customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
+    DEVICE_IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    AUTO_CREATE_DEVICES_FIELD_NUMBER: _builtins.int
+    DEVICE_TYPE_FIELD_NUMBER: _builtins.int
+    REQUIRE_EXISTING_CUSTOMER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    customer_email: _builtins.str
+    """Required. The customer's e-mail address."""
+    auto_create_devices: _builtins.bool
+    """Creates devices that are not there yet, with the type `device_type`."""
+    device_type: _builtins.str
+    """Required with `auto_create_devices`: the type of new devices, 1 to 255 characters. Devices that are there keep theirs."""
+    require_existing_customer: _builtins.bool
+    """Returns `NOT_FOUND` instead of creating the customer, so that a mistyped address does not become an owner."""
+    request_id: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    validate_only: _builtins.bool
+    """Answers what the call would answer now and changes nothing. Ids of what would be created are empty."""
+    note: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    expected_revision: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    @_builtins.property
+    def device_identifiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. 1 to 20,000 identifiers, as in `UnassignDevicesRequest`."""
+
+    def __init__(
+        self,
+        *,
+        customer_email: _builtins.str = ...,
+        device_identifiers: _abc.Iterable[_builtins.str] | None = ...,
+        auto_create_devices: _builtins.bool = ...,
+        device_type: _builtins.str = ...,
+        require_existing_customer: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        note: _builtins.str = ...,
+        expected_revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_create_devices", b"auto_create_devices", "customer_email", b"customer_email", "device_identifiers", b"device_identifiers", "device_type", b"device_type", "expected_revision", b"expected_revision", "note", b"note", "request_id", b"request_id", "require_existing_customer", b"require_existing_customer", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssignDevicesRequest: _TypeAlias = AssignDevicesRequest  # noqa: Y015
+
+@_typing.final
+class AssignDevicesResponse(_message.Message):
+    """What became of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_WAS_CREATED_FIELD_NUMBER: _builtins.int
+    ASSIGNED_DEVICES_FIELD_NUMBER: _builtins.int
+    ALREADY_ASSIGNED_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    DEVICES_COUNT_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that fails answers with a status."""
+    message: _builtins.str
+    """A sentence for people. Example: `Successfully assigned 2 device(s) to customer`."""
+    customer_id: _builtins.str
+    """The customer's id."""
+    customer_was_created: _builtins.bool
+    """Whether the call created the customer, named after the local part of the address."""
+    devices_count: _builtins.int
+    """How many devices the customer has after the call."""
+    operation_id: _builtins.str
+    """The operation that records the change. Empty if nothing was assigned, and with `validate_only`."""
+    revision: _builtins.str
+    """The customer's revision after the call. Empty with `validate_only` for a customer that would be created."""
+    @_builtins.property
+    def assigned_devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAssigned]:
+        """The devices that the call assigned, each once, in the order of the request."""
+
+    @_builtins.property
+    def already_assigned(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAssigned]:
+        """The devices that the customer had already, likewise."""
+
+    @_builtins.property
+    def skipped(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The devices that the organisation does not have, likewise."""
+
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        customer_was_created: _builtins.bool = ...,
+        assigned_devices: _abc.Iterable[Global___DeviceAssigned] | None = ...,
+        already_assigned: _abc.Iterable[Global___DeviceAssigned] | None = ...,
+        skipped: _abc.Iterable[_builtins.str] | None = ...,
+        devices_count: _builtins.int = ...,
+        operation_id: _builtins.str = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_assigned", b"already_assigned", "assigned_devices", b"assigned_devices", "customer_id", b"customer_id", "customer_was_created", b"customer_was_created", "devices_count", b"devices_count", "message", b"message", "operation_id", b"operation_id", "revision", b"revision", "skipped", b"skipped", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssignDevicesResponse: _TypeAlias = AssignDevicesResponse  # noqa: Y015
+
+@_typing.final
+class DeviceAssigned(_message.Message):
+    """A device in the answer to an assignment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    WAS_CREATED_FIELD_NUMBER: _builtins.int
+    identifier: _builtins.str
+    """The device's identifier."""
+    device_id: _builtins.str
+    """The device's id."""
+    was_created: _builtins.bool
+    """Whether the call created the device."""
+    def __init__(
+        self,
+        *,
+        identifier: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        was_created: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "identifier", b"identifier", "was_created", b"was_created"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceAssigned: _TypeAlias = DeviceAssigned  # noqa: Y015
+
+@_typing.final
+class AssignDeviceRequest(_message.Message):
+    """One device to give to several customers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    CUSTOMER_EMAILS_FIELD_NUMBER: _builtins.int
+    AUTO_CREATE_DEVICE_FIELD_NUMBER: _builtins.int
+    DEVICE_TYPE_FIELD_NUMBER: _builtins.int
+    REQUIRE_EXISTING_CUSTOMER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    device_identifier: _builtins.str
+    """Required. The device's identifier."""
+    auto_create_device: _builtins.bool
+    """Creates the device if it is not there yet, with the type `device_type`."""
+    device_type: _builtins.str
+    """Required with `auto_create_device`: the type of a new device, 1 to 255 characters."""
+    require_existing_customer: _builtins.bool
+    """Returns `NOT_FOUND` instead of creating a customer."""
+    request_id: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    validate_only: _builtins.bool
+    """Answers what the call would answer now and changes nothing. Ids of what would be created are empty."""
+    note: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    @_builtins.property
+    def customer_emails(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. The e-mail addresses of 1 to 1,000 customers. A repeated one counts once."""
+
+    def __init__(
+        self,
+        *,
+        device_identifier: _builtins.str = ...,
+        customer_emails: _abc.Iterable[_builtins.str] | None = ...,
+        auto_create_device: _builtins.bool = ...,
+        device_type: _builtins.str = ...,
+        require_existing_customer: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_create_device", b"auto_create_device", "customer_emails", b"customer_emails", "device_identifier", b"device_identifier", "device_type", b"device_type", "note", b"note", "request_id", b"request_id", "require_existing_customer", b"require_existing_customer", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssignDeviceRequest: _TypeAlias = AssignDeviceRequest  # noqa: Y015
+
+@_typing.final
+class AssignDeviceResponse(_message.Message):
+    """Who has the device now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_WAS_CREATED_FIELD_NUMBER: _builtins.int
+    ASSIGNED_CUSTOMERS_FIELD_NUMBER: _builtins.int
+    ALREADY_ASSIGNED_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that fails answers with a status."""
+    message: _builtins.str
+    """A sentence for people. Example: `Device successfully assigned to 2 customer(s)`."""
+    device_id: _builtins.str
+    """The device's id."""
+    device_was_created: _builtins.bool
+    """Whether the call created the device."""
+    operation_id: _builtins.str
+    """The operation that records the change. Empty if nothing was assigned, and with `validate_only`."""
+    @_builtins.property
+    def assigned_customers(self) -> _containers.RepeatedCompositeFieldContainer[Global___CustomerAssigned]:
+        """Every customer asked for, each once, in the order of the request."""
+
+    @_builtins.property
+    def already_assigned(self) -> _containers.RepeatedCompositeFieldContainer[Global___CustomerAssigned]:
+        """Those of them who had the device already."""
+
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        device_id: _builtins.str = ...,
+        device_was_created: _builtins.bool = ...,
+        assigned_customers: _abc.Iterable[Global___CustomerAssigned] | None = ...,
+        already_assigned: _abc.Iterable[Global___CustomerAssigned] | None = ...,
+        operation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_assigned", b"already_assigned", "assigned_customers", b"assigned_customers", "device_id", b"device_id", "device_was_created", b"device_was_created", "message", b"message", "operation_id", b"operation_id", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssignDeviceResponse: _TypeAlias = AssignDeviceResponse  # noqa: Y015
+
+@_typing.final
+class CustomerAssigned(_message.Message):
+    """A customer in the answer to an assignment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMAIL_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    WAS_CREATED_FIELD_NUMBER: _builtins.int
+    email: _builtins.str
+    """The customer's e-mail address, as it was first given."""
+    customer_id: _builtins.str
+    """The customer's id."""
+    was_created: _builtins.bool
+    """Whether the call created the customer."""
+    def __init__(
+        self,
+        *,
+        email: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        was_created: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "email", b"email", "was_created", b"was_created"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomerAssigned: _TypeAlias = CustomerAssigned  # noqa: Y015
+
+@_typing.final
+class TransferDevicesRequest(_message.Message):
+    """A batch of devices to move from one customer to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
+    TO_CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
+    DEVICE_IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    REQUIRE_EXISTING_CUSTOMER_FIELD_NUMBER: _builtins.int
+    REQUIRE_ALL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    FROM_EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    from_customer_email: _builtins.str
+    """Required. The e-mail address of the customer who has the devices."""
+    to_customer_email: _builtins.str
+    """Required. The e-mail address of the customer who gets them; another one."""
+    require_existing_customer: _builtins.bool
+    """Returns `NOT_FOUND` instead of creating the second customer."""
+    require_all: _builtins.bool
+    """Refuses the whole call with `FAILED_PRECONDITION` if a device would be skipped."""
+    request_id: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    validate_only: _builtins.bool
+    """As in `UnassignDevicesRequest`."""
+    note: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    from_expected_revision: _builtins.str
+    """The first customer's revision, as `expected_revision` in `UnassignDevicesRequest`."""
+    @_builtins.property
+    def device_identifiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. As in `UnassignDevicesRequest`."""
+
+    def __init__(
+        self,
+        *,
+        from_customer_email: _builtins.str = ...,
+        to_customer_email: _builtins.str = ...,
+        device_identifiers: _abc.Iterable[_builtins.str] | None = ...,
+        require_existing_customer: _builtins.bool = ...,
+        require_all: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        note: _builtins.str = ...,
+        from_expected_revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_identifiers", b"device_identifiers", "from_customer_email", b"from_customer_email", "from_expected_revision", b"from_expected_revision", "note", b"note", "request_id", b"request_id", "require_all", b"require_all", "require_existing_customer", b"require_existing_customer", "to_customer_email", b"to_customer_email", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferDevicesRequest: _TypeAlias = TransferDevicesRequest  # noqa: Y015
+
+@_typing.final
+class TransferDevicesResponse(_message.Message):
+    """What became of a transfer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FROM_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TO_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TO_CUSTOMER_WAS_CREATED_FIELD_NUMBER: _builtins.int
+    TRANSFERRED_DEVICES_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    SKIP_REASONS_FIELD_NUMBER: _builtins.int
+    FROM_DEVICES_REMAINING_COUNT_FIELD_NUMBER: _builtins.int
+    TO_DEVICES_COUNT_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    FROM_REVISION_FIELD_NUMBER: _builtins.int
+    TO_REVISION_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that fails answers with a status."""
+    message: _builtins.str
+    """A sentence for people. Example: `Successfully transferred 2 device(s)`."""
+    from_customer_id: _builtins.str
+    """The first customer's id."""
+    to_customer_id: _builtins.str
+    """The second customer's id. Empty with `validate_only` if it would be created."""
+    to_customer_was_created: _builtins.bool
+    """Whether the call created the second customer."""
+    from_devices_remaining_count: _builtins.int
+    """How many devices the first customer has after the call."""
+    to_devices_count: _builtins.int
+    """How many devices the second customer has after the call."""
+    operation_id: _builtins.str
+    """The operation that records the change. Empty if nothing was transferred, and with `validate_only`."""
+    from_revision: _builtins.str
+    """The first customer's revision after the call."""
+    to_revision: _builtins.str
+    """The second customer's revision after the call."""
+    @_builtins.property
+    def transferred_devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The devices that left the first customer, each once, in the order of the request."""
+
+    @_builtins.property
+    def skipped(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The devices that the first customer did not have, likewise."""
+
+    @_builtins.property
+    def skip_reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___SkipReason.ValueType]:
+        """Why `skipped[i]` was skipped, at the same index."""
+
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        from_customer_id: _builtins.str = ...,
+        to_customer_id: _builtins.str = ...,
+        to_customer_was_created: _builtins.bool = ...,
+        transferred_devices: _abc.Iterable[_builtins.str] | None = ...,
+        skipped: _abc.Iterable[_builtins.str] | None = ...,
+        skip_reasons: _abc.Iterable[Global___SkipReason.ValueType] | None = ...,
+        from_devices_remaining_count: _builtins.int = ...,
+        to_devices_count: _builtins.int = ...,
+        operation_id: _builtins.str = ...,
+        from_revision: _builtins.str = ...,
+        to_revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_customer_id", b"from_customer_id", "from_devices_remaining_count", b"from_devices_remaining_count", "from_revision", b"from_revision", "message", b"message", "operation_id", b"operation_id", "skip_reasons", b"skip_reasons", "skipped", b"skipped", "success", b"success", "to_customer_id", b"to_customer_id", "to_customer_was_created", b"to_customer_was_created", "to_devices_count", b"to_devices_count", "to_revision", b"to_revision", "transferred_devices", b"transferred_devices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferDevicesResponse: _TypeAlias = TransferDevicesResponse  # noqa: Y015
+
+@_typing.final
+class UnassignAllDevicesRequest(_message.Message):
+    """A customer to take everything from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
+    EXPECTED_COUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    customer_email: _builtins.str
+    """Required. The customer's e-mail address."""
+    expected_count: _builtins.int
+    """Required, zero included. How many devices the customer is known to have; a guard against taking what nobody saw."""
+    request_id: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    validate_only: _builtins.bool
+    """As in `UnassignDevicesRequest`."""
+    note: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    expected_revision: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    def __init__(
+        self,
+        *,
+        customer_email: _builtins.str = ...,
+        expected_count: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        note: _builtins.str = ...,
+        expected_revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_count", b"_expected_count", "expected_count", b"expected_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_count", b"_expected_count", "customer_email", b"customer_email", "expected_count", b"expected_count", "expected_revision", b"expected_revision", "note", b"note", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_count: _TypeAlias = _typing.Literal["expected_count"]  # noqa: Y015
+    _WhichOneofArgType__expected_count: _TypeAlias = _typing.Literal["_expected_count", b"_expected_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_count) -> _WhichOneofReturnType__expected_count | None: ...
+
+Global___UnassignAllDevicesRequest: _TypeAlias = UnassignAllDevicesRequest  # noqa: Y015
+
+@_typing.final
+class UnassignAllDevicesResponse(_message.Message):
+    """How much was taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    UNASSIGNED_COUNT_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that fails answers with a status."""
+    message: _builtins.str
+    """A sentence for people. Example: `Successfully unassigned 3 device(s) from customer`."""
+    customer_id: _builtins.str
+    """The customer's id."""
+    unassigned_count: _builtins.int
+    """How many assignments the call ended."""
+    operation_id: _builtins.str
+    """The operation that records the change. Empty if there was nothing to take, and with `validate_only`."""
+    revision: _builtins.str
+    """The customer's revision after the call."""
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        unassigned_count: _builtins.int = ...,
+        operation_id: _builtins.str = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "message", b"message", "operation_id", b"operation_id", "revision", b"revision", "success", b"success", "unassigned_count", b"unassigned_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnassignAllDevicesResponse: _TypeAlias = UnassignAllDevicesResponse  # noqa: Y015
+
+@_typing.final
+class LookupOwnersRequest(_message.Message):
+    """Whose owners to tell, and as of when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device_identifiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. 1 to 1,000 identifiers, as in `UnassignDevicesRequest`."""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """The moment to show; now if absent or yet to come. A moment older than a second always gives the same answer."""
+
+    def __init__(
+        self,
+        *,
+        device_identifiers: _abc.Iterable[_builtins.str] | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "device_identifiers", b"device_identifiers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupOwnersRequest: _TypeAlias = LookupOwnersRequest  # noqa: Y015
+
+@_typing.final
+class LookupOwnersResponse(_message.Message):
+    """The owners of devices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceOwners]:
+        """One result for each device, each once, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___DeviceOwners] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupOwnersResponse: _TypeAlias = LookupOwnersResponse  # noqa: Y015
+
+@_typing.final
+class DeviceOwners(_message.Message):
+    """A device's owners."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    OWNERS_FIELD_NUMBER: _builtins.int
+    OWNER_COUNT_FIELD_NUMBER: _builtins.int
+    device_identifier: _builtins.str
+    """The device's identifier."""
+    found: _builtins.bool
+    """Whether the organisation has the device."""
+    owner_count: _builtins.int
+    """How many owners there are, listed or not."""
+    @_builtins.property
+    def owners(self) -> _containers.RepeatedCompositeFieldContainer[Global___Owner]:
+        """The owners, those of longest standing first: at most 100, and fewer if the whole answer would grow too big."""
+
+    def __init__(
+        self,
+        *,
+        device_identifier: _builtins.str = ...,
+        found: _builtins.bool = ...,
+        owners: _abc.Iterable[Global___Owner] | None = ...,
+        owner_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_identifier", b"device_identifier", "found", b"found", "owner_count", b"owner_count", "owners", b"owners"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceOwners: _TypeAlias = DeviceOwners  # noqa: Y015
+
+@_typing.final
+class Owner(_message.Message):
+    """An owner of a device."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    ASSIGNED_AT_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer's id."""
+    email: _builtins.str
+    """The customer's e-mail address."""
+    @_builtins.property
+    def assigned_at(self) -> _timestamp_pb2.Timestamp:
+        """When the assignment began."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        email: _builtins.str = ...,
+        assigned_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assigned_at", b"assigned_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_at", b"assigned_at", "customer_id", b"customer_id", "email", b"email"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Owner: _TypeAlias = Owner  # noqa: Y015
+
+@_typing.final
 class ListAssignedDevicesRequest(_message.Message):
     """Whose devices to list, and as of when."""
 
@@ -311,3 +1123,435 @@ class AssignedDevice(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AssignedDevice: _TypeAlias = AssignedDevice  # noqa: Y015
+
+@_typing.final
+class Operation(_message.Message):
+    """One committed change of assignments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
+    ASSIGNED_COUNT_FIELD_NUMBER: _builtins.int
+    UNASSIGNED_COUNT_FIELD_NUMBER: _builtins.int
+    REVERTS_OPERATION_ID_FIELD_NUMBER: _builtins.int
+    operation_id: _builtins.str
+    """The operation's id. Example: `op_01j8…`."""
+    kind: Global___OperationKind.ValueType
+    """What kind of call made it."""
+    key_id: _builtins.str
+    """The id of the API key that asked for it. Empty for an import."""
+    note: _builtins.str
+    """Why, as the caller noted it."""
+    assigned_count: _builtins.int
+    """How many assignments it began."""
+    unassigned_count: _builtins.int
+    """How many assignments it ended."""
+    reverts_operation_id: _builtins.str
+    """The operation that it undid, if it is a revert."""
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """When it took effect."""
+
+    @_builtins.property
+    def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The customers whose assignments it changed, ordered by id; the first 1,000."""
+
+    def __init__(
+        self,
+        *,
+        operation_id: _builtins.str = ...,
+        kind: Global___OperationKind.ValueType = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        key_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+        customer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        assigned_count: _builtins.int = ...,
+        unassigned_count: _builtins.int = ...,
+        reverts_operation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_count", b"assigned_count", "customer_ids", b"customer_ids", "key_id", b"key_id", "kind", b"kind", "note", b"note", "occurred_at", b"occurred_at", "operation_id", b"operation_id", "reverts_operation_id", b"reverts_operation_id", "unassigned_count", b"unassigned_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
+@_typing.final
+class ListOperationsRequest(_message.Message):
+    """Which operations to list. All conditions hold together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
+    DEVICE_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    customer_email: _builtins.str
+    """Only those that changed assignments of this customer."""
+    device_identifier: _builtins.str
+    """Only those that changed assignments of this device (with `customer_email`: to that customer)."""
+    key_id: _builtins.str
+    """Only those that this API key asked for."""
+    page_size: _builtins.int
+    """How many to return at most: 1,000 if 0, and never more than 10,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of an earlier answer to the same question."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Only those at or after this moment."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Only those before this moment."""
+
+    def __init__(
+        self,
+        *,
+        customer_email: _builtins.str = ...,
+        device_identifier: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_email", b"customer_email", "device_identifier", b"device_identifier", "key_id", b"key_id", "page_size", b"page_size", "page_token", b"page_token", "since", b"since", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperationsRequest: _TypeAlias = ListOperationsRequest  # noqa: Y015
+
+@_typing.final
+class ListOperationsResponse(_message.Message):
+    """One page of operations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Set if there is more."""
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
+        """The operations, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        operations: _abc.Iterable[Global___Operation] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "operations", b"operations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperationsResponse: _TypeAlias = ListOperationsResponse  # noqa: Y015
+
+@_typing.final
+class GetOperationRequest(_message.Message):
+    """Which operation to get."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    operation_id: _builtins.str
+    """Required. The operation's id."""
+    def __init__(
+        self,
+        *,
+        operation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation_id", b"operation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOperationRequest: _TypeAlias = GetOperationRequest  # noqa: Y015
+
+@_typing.final
+class GetOperationResponse(_message.Message):
+    """One operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operation(self) -> Global___Operation:
+        """The operation."""
+
+    def __init__(
+        self,
+        *,
+        operation: Global___Operation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOperationResponse: _TypeAlias = GetOperationResponse  # noqa: Y015
+
+@_typing.final
+class ListOperationChangesRequest(_message.Message):
+    """Which operation's changes to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    operation_id: _builtins.str
+    """Required. The operation's id."""
+    page_size: _builtins.int
+    """How many to return at most: 1,000 if 0, and never more than 10,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of an earlier answer to the same question."""
+    def __init__(
+        self,
+        *,
+        operation_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation_id", b"operation_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperationChangesRequest: _TypeAlias = ListOperationChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListOperationChangesResponse(_message.Message):
+    """One page of changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Set if there is more."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationChange]:
+        """The changes, ordered by customer id and identifier."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___OperationChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperationChangesResponse: _TypeAlias = ListOperationChangesResponse  # noqa: Y015
+
+@_typing.final
+class OperationChange(_message.Message):
+    """What an operation did to one assignment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    device_identifier: _builtins.str
+    """The device's identifier."""
+    customer_id: _builtins.str
+    """The customer's id."""
+    change: Global___Change.ValueType
+    """Whether the assignment began or ended."""
+    def __init__(
+        self,
+        *,
+        device_identifier: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        change: Global___Change.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "customer_id", b"customer_id", "device_identifier", b"device_identifier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperationChange: _TypeAlias = OperationChange  # noqa: Y015
+
+@_typing.final
+class RevertOperationRequest(_message.Message):
+    """Which operation to undo."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    operation_id: _builtins.str
+    """Required. The operation's id."""
+    request_id: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    validate_only: _builtins.bool
+    """As in `UnassignDevicesRequest`."""
+    note: _builtins.str
+    """As in `UnassignDevicesRequest`."""
+    def __init__(
+        self,
+        *,
+        operation_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "operation_id", b"operation_id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertOperationRequest: _TypeAlias = RevertOperationRequest  # noqa: Y015
+
+@_typing.final
+class DeviceLeft(_message.Message):
+    """A device that a revert left as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    device_identifier: _builtins.str
+    """The device's identifier."""
+    reason: Global___LeftReason.ValueType
+    """Why."""
+    def __init__(
+        self,
+        *,
+        device_identifier: _builtins.str = ...,
+        reason: Global___LeftReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_identifier", b"device_identifier", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceLeft: _TypeAlias = DeviceLeft  # noqa: Y015
+
+@_typing.final
+class RevertOperationResponse(_message.Message):
+    """What was undone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    REVERTED_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that fails answers with a status."""
+    message: _builtins.str
+    """A sentence for people. Example: `Successfully reverted 3 device(s), left 1`."""
+    operation_id: _builtins.str
+    """The new operation. Empty if nothing was left to undo, and with `validate_only`."""
+    reverted_count: _builtins.int
+    """How many devices have the owners again that they had before the operation."""
+    left_count: _builtins.int
+    """How many devices were left as they are."""
+    @_builtins.property
+    def left(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLeft]:
+        """The first 1,000 of them, ordered by identifier."""
+
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        operation_id: _builtins.str = ...,
+        reverted_count: _builtins.int = ...,
+        left_count: _builtins.int = ...,
+        left: _abc.Iterable[Global___DeviceLeft] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "left_count", b"left_count", "message", b"message", "operation_id", b"operation_id", "reverted_count", b"reverted_count", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertOperationResponse: _TypeAlias = RevertOperationResponse  # noqa: Y015
+
+@_typing.final
+class WatchOperationsRequest(_message.Message):
+    """Which operations to stream, and from where on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    FROM_NOW_FIELD_NUMBER: _builtins.int
+    CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
+    after: _builtins.str
+    """The `resume_token` of the last message that was received: goes on behind it. From the beginning if absent."""
+    from_now: _builtins.bool
+    """Begins with the next operation, instead of at the beginning. Not together with `after`."""
+    customer_email: _builtins.str
+    """Only operations that changed assignments of this customer. Returns `NOT_FOUND` if there is no such customer."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.str = ...,
+        from_now: _builtins.bool = ...,
+        customer_email: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "customer_email", b"customer_email", "from_now", b"from_now"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchOperationsRequest: _TypeAlias = WatchOperationsRequest  # noqa: Y015
+
+@_typing.final
+class WatchOperationsResponse(_message.Message):
+    """One operation of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """What to give as `after` to go on behind this operation."""
+    @_builtins.property
+    def operation(self) -> Global___Operation:
+        """The operation."""
+
+    def __init__(
+        self,
+        *,
+        operation: Global___Operation | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchOperationsResponse: _TypeAlias = WatchOperationsResponse  # noqa: Y015

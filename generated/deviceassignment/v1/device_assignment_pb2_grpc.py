@@ -48,10 +48,65 @@ class DeviceAssignmentServiceStub:
                 request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDevicesRequest.SerializeToString,
                 response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDevicesResponse.FromString,
                 _registered_method=True)
+        self.UnassignDevice = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/UnassignDevice',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDeviceRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDeviceResponse.FromString,
+                _registered_method=True)
+        self.AssignDevices = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/AssignDevices',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDevicesRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDevicesResponse.FromString,
+                _registered_method=True)
+        self.AssignDevice = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/AssignDevice',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDeviceRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDeviceResponse.FromString,
+                _registered_method=True)
+        self.TransferDevices = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/TransferDevices',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.TransferDevicesRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.TransferDevicesResponse.FromString,
+                _registered_method=True)
+        self.UnassignAllDevices = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/UnassignAllDevices',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignAllDevicesRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignAllDevicesResponse.FromString,
+                _registered_method=True)
+        self.LookupOwners = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/LookupOwners',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.LookupOwnersRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.LookupOwnersResponse.FromString,
+                _registered_method=True)
         self.ListAssignedDevices = channel.unary_unary(
                 '/deviceassignment.v1.DeviceAssignmentService/ListAssignedDevices',
                 request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListAssignedDevicesRequest.SerializeToString,
                 response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListAssignedDevicesResponse.FromString,
+                _registered_method=True)
+        self.ListOperations = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/ListOperations',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationsRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationsResponse.FromString,
+                _registered_method=True)
+        self.GetOperation = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/GetOperation',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.GetOperationRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.GetOperationResponse.FromString,
+                _registered_method=True)
+        self.ListOperationChanges = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/ListOperationChanges',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationChangesRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationChangesResponse.FromString,
+                _registered_method=True)
+        self.RevertOperation = channel.unary_unary(
+                '/deviceassignment.v1.DeviceAssignmentService/RevertOperation',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.RevertOperationRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.RevertOperationResponse.FromString,
+                _registered_method=True)
+        self.WatchOperations = channel.unary_stream(
+                '/deviceassignment.v1.DeviceAssignmentService/WatchOperations',
+                request_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.WatchOperationsRequest.SerializeToString,
+                response_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.WatchOperationsResponse.FromString,
                 _registered_method=True)
 
 
@@ -81,12 +136,133 @@ class DeviceAssignmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UnassignDevice(self, request, context):
+        """Ends the assignment of one device to one customer.
+
+        As `UnassignDevices` with one device, but a device that the customer does not have, known or not, is
+        `FAILED_PRECONDITION`. Returns `NOT_FOUND` if the organisation has no such customer.
+        Needs the scope `assignments:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignDevices(self, request, context):
+        """Assigns a batch of devices to one customer, beside the owners that they have already.
+
+        A customer who is not there yet is created, unless `require_existing_customer` is set; then the call returns
+        `NOT_FOUND`. Unknown devices are skipped, unless `auto_create_devices` is set; then they are created. A device that
+        the customer has already is reported, which is no error. All of the call commits or none of it does.
+        Needs the scope `assignments:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignDevice(self, request, context):
+        """Assigns one device to several customers, beside the owners that it has already.
+
+        Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
+        `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
+        of it does. Needs the scope `assignments:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferDevices(self, request, context):
+        """Moves a batch of devices from one customer to another.
+
+        At any moment a device has the old owner or the new one, never neither and never both. Other owners of a shared
+        device keep it. What the first customer does not have is skipped, which is no error; a device that the second
+        customer has already leaves the first and counts as transferred. All of the call commits or none of it does.
+        Returns `NOT_FOUND` if the first customer does not exist, or the second with `require_existing_customer`; otherwise
+        the second is created. Needs the scope `assignments:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnassignAllDevices(self, request, context):
+        """Ends every assignment of a departing customer, in one operation, however many there are.
+
+        Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
+        `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
+        Needs the scope `assignments:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookupOwners(self, request, context):
+        """Tells who owns devices, now or at any past moment.
+
+        An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
+        organisation does not have is not `found`, which is no error.
+        Needs the scope `assignments:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAssignedDevices(self, request, context):
         """Lists the devices that one customer has, or had at a moment, in pages ordered by identifier.
 
         All pages of one listing show the same moment, whatever changes in between.
         Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperations(self, request, context):
+        """Lists operations, the newest first.
+
+        Returns `NOT_FOUND` if the organisation does not have the customer or the device that is asked for.
+        Needs the scope `assignments:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOperation(self, request, context):
+        """Gets one operation: who changed how many assignments, when and why.
+
+        Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperationChanges(self, request, context):
+        """Lists what one operation changed, ordered by customer and device.
+
+        Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevertOperation(self, request, context):
+        """Undoes one operation, as a new operation.
+
+        What it assigned is unassigned, and what it unassigned is assigned again. A device whose owners have changed since,
+        in whatever way, is left as it is and named. A revert can be reverted; a second revert of the same operation finds
+        nothing left to do. All of the call commits or none of it does. Returns `NOT_FOUND` if the organisation has no such
+        operation. Needs the scope `assignments:write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchOperations(self, request, context):
+        """Streams operations as they are committed, each once, and each customer's in their order.
+
+        The stream goes on where a `resume_token` left off, across reconnects and restarts, without missing any. It ends
+        with `OK` when it has reached its maximum age, with `UNAVAILABLE` when the server stops and with `UNAUTHENTICATED`
+        when the API key is revoked; resume it with the last token. The initial metadata `resume-token` holds the token of
+        the beginning. Needs the scope `assignments:read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,10 +276,65 @@ def add_DeviceAssignmentServiceServicer_to_server(servicer, server):
                     request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDevicesRequest.FromString,
                     response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDevicesResponse.SerializeToString,
             ),
+            'UnassignDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnassignDevice,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDeviceRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDeviceResponse.SerializeToString,
+            ),
+            'AssignDevices': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignDevices,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDevicesRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDevicesResponse.SerializeToString,
+            ),
+            'AssignDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignDevice,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDeviceRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDeviceResponse.SerializeToString,
+            ),
+            'TransferDevices': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferDevices,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.TransferDevicesRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.TransferDevicesResponse.SerializeToString,
+            ),
+            'UnassignAllDevices': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnassignAllDevices,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignAllDevicesRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignAllDevicesResponse.SerializeToString,
+            ),
+            'LookupOwners': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupOwners,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.LookupOwnersRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.LookupOwnersResponse.SerializeToString,
+            ),
             'ListAssignedDevices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAssignedDevices,
                     request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListAssignedDevicesRequest.FromString,
                     response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListAssignedDevicesResponse.SerializeToString,
+            ),
+            'ListOperations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperations,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationsRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationsResponse.SerializeToString,
+            ),
+            'GetOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOperation,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.GetOperationRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.GetOperationResponse.SerializeToString,
+            ),
+            'ListOperationChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperationChanges,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationChangesRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationChangesResponse.SerializeToString,
+            ),
+            'RevertOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevertOperation,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.RevertOperationRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.RevertOperationResponse.SerializeToString,
+            ),
+            'WatchOperations': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchOperations,
+                    request_deserializer=deviceassignment_dot_v1_dot_device__assignment__pb2.WatchOperationsRequest.FromString,
+                    response_serializer=deviceassignment_dot_v1_dot_device__assignment__pb2.WatchOperationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -153,6 +384,168 @@ class DeviceAssignmentService:
             _registered_method=True)
 
     @staticmethod
+    def UnassignDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/UnassignDevice',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDeviceRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignDevices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/AssignDevices',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDevicesRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/AssignDevice',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDeviceRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.AssignDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferDevices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/TransferDevices',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.TransferDevicesRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.TransferDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnassignAllDevices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/UnassignAllDevices',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignAllDevicesRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.UnassignAllDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookupOwners(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/LookupOwners',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.LookupOwnersRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.LookupOwnersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListAssignedDevices(request,
             target,
             options=(),
@@ -169,6 +562,141 @@ class DeviceAssignmentService:
             '/deviceassignment.v1.DeviceAssignmentService/ListAssignedDevices',
             deviceassignment_dot_v1_dot_device__assignment__pb2.ListAssignedDevicesRequest.SerializeToString,
             deviceassignment_dot_v1_dot_device__assignment__pb2.ListAssignedDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/ListOperations',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationsRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/GetOperation',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.GetOperationRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.GetOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperationChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/ListOperationChanges',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationChangesRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.ListOperationChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevertOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/RevertOperation',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.RevertOperationRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.RevertOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deviceassignment.v1.DeviceAssignmentService/WatchOperations',
+            deviceassignment_dot_v1_dot_device__assignment__pb2.WatchOperationsRequest.SerializeToString,
+            deviceassignment_dot_v1_dot_device__assignment__pb2.WatchOperationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,12 +52,89 @@ class DeviceAssignmentServiceStub:
     conflict should be retried, and `FAILED_PRECONDITION` if `require_all` is set and a device would be skipped.
     Needs the scope `assignments:write`.
     """
+    UnassignDevice: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.UnassignDeviceRequest, _device_assignment_pb2.UnassignDeviceResponse]
+    """Ends the assignment of one device to one customer.
+
+    As `UnassignDevices` with one device, but a device that the customer does not have, known or not, is
+    `FAILED_PRECONDITION`. Returns `NOT_FOUND` if the organisation has no such customer.
+    Needs the scope `assignments:write`.
+    """
+    AssignDevices: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.AssignDevicesRequest, _device_assignment_pb2.AssignDevicesResponse]
+    """Assigns a batch of devices to one customer, beside the owners that they have already.
+
+    A customer who is not there yet is created, unless `require_existing_customer` is set; then the call returns
+    `NOT_FOUND`. Unknown devices are skipped, unless `auto_create_devices` is set; then they are created. A device that
+    the customer has already is reported, which is no error. All of the call commits or none of it does.
+    Needs the scope `assignments:write`.
+    """
+    AssignDevice: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.AssignDeviceRequest, _device_assignment_pb2.AssignDeviceResponse]
+    """Assigns one device to several customers, beside the owners that it has already.
+
+    Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
+    `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
+    of it does. Needs the scope `assignments:write`.
+    """
+    TransferDevices: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.TransferDevicesRequest, _device_assignment_pb2.TransferDevicesResponse]
+    """Moves a batch of devices from one customer to another.
+
+    At any moment a device has the old owner or the new one, never neither and never both. Other owners of a shared
+    device keep it. What the first customer does not have is skipped, which is no error; a device that the second
+    customer has already leaves the first and counts as transferred. All of the call commits or none of it does.
+    Returns `NOT_FOUND` if the first customer does not exist, or the second with `require_existing_customer`; otherwise
+    the second is created. Needs the scope `assignments:write`.
+    """
+    UnassignAllDevices: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.UnassignAllDevicesRequest, _device_assignment_pb2.UnassignAllDevicesResponse]
+    """Ends every assignment of a departing customer, in one operation, however many there are.
+
+    Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
+    `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
+    Needs the scope `assignments:write`.
+    """
+    LookupOwners: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.LookupOwnersRequest, _device_assignment_pb2.LookupOwnersResponse]
+    """Tells who owns devices, now or at any past moment.
+
+    An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
+    organisation does not have is not `found`, which is no error.
+    Needs the scope `assignments:read`.
+    """
     ListAssignedDevices: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.ListAssignedDevicesRequest, _device_assignment_pb2.ListAssignedDevicesResponse]
     """Lists the devices that one customer has, or had at a moment, in pages ordered by identifier.
 
     All pages of one listing show the same moment, whatever changes in between.
     Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:read`.
+    """
+    ListOperations: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationsRequest, _device_assignment_pb2.ListOperationsResponse]
+    """Lists operations, the newest first.
+
+    Returns `NOT_FOUND` if the organisation does not have the customer or the device that is asked for.
+    Needs the scope `assignments:read`.
+    """
+    GetOperation: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.GetOperationRequest, _device_assignment_pb2.GetOperationResponse]
+    """Gets one operation: who changed how many assignments, when and why.
+
+    Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+    """
+    ListOperationChanges: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationChangesRequest, _device_assignment_pb2.ListOperationChangesResponse]
+    """Lists what one operation changed, ordered by customer and device.
+
+    Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+    """
+    RevertOperation: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.RevertOperationRequest, _device_assignment_pb2.RevertOperationResponse]
+    """Undoes one operation, as a new operation.
+
+    What it assigned is unassigned, and what it unassigned is assigned again. A device whose owners have changed since,
+    in whatever way, is left as it is and named. A revert can be reverted; a second revert of the same operation finds
+    nothing left to do. All of the call commits or none of it does. Returns `NOT_FOUND` if the organisation has no such
+    operation. Needs the scope `assignments:write`.
+    """
+    WatchOperations: _grpc.UnaryStreamMultiCallable[_device_assignment_pb2.WatchOperationsRequest, _device_assignment_pb2.WatchOperationsResponse]
+    """Streams operations as they are committed, each once, and each customer's in their order.
+
+    The stream goes on where a `resume_token` left off, across reconnects and restarts, without missing any. It ends
+    with `OK` when it has reached its maximum age, with `UNAVAILABLE` when the server stops and with `UNAUTHENTICATED`
+    when the API key is revoked; resume it with the last token. The initial metadata `resume-token` holds the token of
+    the beginning. Needs the scope `assignments:read`.
     """
 
 @_typing.type_check_only
@@ -84,12 +161,89 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     conflict should be retried, and `FAILED_PRECONDITION` if `require_all` is set and a device would be skipped.
     Needs the scope `assignments:write`.
     """
+    UnassignDevice: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.UnassignDeviceRequest, _device_assignment_pb2.UnassignDeviceResponse]  # type: ignore[assignment]
+    """Ends the assignment of one device to one customer.
+
+    As `UnassignDevices` with one device, but a device that the customer does not have, known or not, is
+    `FAILED_PRECONDITION`. Returns `NOT_FOUND` if the organisation has no such customer.
+    Needs the scope `assignments:write`.
+    """
+    AssignDevices: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.AssignDevicesRequest, _device_assignment_pb2.AssignDevicesResponse]  # type: ignore[assignment]
+    """Assigns a batch of devices to one customer, beside the owners that they have already.
+
+    A customer who is not there yet is created, unless `require_existing_customer` is set; then the call returns
+    `NOT_FOUND`. Unknown devices are skipped, unless `auto_create_devices` is set; then they are created. A device that
+    the customer has already is reported, which is no error. All of the call commits or none of it does.
+    Needs the scope `assignments:write`.
+    """
+    AssignDevice: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.AssignDeviceRequest, _device_assignment_pb2.AssignDeviceResponse]  # type: ignore[assignment]
+    """Assigns one device to several customers, beside the owners that it has already.
+
+    Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
+    `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
+    of it does. Needs the scope `assignments:write`.
+    """
+    TransferDevices: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.TransferDevicesRequest, _device_assignment_pb2.TransferDevicesResponse]  # type: ignore[assignment]
+    """Moves a batch of devices from one customer to another.
+
+    At any moment a device has the old owner or the new one, never neither and never both. Other owners of a shared
+    device keep it. What the first customer does not have is skipped, which is no error; a device that the second
+    customer has already leaves the first and counts as transferred. All of the call commits or none of it does.
+    Returns `NOT_FOUND` if the first customer does not exist, or the second with `require_existing_customer`; otherwise
+    the second is created. Needs the scope `assignments:write`.
+    """
+    UnassignAllDevices: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.UnassignAllDevicesRequest, _device_assignment_pb2.UnassignAllDevicesResponse]  # type: ignore[assignment]
+    """Ends every assignment of a departing customer, in one operation, however many there are.
+
+    Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
+    `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
+    Needs the scope `assignments:write`.
+    """
+    LookupOwners: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.LookupOwnersRequest, _device_assignment_pb2.LookupOwnersResponse]  # type: ignore[assignment]
+    """Tells who owns devices, now or at any past moment.
+
+    An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
+    organisation does not have is not `found`, which is no error.
+    Needs the scope `assignments:read`.
+    """
     ListAssignedDevices: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.ListAssignedDevicesRequest, _device_assignment_pb2.ListAssignedDevicesResponse]  # type: ignore[assignment]
     """Lists the devices that one customer has, or had at a moment, in pages ordered by identifier.
 
     All pages of one listing show the same moment, whatever changes in between.
     Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:read`.
+    """
+    ListOperations: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationsRequest, _device_assignment_pb2.ListOperationsResponse]  # type: ignore[assignment]
+    """Lists operations, the newest first.
+
+    Returns `NOT_FOUND` if the organisation does not have the customer or the device that is asked for.
+    Needs the scope `assignments:read`.
+    """
+    GetOperation: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.GetOperationRequest, _device_assignment_pb2.GetOperationResponse]  # type: ignore[assignment]
+    """Gets one operation: who changed how many assignments, when and why.
+
+    Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+    """
+    ListOperationChanges: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationChangesRequest, _device_assignment_pb2.ListOperationChangesResponse]  # type: ignore[assignment]
+    """Lists what one operation changed, ordered by customer and device.
+
+    Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+    """
+    RevertOperation: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.RevertOperationRequest, _device_assignment_pb2.RevertOperationResponse]  # type: ignore[assignment]
+    """Undoes one operation, as a new operation.
+
+    What it assigned is unassigned, and what it unassigned is assigned again. A device whose owners have changed since,
+    in whatever way, is left as it is and named. A revert can be reverted; a second revert of the same operation finds
+    nothing left to do. All of the call commits or none of it does. Returns `NOT_FOUND` if the organisation has no such
+    operation. Needs the scope `assignments:write`.
+    """
+    WatchOperations: _aio.UnaryStreamMultiCallable[_device_assignment_pb2.WatchOperationsRequest, _device_assignment_pb2.WatchOperationsResponse]  # type: ignore[assignment]
+    """Streams operations as they are committed, each once, and each customer's in their order.
+
+    The stream goes on where a `resume_token` left off, across reconnects and restarts, without missing any. It ends
+    with `OK` when it has reached its maximum age, with `UNAVAILABLE` when the server stops and with `UNAUTHENTICATED`
+    when the API key is revoked; resume it with the last token. The initial metadata `resume-token` holds the token of
+    the beginning. Needs the scope `assignments:read`.
     """
 
 class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -121,6 +275,87 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def UnassignDevice(
+        self,
+        request: _device_assignment_pb2.UnassignDeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.UnassignDeviceResponse, _abc.Awaitable[_device_assignment_pb2.UnassignDeviceResponse]]:
+        """Ends the assignment of one device to one customer.
+
+        As `UnassignDevices` with one device, but a device that the customer does not have, known or not, is
+        `FAILED_PRECONDITION`. Returns `NOT_FOUND` if the organisation has no such customer.
+        Needs the scope `assignments:write`.
+        """
+
+    @_abc_1.abstractmethod
+    def AssignDevices(
+        self,
+        request: _device_assignment_pb2.AssignDevicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.AssignDevicesResponse, _abc.Awaitable[_device_assignment_pb2.AssignDevicesResponse]]:
+        """Assigns a batch of devices to one customer, beside the owners that they have already.
+
+        A customer who is not there yet is created, unless `require_existing_customer` is set; then the call returns
+        `NOT_FOUND`. Unknown devices are skipped, unless `auto_create_devices` is set; then they are created. A device that
+        the customer has already is reported, which is no error. All of the call commits or none of it does.
+        Needs the scope `assignments:write`.
+        """
+
+    @_abc_1.abstractmethod
+    def AssignDevice(
+        self,
+        request: _device_assignment_pb2.AssignDeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.AssignDeviceResponse, _abc.Awaitable[_device_assignment_pb2.AssignDeviceResponse]]:
+        """Assigns one device to several customers, beside the owners that it has already.
+
+        Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
+        `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
+        of it does. Needs the scope `assignments:write`.
+        """
+
+    @_abc_1.abstractmethod
+    def TransferDevices(
+        self,
+        request: _device_assignment_pb2.TransferDevicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.TransferDevicesResponse, _abc.Awaitable[_device_assignment_pb2.TransferDevicesResponse]]:
+        """Moves a batch of devices from one customer to another.
+
+        At any moment a device has the old owner or the new one, never neither and never both. Other owners of a shared
+        device keep it. What the first customer does not have is skipped, which is no error; a device that the second
+        customer has already leaves the first and counts as transferred. All of the call commits or none of it does.
+        Returns `NOT_FOUND` if the first customer does not exist, or the second with `require_existing_customer`; otherwise
+        the second is created. Needs the scope `assignments:write`.
+        """
+
+    @_abc_1.abstractmethod
+    def UnassignAllDevices(
+        self,
+        request: _device_assignment_pb2.UnassignAllDevicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.UnassignAllDevicesResponse, _abc.Awaitable[_device_assignment_pb2.UnassignAllDevicesResponse]]:
+        """Ends every assignment of a departing customer, in one operation, however many there are.
+
+        Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
+        `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
+        Needs the scope `assignments:write`.
+        """
+
+    @_abc_1.abstractmethod
+    def LookupOwners(
+        self,
+        request: _device_assignment_pb2.LookupOwnersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.LookupOwnersResponse, _abc.Awaitable[_device_assignment_pb2.LookupOwnersResponse]]:
+        """Tells who owns devices, now or at any past moment.
+
+        An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
+        organisation does not have is not `found`, which is no error.
+        Needs the scope `assignments:read`.
+        """
+
+    @_abc_1.abstractmethod
     def ListAssignedDevices(
         self,
         request: _device_assignment_pb2.ListAssignedDevicesRequest,
@@ -131,6 +366,68 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         All pages of one listing show the same moment, whatever changes in between.
         Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:read`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOperations(
+        self,
+        request: _device_assignment_pb2.ListOperationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.ListOperationsResponse, _abc.Awaitable[_device_assignment_pb2.ListOperationsResponse]]:
+        """Lists operations, the newest first.
+
+        Returns `NOT_FOUND` if the organisation does not have the customer or the device that is asked for.
+        Needs the scope `assignments:read`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOperation(
+        self,
+        request: _device_assignment_pb2.GetOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.GetOperationResponse, _abc.Awaitable[_device_assignment_pb2.GetOperationResponse]]:
+        """Gets one operation: who changed how many assignments, when and why.
+
+        Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOperationChanges(
+        self,
+        request: _device_assignment_pb2.ListOperationChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.ListOperationChangesResponse, _abc.Awaitable[_device_assignment_pb2.ListOperationChangesResponse]]:
+        """Lists what one operation changed, ordered by customer and device.
+
+        Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+        """
+
+    @_abc_1.abstractmethod
+    def RevertOperation(
+        self,
+        request: _device_assignment_pb2.RevertOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_assignment_pb2.RevertOperationResponse, _abc.Awaitable[_device_assignment_pb2.RevertOperationResponse]]:
+        """Undoes one operation, as a new operation.
+
+        What it assigned is unassigned, and what it unassigned is assigned again. A device whose owners have changed since,
+        in whatever way, is left as it is and named. A revert can be reverted; a second revert of the same operation finds
+        nothing left to do. All of the call commits or none of it does. Returns `NOT_FOUND` if the organisation has no such
+        operation. Needs the scope `assignments:write`.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchOperations(
+        self,
+        request: _device_assignment_pb2.WatchOperationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_device_assignment_pb2.WatchOperationsResponse], _abc.AsyncIterator[_device_assignment_pb2.WatchOperationsResponse]]:
+        """Streams operations as they are committed, each once, and each customer's in their order.
+
+        The stream goes on where a `resume_token` left off, across reconnects and restarts, without missing any. It ends
+        with `OK` when it has reached its maximum age, with `UNAVAILABLE` when the server stops and with `UNAUTHENTICATED`
+        when the API key is revoked; resume it with the last token. The initial metadata `resume-token` holds the token of
+        the beginning. Needs the scope `assignments:read`.
         """
 
 def add_DeviceAssignmentServiceServicer_to_server(servicer: DeviceAssignmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

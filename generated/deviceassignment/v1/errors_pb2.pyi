@@ -60,6 +60,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """`UNIMPLEMENTED`: the server has no such method."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """`INTERNAL`: a defect of the service. Quote the `call_id`."""
+    ERROR_REASON_DEVICE_NOT_ASSIGNED: _ErrorReason.ValueType  # 17
+    """`FAILED_PRECONDITION`: the customer does not have the device of `UnassignDevice`, known or not."""
+    ERROR_REASON_COUNT_DIFFERS: _ErrorReason.ValueType  # 18
+    """`FAILED_PRECONDITION`: the customer does not have `expected_count` devices. The metadata `device_count` tells how
+    many there are.
+    """
+    ERROR_REASON_DEVICE_NOT_FOUND: _ErrorReason.ValueType  # 19
+    """`NOT_FOUND`: the organisation has no such device."""
+    ERROR_REASON_OPERATION_NOT_FOUND: _ErrorReason.ValueType  # 20
+    """`NOT_FOUND`: the organisation has no such operation."""
+    ERROR_REASON_EMAIL_TAKEN: _ErrorReason.ValueType  # 21
+    """`ALREADY_EXISTS`: another customer of the organisation has this e-mail address."""
+    ERROR_REASON_STOPPING: _ErrorReason.ValueType  # 22
+    """`UNAVAILABLE`: the server is stopping. Resume the stream, on another server if there is one."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Names why a call failed. An error's `google.rpc.ErrorInfo` has the name of one of these values as its `reason` and
@@ -104,4 +118,18 @@ ERROR_REASON_UNKNOWN_METHOD: ErrorReason.ValueType  # 15
 """`UNIMPLEMENTED`: the server has no such method."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """`INTERNAL`: a defect of the service. Quote the `call_id`."""
+ERROR_REASON_DEVICE_NOT_ASSIGNED: ErrorReason.ValueType  # 17
+"""`FAILED_PRECONDITION`: the customer does not have the device of `UnassignDevice`, known or not."""
+ERROR_REASON_COUNT_DIFFERS: ErrorReason.ValueType  # 18
+"""`FAILED_PRECONDITION`: the customer does not have `expected_count` devices. The metadata `device_count` tells how
+many there are.
+"""
+ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason.ValueType  # 19
+"""`NOT_FOUND`: the organisation has no such device."""
+ERROR_REASON_OPERATION_NOT_FOUND: ErrorReason.ValueType  # 20
+"""`NOT_FOUND`: the organisation has no such operation."""
+ERROR_REASON_EMAIL_TAKEN: ErrorReason.ValueType  # 21
+"""`ALREADY_EXISTS`: another customer of the organisation has this e-mail address."""
+ERROR_REASON_STOPPING: ErrorReason.ValueType  # 22
+"""`UNAVAILABLE`: the server is stopping. Resume the stream, on another server if there is one."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
