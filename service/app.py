@@ -15,17 +15,21 @@ from service.domain.errors import ServiceError
 from service.storage import housekeeping, schema
 from service.storage.database import Database
 from service.storage.keys import Keys
+from service.storage.stream import Stream
 from service.transport.authentication import Authenticator
 from service.transport.server import Limits, Server, Tls
+from service.transport.watch import READERS
 
 _log = structlog.get_logger("server")
 
-# Beside the calls' connections: the health check, the bookkeeping of keys, and one to spare.
-_EXTRA_CONNECTIONS = 3
+# Beside the calls' connections: the health check, the bookkeeping of keys, the streams' poller, and one to spare.
+_EXTRA_CONNECTIONS = 4 + READERS
 
 _HEALTH_SECONDS = 1.0
 _KEYS_SECONDS = 10.0
 _REPLIES_SECONDS = 600.0
+# A database that hangs must not keep the process from ending.
+_UPKEEP_END_SECONDS = 5.0
 
 
 class Service:
@@ -48,8 +52,16 @@ class Service:
             raise
         self._keys = Keys(self._database)
         self._authenticator = Authenticator(self._keys.principal, settings.key_cache_seconds)
-        limits = Limits(settings.threads, settings.waiting_calls, settings.max_answer_bytes, settings.rate_limit)
-        self._server = Server(self._database, self._authenticator, limits, reflect=settings.reflection)
+        limits = Limits(
+            threads=settings.threads,
+            waiting=settings.waiting_calls,
+            max_answer_bytes=settings.max_answer_bytes,
+            rate_limit=settings.rate_limit,
+            streams=settings.streams,
+            stream_seconds=settings.stream_seconds,
+        )
+        stream = Stream(self._database)
+        self._server = Server(self._database, stream, self._authenticator, limits, reflect=settings.reflection)
         self._stopping = threading.Event()
         self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
 
@@ -66,7 +78,7 @@ class Service:
         _log.info("stopping", seconds=self._settings.drain_seconds)
         self._stopping.set()
         finished = self._server.drain(self._settings.drain_seconds)
-        self._upkeep.join()
+        self._upkeep.join(_UPKEEP_END_SECONDS)
         self._note_used_keys()
         self._database.close()
         _log.info("stopped", calls_cancelled=not finished)
@@ -82,8 +94,14 @@ class Service:
         while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
             for index, (seconds, task) in enumerate(tasks):
                 if time.monotonic() >= due[index]:
-                    task()
+                    self._do(task)
                     due[index] = time.monotonic() + seconds
+
+    def _do(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception:  # noqa: BLE001  # whatever it is, the other tasks go on, and this one next time
+            _log.exception("upkeep failed", task=task.__name__)
 
     def _look_after_health(self) -> None:
         self._server.serving(self._database.reachable())

@@ -32,10 +32,16 @@ class Settings(BaseSettings):
     rate_limit: float = Field(default=0, ge=0)
     """Calls a second that each API key may make of one server process; 0 is no limit."""
 
+    streams: int = Field(default=100, ge=1, le=1_000)
+    """Streams of operations open at once; more are refused."""
+
+    stream_seconds: float = Field(default=3_600, gt=0)
+    """The age at which a stream of operations ends, so that its caller comes back, perhaps to another server."""
+
     key_cache_seconds: float = Field(default=2, ge=0, le=4)
     """How long a key that was good is taken to be good. A revoked key works no longer than this."""
 
-    request_id_hours: float = Field(default=48, ge=24)
+    request_id_hours: float = Field(default=48, ge=24, le=87_600)
     """How long a request id is remembered."""
 
     drain_seconds: float = Field(default=20, ge=0)

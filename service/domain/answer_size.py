@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 # What a list member costs on the wire beside its bytes: a tag, a length of up to two bytes, a reason.
 _MEMBER_OVERHEAD = 4
@@ -10,6 +11,10 @@ FIELDS_BYTES = 4096
 
 _FIRST_READ = 1_000
 _READ = 20_000
+_PART = 200
+
+T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,11 @@ def size_of(identifiers: Iterable[str], overhead: int = _MEMBER_OVERHEAD) -> int
     for members, identifier in enumerate(identifiers, 1):  # noqa: B007  # members is read after the loop
         total += len(identifier.encode())
     return total + members * overhead
+
+
+def struct_size(json_text: str) -> int:
+    """Gives the most that a JSON object takes as a `google.protobuf.Struct`: a digit and a comma become 11 bytes."""
+    return 6 * len(json_text.encode())
 
 
 def fit(
@@ -59,3 +69,42 @@ def fit(
         if len(part) < limit:
             return Fitted(fitted, complete=True)
         after, limit = part[-1], _READ
+
+
+def page(
+    read: Callable[[K, int], list[T]],
+    start: K,
+    *,
+    key: Callable[[T], K],
+    size: Callable[[T], int],
+    limit: int,
+    room: int,
+    part_size: int = _PART,
+) -> tuple[list[T], bool]:
+    """Reads records in parts, up to a number of them, for as long as they fit; the first always does.
+
+    Args:
+        read: gives the records behind a key, up to a number of them.
+        start: the key to begin behind.
+        key: gives a record's key.
+        size: gives the most that a record takes in an answer, in bytes.
+        limit: how many records to give.
+        room: the bytes that they may take.
+        part_size: how many to read at once.
+
+    Returns:
+        The records, and whether there are more.
+    """
+    kept: list[T] = []
+    behind = start
+    while True:
+        asked = min(part_size, limit - len(kept) + 1)
+        part = read(behind, asked)
+        for record in part:
+            room -= size(record)
+            if len(kept) == limit or (room < 0 and kept):
+                return kept, True
+            kept.append(record)
+        if len(part) < asked:
+            return kept, False
+        behind = key(kept[-1])

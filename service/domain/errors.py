@@ -8,6 +8,11 @@ ServiceError
 ├── ApiKeyInvalid            missing, unknown, expired or revoked: one text for all
 ├── ScopeMissing             the key may not do this
 ├── CustomerNotFound         not in this organisation
+├── DeviceNotFound           likewise
+├── OperationNotFound        likewise
+├── DeviceNotAssigned        a single device that the customer does not have
+├── CountDiffers             `expected_count` guards against surprises
+├── EmailTaken               by another customer
 ├── RevisionMoved            `expected_revision` differs
 ├── Conflict                 lost against others; nothing changed; retry
 ├── RateLimited              the key's rate is used up
@@ -15,6 +20,7 @@ ServiceError
 ├── Cancelled                the caller went away
 ├── DeadlineExceeded         the caller's deadline passed
 ├── DatabaseUnavailable      the database is away
+├── Stopping                 the server ends its streams
 ├── UnknownMethod            no such rpc
 └── InternalError            a defect; the cause is in the log only
 
@@ -104,6 +110,34 @@ class CustomerNotFound(ServiceError):
     text = "The organisation has no such customer"
 
 
+class DeviceNotFound(ServiceError):
+    reason = "ERROR_REASON_DEVICE_NOT_FOUND"
+    text = "The organisation has no such device"
+
+
+class OperationNotFound(ServiceError):
+    reason = "ERROR_REASON_OPERATION_NOT_FOUND"
+    text = "The organisation has no such operation"
+
+
+class DeviceNotAssigned(ServiceError):
+    reason = "ERROR_REASON_DEVICE_NOT_ASSIGNED"
+    text = "The device is not assigned to the customer"
+
+
+class CountDiffers(ServiceError):
+    reason = "ERROR_REASON_COUNT_DIFFERS"
+
+    def __init__(self, device_count: int) -> None:
+        self.device_count = device_count
+        super().__init__(f"Nothing was changed, because the customer has {device_count} device(s), not expected_count")
+
+
+class EmailTaken(ServiceError):
+    reason = "ERROR_REASON_EMAIL_TAKEN"
+    text = "Another customer of the organisation has this e-mail address"
+
+
 class RevisionMoved(ServiceError):
     reason = "ERROR_REASON_REVISION_MOVED"
     text = "The customer's assignments have changed since expected_revision; read them again before deciding"
@@ -139,6 +173,12 @@ class DeadlineExceeded(ServiceError):
 class DatabaseUnavailable(ServiceError):
     reason = "ERROR_REASON_DATABASE_UNAVAILABLE"
     text = "The database is not available; retry later"
+    retry_after_seconds = 1.0
+
+
+class Stopping(ServiceError):
+    reason = "ERROR_REASON_STOPPING"
+    text = "The server is stopping; resume the stream with its last resume_token"
     retry_after_seconds = 1.0
 
 

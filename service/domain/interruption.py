@@ -21,6 +21,8 @@ class Interruption:
         self._deadline = deadline
         self._cancelled = False
         self._stop: Callable[[], None] | None = None
+        # Whether a request to stop may arrive when somebody else has the connection.
+        self.unsure = False
         # Held while a statement is being stopped, so that a connection is never handed on to somebody else with a
         # cancellation still under way.
         self._lock = threading.Lock()
@@ -39,7 +41,10 @@ class Interruption:
             with self._lock:
                 if self._stop is None:
                     return
-                self._stop()
+                try:
+                    self._stop()
+                except Exception:  # noqa: BLE001  # asked again below; and what was asked may yet arrive, late
+                    self.unsure = True
             time.sleep(_ASK_AGAIN_SECONDS)
 
     @contextmanager

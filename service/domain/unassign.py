@@ -5,9 +5,10 @@ from enum import IntEnum
 
 from service.domain import answer_size, tokens
 from service.domain.email import Email
-from service.domain.errors import CustomerNotFound, DevicesSkipped, RevisionMoved, Violation
+from service.domain.errors import CustomerNotFound, DeviceNotAssigned, DevicesSkipped, Violation
 from service.domain.identifiers import unique
 from service.domain.ids import new_id
+from service.domain.options import Options
 from service.domain.replay import Request
 from service.domain.unit_of_work import Customer, Operation, UnitOfWork
 
@@ -33,27 +34,16 @@ class UnassignDevices:
 
     customer: Email
     identifiers: list[str]
-    key_id: str
-    request_id: str = ""
-    validate_only: bool = False
-    note: str = ""
-    expected_revision: str = ""
+    options: Options
     require_all: bool = False
     remaining_view: RemainingView = RemainingView.FULL
     max_answer_bytes: int = 4 * 1024 * 1024
+    method: str = "UnassignDevices"
 
     def request(self) -> Request:
-        """Tells what the request id stands for; a preview stands for nothing."""
-        content = (
-            "UnassignDevices",
-            self.customer.key,
-            unique(self.identifiers),
-            self.note,
-            self.expected_revision,
-            self.require_all,
-            self.remaining_view,
-        )
-        return Request("" if self.validate_only else self.request_id, content)
+        """Tells what the request id stands for."""
+        content = (self.customer.key, unique(self.identifiers), self.require_all, self.remaining_view)
+        return self.options.request(self.method, *content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +79,22 @@ def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
     customer = uow.customers.lock(wish.customer)
     if customer is None:
         raise CustomerNotFound
-    revision = tokens.revision_token(customer.id, customer.revision)
-    if wish.expected_revision and wish.expected_revision != revision:
-        raise RevisionMoved
+    wish.options.guard(customer)
+    validate_only = wish.options.validate_only
     # A preview looks where the real call ends; `require_all` may have to refuse, which costs least before any change.
-    look_first = wish.validate_only or wish.require_all
+    look_first = validate_only or wish.require_all
     touch = uow.assignments.among if look_first else uow.assignments.end
     wanted = unique(wish.identifiers)
     touched = frozenset(touch(customer, wanted))
     unassigned = [identifier for identifier in wanted if identifier in touched]
     skipped = [identifier for identifier in wanted if identifier not in touched]
-    known = uow.devices.known(skipped) if skipped else set()
-    reasons = [SkipReason.NOT_ASSIGNED if s in known else SkipReason.UNKNOWN_DEVICE for s in skipped]
+    reasons = skip_reasons(uow, skipped)
     if wish.require_all and skipped:
-        raise _refusal(wish.identifiers, dict(zip(skipped, reasons, strict=True)))
-    if wish.require_all and not wish.validate_only and unassigned:
+        raise refusal(wish.identifiers, dict(zip(skipped, reasons, strict=True)))
+    if wish.require_all and not validate_only and unassigned:
         uow.assignments.end(customer, unassigned)
 
-    changes = bool(unassigned) and not wish.validate_only
+    changes = bool(unassigned) and not validate_only
     after = customer.revision + changes
     lists = answer_size.size_of(unassigned) + answer_size.size_of(skipped)
     remaining = _remaining(uow, customer, wish, touched, lists_bytes=lists, revision=after)
@@ -114,7 +102,14 @@ def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
     if changes:
         deltas = {customer.id: -len(unassigned)}
         uow.operations.record(
-            Operation(operation_id, "unassign", wish.key_id, wish.note, deltas, unassigned_count=len(unassigned))
+            Operation(
+                operation_id,
+                "unassign",
+                wish.options.key_id,
+                wish.options.note,
+                deltas,
+                unassigned_count=len(unassigned),
+            )
         )
     revision = tokens.revision_token(customer.id, after)
     return Unassigned(customer.id, unassigned, skipped, reasons, remaining, operation_id, revision)
@@ -140,19 +135,38 @@ def _remaining(
                 lambda after, limit: uow.assignments.current(customer, after, limit),
                 max_bytes=wish.max_answer_bytes,
                 taken=lists_bytes,
-                without=ended if wish.validate_only else frozenset(),
+                without=ended if wish.options.validate_only else frozenset(),
             )
     token = ""
-    if not fitted.complete and not wish.validate_only:
+    if not fitted.complete and not wish.options.validate_only:
         last = fitted.identifiers[-1] if fitted.identifiers else ""
         token = tokens.next_page(customer, revision, last)
     return Remaining(fitted.identifiers, count, token)
 
 
-def _refusal(identifiers: list[str], reasons: dict[str, SkipReason]) -> DevicesSkipped:
+def refusal(identifiers: list[str], reasons: dict[str, SkipReason]) -> DevicesSkipped:
+    """Words the refusal of a call that must not skip: the places in the request, and why each would be skipped."""
     violations = [
         Violation(f"device_identifiers[{index}]", f"SKIP_REASON_{reasons[identifier].name}")
         for index, identifier in enumerate(identifiers)
         if identifier in reasons
     ]
     return DevicesSkipped(violations)
+
+
+def skip_reasons(uow: UnitOfWork, skipped: list[str]) -> list[SkipReason]:
+    """Tells, for each device that a customer does not have, whether it exists at all."""
+    known = uow.devices.known(skipped) if skipped else {}
+    return [SkipReason.NOT_ASSIGNED if identifier in known else SkipReason.UNKNOWN_DEVICE for identifier in skipped]
+
+
+def unassign_device(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
+    """Ends one assignment, that of the only device wished.
+
+    Raises:
+        DeviceNotAssigned: the customer does not have the device, known or not; and as `unassign_devices` does.
+    """
+    result = unassign_devices(uow, wish)
+    if result.skipped:
+        raise DeviceNotAssigned
+    return result

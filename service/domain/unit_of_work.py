@@ -35,12 +35,46 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomerRecord:
+    """All that is kept of a customer. `metadata` is JSON; `phone` and `address` are empty where there is none."""
+
+    customer: Customer
+    name: str
+    phone: str
+    address: str
+    metadata: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """All that is kept of a device. `properties` is JSON."""
+
+    identifier: str
+    id: str
+    type: str
+    properties: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AssignedDevice:
     """A device of a customer, and since when."""
 
     identifier: str
     device_id: str
     assigned_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A device's owner since a moment, and how many owners the device has in all."""
+
+    identifier: str
+    customer_id: str
+    email: str
+    assigned_at: datetime
+    owner_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +102,7 @@ class Operation:
     deltas: Mapping[str, int]
     assigned_count: int = 0
     unassigned_count: int = 0
+    reverts_operation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +119,45 @@ class Customers(Protocol):
     def lock(self, email: Email) -> Customer | None:
         """Finds a customer and holds their assignments still until the transaction ends."""
 
+    def lock_all(self, emails: Sequence[Email]) -> dict[str, Customer]:
+        """Locks several customers, in an order that all transactions keep. Gives those that there are, by key."""
+
+    def create(self, emails: Sequence[Email]) -> set[str]:
+        """Adds customers, named after the local part, where there is none of the address. Gives the keys added."""
+
     def find(self, *, email: Email | None = None, customer_id: str | None = None) -> Customer | None:
         """Finds a customer by the one or the other, without holding anything."""
+
+    def id_of(self, email: Email) -> str:
+        """Gives the id of a customer who is there."""
+
+    def update(self, customer_id: str, email: Email, fields: Mapping[str, str]) -> bool:
+        """Sets the address and the named fields. Tells whether it could: another customer may have the address."""
+
+    def record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:
+        """Finds all that is kept of a customer."""
+
+    def records(self, after: str, limit: int) -> list[CustomerRecord]:
+        """Lists customers by id, from behind one."""
 
 
 class Devices(Protocol):
     """The organisation's devices."""
 
-    def known(self, identifiers: Sequence[str]) -> set[str]:
-        """Tells which of the identifiers have a device."""
+    def record(self, identifier: str) -> DeviceRecord | None:
+        """Finds all that is kept of a device."""
+
+    def records(self, after: str, limit: int) -> list[DeviceRecord]:
+        """Lists devices by identifier, from behind one."""
+
+    def update(self, identifier: str, device_type: str, properties: str | None) -> None:
+        """Sets the type, unless it is empty, and the properties, unless they are None."""
+
+    def known(self, identifiers: Sequence[str]) -> dict[str, str]:
+        """Tells which of the identifiers have a device, and its id."""
+
+    def create(self, identifiers: Sequence[str], device_type: str) -> dict[str, str]:
+        """Adds devices of a type, where there is none of the identifier. Gives the ids of those that it added."""
 
 
 class Assignments(Protocol):
@@ -104,6 +169,19 @@ class Assignments(Protocol):
         Returns:
             Those that were assigned, in no particular order.
         """
+
+    def begin(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
+        """Assigns devices, which must exist, to the customer and logs it under the customer's next revision.
+
+        Returns:
+            Those that the customer did not have yet, in no particular order.
+        """
+
+    def end_all(self, customer: Customer) -> int:
+        """Ends all of the customer's assignments, as `end` does, however many. Gives their number."""
+
+    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> list[Owner]:
+        """Finds who has the devices, or had at an instant: at most so many owners of each, the longest first."""
 
     def among(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Tells which of these devices the customer has, in no particular order."""
@@ -121,15 +199,101 @@ class Assignments(Protocol):
         """Finds the customer's state at a revision, or None if there was none such."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An operation as it stands in the record.
+
+    Attributes:
+        customer_ids: the first of them, in order.
+        position: its place in the stream of operations; 0 as long as no stream has read it.
+    """
+
+    id: str
+    kind: str
+    occurred_at: datetime
+    key_id: str
+    note: str
+    customer_ids: list[str]
+    assigned_count: int
+    unassigned_count: int
+    reverts_operation_id: str
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFilter:
+    """Which operations: all conditions that are given hold together. `until` is exclusive."""
+
+    customer_id: str | None = None
+    device_identifier: str | None = None
+    key_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentChange:
+    """What an operation did to one assignment."""
+
+    customer_id: str
+    device_identifier: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Revertible:
+    """How many devices of an operation can go back to what they were, and how many cannot; the first of these."""
+
+    count: int
+    left_count: int
+    left: list[tuple[str, bool]]
+
+
 class Operations(Protocol):
     """The record of every change."""
 
-    def record(self, operation: Operation) -> None:
-        """Writes an operation and gives each of its customers the next revision.
+    def find(self, operation_id: str) -> Recorded | None:
+        """Finds an operation."""
 
-        The last act of a transaction: the time of the operation is read here, so that between it and the commit there
-        is next to nothing, and a look at a past instant stays true.
+    def page(self, wanted: OperationFilter, before: tuple[datetime, str] | None, limit: int) -> list[Recorded]:
+        """Lists operations, the newest first, from behind the one of a time and an id."""
+
+    def changes(self, operation_id: str, after: tuple[str, str], limit: int) -> list[AssignmentChange]:
+        """Lists what an operation did, by customer and device, from behind such a pair."""
+
+    def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
+        """Locks the operation's customers and finds out which of its devices have not changed owners since.
+
+        Those that have are given by identifier, with whether an earlier revert of the operation did it; only the first
+        `shown` of them.
         """
+
+    def apply_revert(self) -> tuple[dict[str, int], int, int]:
+        """Does to the devices found the opposite of what the operation did, under each customer's next revision.
+
+        Returns:
+            By how much each customer's number of devices changed, how many assignments began, and how many ended.
+        """
+
+    def record(self, operation: Operation) -> None:
+        """Has the transaction write an operation and give each of its customers the next revision.
+
+        It does so as its last act, whatever else comes before: the time of the operation is read then, so that between
+        it and the commit there is next to nothing, and a look at a past instant stays true.
+        """
+
+
+class OperationStream(Protocol):
+    """The operations in the order in which streams tell them."""
+
+    def last(self, organization_id: str) -> int:
+        """Gives every operation that has none its place, and tells the last place. Raises as `Storage.write` does."""
+
+    def advance(self, organization_id: str) -> tuple[int, bool]:
+        """Does so for some of them: gives the last place there is then, and whether more operations wait."""
+
+    def behind(self, organization_id: str, after: int, limit: int, customer_id: str | None = None) -> list[Recorded]:
+        """Reads operations behind a place, all or one customer's. Raises as `Storage.read` does."""
 
 
 class Replies(Protocol):

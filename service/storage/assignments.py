@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Subquery, Table, and_, bindparam, desc, select, union_all
 
-from service.domain.unit_of_work import AssignedDevice, Change, Customer, Moment
-from service.storage.dialects import Dialect, Ending
+from service.domain.unit_of_work import AssignedDevice, Change, Customer, Moment, Owner
+from service.storage import owners
+from service.storage.dialects import ChangeSet, Dialect
 from service.storage.tables import assignment, assignment_change, customer_revision, device
 from service.storage.types import TextArray, among
 
@@ -100,8 +101,22 @@ class Assignments:
 
     def end(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Ends the customer's assignments of these devices and logs it under the customer's next revision."""
-        ending = Ending(self._organization_id, customer.id, customer.revision + 1, identifiers)
-        return self._dialect.end_assignments(self._connection, ending)
+        change = ChangeSet(self._organization_id, customer.id, customer.revision + 1, identifiers)
+        return self._dialect.end_assignments(self._connection, change)
+
+    def begin(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
+        """Assigns devices to the customer and logs it under the customer's next revision."""
+        change = ChangeSet(self._organization_id, customer.id, customer.revision + 1, identifiers)
+        return self._dialect.begin_assignments(self._connection, change)
+
+    def end_all(self, customer: Customer) -> int:
+        """Ends all of the customer's assignments and logs it in the same way."""
+        next_revision = customer.revision + 1
+        return self._dialect.end_all_assignments(self._connection, self._organization_id, customer.id, next_revision)
+
+    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> list[Owner]:
+        """Finds who has the devices, or had at an instant."""
+        return owners.owners(self._connection, self._organization_id, identifiers, at, limit)
 
     def among(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Tells which of these devices the customer has, in no particular order."""

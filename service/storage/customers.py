@@ -1,12 +1,16 @@
 """Customers in SQL."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from service.domain.email import Email
-from service.domain.unit_of_work import Customer
+from service.domain.ids import new_id
+from service.domain.unit_of_work import Customer, CustomerRecord
 from service.storage.tables import customer
+from service.storage.types import TextArray, among
 
 _CUSTOMER = select(customer.c.id, customer.c.email, customer.c.revision, customer.c.device_count).where(
     customer.c.organization_id == bindparam("organization_id")
@@ -17,6 +21,26 @@ _BY_ID = _CUSTOMER.where(customer.c.id == bindparam("customer_id"))
 # It must stay a statement of its own: what reads in the same statement reads from before the wait for the lock.
 # (SQLite has locked the whole database by then.)
 _LOCK = _BY_EMAIL.with_for_update(key_share=True)
+_LOCK_ALL = (
+    _CUSTOMER.add_columns(customer.c.email_key)
+    .where(among(customer.c.email_key, bindparam("email_keys", type_=TextArray())))
+    .order_by(customer.c.id)
+    .with_for_update(key_share=True)
+)
+
+_CREATE = text("""
+INSERT INTO customer
+  (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)
+VALUES (:organization_id, :id, :email, :email_key, :name, clock_timestamp(), 0, clock_timestamp(), 0)
+ON CONFLICT DO NOTHING
+""")
+
+_RECORD = _CUSTOMER.add_columns(
+    customer.c.name, customer.c.phone, customer.c.address, customer.c.metadata, customer.c.created_at
+)
+_RECORD_BY_EMAIL = _RECORD.where(customer.c.email_key == bindparam("email_key"))
+_RECORD_BY_ID = _RECORD.where(customer.c.id == bindparam("customer_id"))
+_RECORDS = _RECORD.where(customer.c.id > bindparam("after")).order_by(customer.c.id).limit(bindparam("limit"))
 
 
 class Customers:
@@ -29,6 +53,68 @@ class Customers:
     def lock(self, email: Email) -> Customer | None:
         """Finds a customer and holds their assignments still until the transaction ends."""
         return self._one(_LOCK, email_key=email.key)
+
+    def lock_all(self, emails: Sequence[Email]) -> dict[str, Customer]:
+        """Locks several customers, in the order of their ids. Gives those that there are, by key."""
+        parameters = {"organization_id": self._organization_id, "email_keys": [email.key for email in emails]}
+        rows = self._connection.execute(_LOCK_ALL, parameters)
+        return {row.email_key: Customer(row.id, row.email, row.revision, row.device_count) for row in rows}
+
+    def create(self, emails: Sequence[Email]) -> set[str]:
+        """Adds customers where there is none of the address; in the order of the keys, so that two cannot deadlock."""
+        created = set()
+        for email in sorted(emails, key=lambda email: email.key):
+            values = {
+                "organization_id": self._organization_id,
+                "id": new_id("cust"),
+                "email": email.given,
+                "email_key": email.key,
+                "name": email.local_part,
+            }
+            if self._connection.execute(_CREATE, values).rowcount:
+                created.add(email.key)
+        return created
+
+    def id_of(self, email: Email) -> str:
+        """Gives the id of a customer who is there."""
+        found = self.find(email=email)
+        if found is None:
+            raise LookupError("there is no such customer")
+        return found.id
+
+    def update(self, customer_id: str, email: Email, fields: Mapping[str, str]) -> bool:
+        """Sets the address and the named fields. An address that is the same is left as it was first given."""
+        mine = (customer.c.organization_id == self._organization_id, customer.c.id == customer_id)
+        try:
+            # In a savepoint: PostgreSQL takes nothing more in a transaction that has failed, and the answer of the
+            # request id is looked for once more after a refusal.
+            with self._connection.begin_nested():
+                if fields:
+                    self._connection.execute(update(customer).where(*mine).values(dict(fields)))
+                self._connection.execute(
+                    update(customer)
+                    .where(*mine, customer.c.email_key != email.key)
+                    .values(email=email.given, email_key=email.key)
+                )
+        except IntegrityError:
+            return False
+        return True
+
+    def record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:
+        """Finds all that is kept of a customer."""
+        if email is not None:
+            return next(iter(self._records(_RECORD_BY_EMAIL, email_key=email.key)), None)
+        if "\0" in customer_id:
+            return None
+        return next(iter(self._records(_RECORD_BY_ID, customer_id=customer_id)), None)
+
+    def records(self, after: str, limit: int) -> list[CustomerRecord]:
+        """Lists customers by id, from behind one."""
+        return self._records(_RECORDS, after=after, limit=limit)
+
+    def _records(self, statement: Select[Any], **parameters: Any) -> list[CustomerRecord]:
+        rows = self._connection.execute(statement, {"organization_id": self._organization_id, **parameters})
+        return [CustomerRecord(Customer(*row[:4]), *row[4:]) for row in rows]
 
     def find(self, *, email: Email | None = None, customer_id: str | None = None) -> Customer | None:
         """Finds a customer by the one or the other, without holding anything."""

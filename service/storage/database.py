@@ -1,6 +1,7 @@
 """Runs work in transactions: all of it or nothing, again if it lost, stopped if the caller is gone."""
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -77,19 +78,32 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 prepared = self.dialect.prepare(connection, interruption, write=write)
-                with interruption.stopping(lambda: self.dialect.stop(connection)):
+                with (
+                    self._discarding(connection, interruption),
+                    interruption.stopping(lambda: self.dialect.stop(connection)),
+                ):
                     prepared.begin()
-                    result = work(Transaction(prepared, organization_id, self.dialect))
+                    transaction = Transaction(prepared, organization_id, self.dialect)
+                    result = work(transaction)
+                    transaction.operations.finish()
                     interruption.check()
                     committing = True
                     prepared.commit()
                     return result
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise self._translated(error, interruption, committing=committing) from error
         except PoolTimeoutError as error:
             raise Overloaded from error
 
-    def _translated(self, error: DBAPIError, interruption: Interruption, *, committing: bool) -> Exception:
+    @contextmanager
+    def _discarding(self, connection: Connection, interruption: Interruption) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if interruption.unsure:
+                connection.invalidate()
+
+    def _translated(self, error: Exception, interruption: Interruption, *, committing: bool) -> Exception:
         match self.dialect.failure(error):
             case Failure.RETRY:
                 return Retry()
@@ -102,7 +116,7 @@ class Database:
             case Failure.AWAY:
                 # A pooled connection may have died long ago, with a restart of the database: then nothing has happened
                 # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
-                if error.connection_invalidated and not committing:
+                if getattr(error, "connection_invalidated", False) and not committing:
                     return Retry()
                 return DatabaseUnavailable()
             case Failure.DEFECT:

@@ -2,25 +2,66 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, update
 
+from service.domain.ids import new_id
+from service.domain.unit_of_work import DeviceRecord
+from service.storage.dialects import Dialect
 from service.storage.tables import device
 from service.storage.types import TextArray, among
 
-_KNOWN = select(device.c.identifier).where(
+_KNOWN = select(device.c.identifier, device.c.id).where(
     device.c.organization_id == bindparam("organization_id"),
     among(device.c.identifier, bindparam("identifiers", type_=TextArray())),
 )
+_RECORD = select(device.c.identifier, device.c.id, device.c.type, device.c.properties, device.c.created_at).where(
+    device.c.organization_id == bindparam("organization_id")
+)
+_ONE = _RECORD.where(device.c.identifier == bindparam("identifier"))
+_PAGE = _RECORD.where(device.c.identifier > bindparam("after")).order_by(device.c.identifier).limit(bindparam("limit"))
 
 
 class Devices:
     """See `domain.unit_of_work.Devices`."""
 
-    def __init__(self, connection: Connection, organization_id: str) -> None:
+    def __init__(self, connection: Connection, organization_id: str, dialect: Dialect) -> None:
         self._connection = connection
         self._organization_id = organization_id
+        self._dialect = dialect
 
-    def known(self, identifiers: Sequence[str]) -> set[str]:
-        """Tells which of the identifiers have a device."""
+    def known(self, identifiers: Sequence[str]) -> dict[str, str]:
+        """Tells which of the identifiers have a device, and its id."""
         parameters = {"organization_id": self._organization_id, "identifiers": list(identifiers)}
-        return set(self._connection.execute(_KNOWN, parameters).scalars())
+        return {row[0]: row[1] for row in self._connection.execute(_KNOWN, parameters)}
+
+    def create(self, identifiers: Sequence[str], device_type: str) -> dict[str, str]:
+        """Adds devices of a type, where there is none of the identifier."""
+        ids = {identifier: new_id("dev") for identifier in identifiers}
+        self._dialect.create_devices(self._connection, self._organization_id, device_type, ids)
+        # One that another transaction has made meanwhile has another id.
+        known = self.known(identifiers)
+        return {identifier: id_ for identifier, id_ in ids.items() if known.get(identifier) == id_}
+
+    def record(self, identifier: str) -> DeviceRecord | None:
+        """Finds all that is kept of a device."""
+        row = self._connection.execute(
+            _ONE, {"organization_id": self._organization_id, "identifier": identifier}
+        ).one_or_none()
+        return None if row is None else DeviceRecord(*row)
+
+    def records(self, after: str, limit: int) -> list[DeviceRecord]:
+        """Lists devices by identifier, from behind one."""
+        parameters = {"organization_id": self._organization_id, "after": after, "limit": limit}
+        return [DeviceRecord(*row) for row in self._connection.execute(_PAGE, parameters)]
+
+    def update(self, identifier: str, device_type: str, properties: str | None) -> None:
+        """Sets the type, unless it is empty, and the properties, unless they are None."""
+        values = {"type": device_type} if device_type else {}
+        if properties is not None:
+            values["properties"] = properties
+        if values:
+            self._connection.execute(
+                update(device)
+                .where(device.c.organization_id == self._organization_id, device.c.identifier == identifier)
+                .values(values)
+            )

@@ -7,7 +7,6 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from service.domain.interruption import Interruption
 
@@ -23,8 +22,8 @@ class Failure(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """Which assignments of a customer to end, and the revision to log it under."""
+class ChangeSet:
+    """Which assignments of a customer to begin or to end, and the revision to log it under."""
 
     organization_id: str
     customer_id: str
@@ -47,11 +46,22 @@ class Dialect(Protocol):
     def stop(self, connection: Connection) -> None:
         """Stops the statement that a connection is running, from another thread."""
 
-    def failure(self, error: DBAPIError) -> Failure:
-        """Tells what an error of the driver means."""
+    def failure(self, error: Exception) -> Failure:
+        """Tells what an error of the driver means, whether SQLAlchemy has wrapped it or not."""
 
-    def end_assignments(self, connection: Connection, ending: Ending) -> list[str]:
+    def end_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
         """Deletes assignments and logs their end. Gives the identifiers of those that there were."""
+
+    def begin_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
+        """Inserts assignments and logs their beginning. Gives the identifiers of those that were not there yet."""
+
+    def end_all_assignments(self, connection: Connection, organization_id: str, customer_id: str, revision: int) -> int:
+        """Deletes all assignments of a customer and logs their end. Gives their number."""
+
+    def create_devices(
+        self, connection: Connection, organization_id: str, device_type: str, ids: Mapping[str, str]
+    ) -> None:
+        """Inserts devices, with their ids by identifier, where there are none."""
 
     def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
         """Writes an operation and moves each of its customers on by a revision, at one later time for all."""

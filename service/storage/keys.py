@@ -43,12 +43,12 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def principal(self, sha256: str) -> Principal | None:
+    def principal(self, sha256: str, interruption: Interruption | None = None) -> Principal | None:
         """Tells whom a key speaks for, by the key's hash; None if it is unknown, expired or revoked."""
         # By `read`, which begins anew where a pooled connection has died: every call depends on this one.
         row = self._database.read(
             "",
-            Interruption(),
+            interruption or Interruption(),
             lambda reading: reading.connection.execute(_GOOD, {"hash": sha256}).one_or_none(),
         )
         return None if row is None else Principal(row.id, row.organization_id, frozenset(row.scopes.split()))

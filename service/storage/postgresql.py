@@ -6,10 +6,9 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, bindparam, create_engine, text
-from sqlalchemy.exc import DBAPIError
 
 from service.domain.interruption import Interruption
-from service.storage.dialects import Ending, Failure
+from service.storage.dialects import ChangeSet, Failure
 from service.storage.types import TextArray
 
 _CONNECT = {
@@ -47,6 +46,42 @@ WITH ended AS (
 SELECT device_identifier FROM ended
 """).bindparams(bindparam("identifiers", type_=TextArray()))
 
+_BEGIN_ASSIGNMENTS = text("""
+WITH begun AS (
+  INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
+  SELECT CAST(:organization_id AS text), CAST(:customer_id AS text), identifier, CAST(:revision AS bigint)
+  FROM unnest(:identifiers) AS identifier
+  ON CONFLICT DO NOTHING
+  RETURNING device_identifier
+), logged AS (
+  INSERT INTO assignment_change
+    (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
+  SELECT CAST(:organization_id AS text), CAST(:customer_id AS text), CAST(:revision AS bigint),
+    device_identifier, 1, CAST(:revision AS bigint)
+  FROM begun
+)
+SELECT device_identifier FROM begun
+""").bindparams(bindparam("identifiers", type_=TextArray()))
+
+_END_ALL = text("""
+WITH ended AS (
+  DELETE FROM assignment WHERE organization_id = :organization_id AND customer_id = :customer_id
+  RETURNING device_identifier, assigned_revision
+)
+INSERT INTO assignment_change
+  (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
+SELECT CAST(:organization_id AS text), CAST(:customer_id AS text), CAST(:revision AS bigint),
+  device_identifier, 2, assigned_revision
+FROM ended
+""")
+
+_CREATE_DEVICES = text("""
+INSERT INTO device (organization_id, identifier, id, type, created_at)
+SELECT CAST(:organization_id AS text), new.identifier, new.id, CAST(:type AS text), clock_timestamp()
+FROM unnest(:identifiers, :ids) AS new (identifier, id)
+ON CONFLICT DO NOTHING
+""").bindparams(bindparam("identifiers", type_=TextArray()), bindparam("ids", type_=TextArray()))
+
 _RECORD_OPERATION = text("""
 WITH delta AS (
   SELECT * FROM unnest(CAST(:customer_ids AS text[]), CAST(:deltas AS integer[])) AS d (customer_id, value)
@@ -56,10 +91,11 @@ WITH delta AS (
   WHERE organization_id = :organization_id AND id = ANY (CAST(:customer_ids AS text[]))
 ), recorded AS (
   INSERT INTO operation
-    (organization_id, id, kind, occurred_at, key_id, note, assigned_count, unassigned_count)
+    (organization_id, id, kind, occurred_at, key_id, note, assigned_count, unassigned_count,
+     reverts_operation_id)
   SELECT CAST(:organization_id AS text), CAST(:id AS text), CAST(:kind AS text), occurred_at,
     CAST(:key_id AS text), CAST(:note AS text), CAST(:assigned_count AS integer),
-    CAST(:unassigned_count AS integer)
+    CAST(:unassigned_count AS integer), CAST(:reverts_operation_id AS text)
   FROM moment
 ), moved AS (
   UPDATE customer
@@ -105,9 +141,10 @@ class PostgreSQL:
         if isinstance(driver, psycopg.Connection):
             driver.cancel_safe(timeout=5.0)
 
-    def failure(self, error: DBAPIError) -> Failure:
+    def failure(self, error: Exception) -> Failure:
         """Goes by the SQLSTATE; an operational error without one is a connection that broke or never was."""
-        state = getattr(error.orig, "sqlstate", None)
+        cause = getattr(error, "orig", error)
+        state = getattr(cause, "sqlstate", None)
         if state in _RETRY:
             return Failure.RETRY
         if state in _BUSY:
@@ -116,20 +153,46 @@ class PostgreSQL:
             return Failure.STOPPED
         if state in _AWAY or (state or "")[:2] in _AWAY_CLASSES:
             return Failure.AWAY
-        lost = state is None and isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
-        return Failure.AWAY if lost or error.connection_invalidated else Failure.DEFECT
+        lost = state is None and isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+        invalidated = getattr(error, "connection_invalidated", False)
+        return Failure.AWAY if lost or invalidated else Failure.DEFECT
 
-    def end_assignments(self, connection: Connection, ending: Ending) -> list[str]:
+    def end_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
         """Deletes and logs in one statement."""
+        return list(connection.execute(_END_ASSIGNMENTS, _parameters(change)).scalars())
+
+    def begin_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
+        """Inserts and logs in one statement."""
+        return list(connection.execute(_BEGIN_ASSIGNMENTS, _parameters(change)).scalars())
+
+    def end_all_assignments(self, connection: Connection, organization_id: str, customer_id: str, revision: int) -> int:
+        """Deletes and logs in one statement; no row comes here."""
+        parameters = {"organization_id": organization_id, "customer_id": customer_id, "revision": revision}
+        return connection.execute(_END_ALL, parameters).rowcount
+
+    def create_devices(
+        self, connection: Connection, organization_id: str, device_type: str, ids: Mapping[str, str]
+    ) -> None:
+        """Inserts all in one statement, in the order of the identifiers: two of these cannot deadlock then."""
+        identifiers = sorted(ids)
         parameters = {
-            "organization_id": ending.organization_id,
-            "customer_id": ending.customer_id,
-            "revision": ending.revision,
-            "identifiers": list(ending.identifiers),
+            "organization_id": organization_id,
+            "type": device_type,
+            "identifiers": identifiers,
+            "ids": [ids[identifier] for identifier in identifiers],
         }
-        return list(connection.execute(_END_ASSIGNMENTS, parameters).scalars())
+        connection.execute(_CREATE_DEVICES, parameters)
 
     def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
         """Reads the clock and writes all of it in one statement."""
         parameters = {**operation, "customer_ids": list(deltas), "deltas": list(deltas.values())}
         connection.execute(_RECORD_OPERATION, parameters)
+
+
+def _parameters(change: ChangeSet) -> dict[str, Any]:
+    return {
+        "organization_id": change.organization_id,
+        "customer_id": change.customer_id,
+        "revision": change.revision,
+        "identifiers": list(change.identifiers),
+    }

@@ -38,6 +38,8 @@ organization = Table(
     Column("id", Ordered, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("created_at", Instant, nullable=False),
+    # The position that the newest operation of the stream has; see `stream.py`.
+    Column("last_position", BigInteger, nullable=False, server_default="0"),
 )
 
 api_key = Table(
@@ -68,6 +70,9 @@ customer = Table(
     Column("revision", BigInteger, nullable=False),
     Column("changed_at", Instant, nullable=False),
     Column("device_count", Integer, nullable=False),
+    Column("phone", Text, nullable=False, server_default=""),
+    Column("address", Text, nullable=False, server_default=""),
+    Column("metadata", Text, nullable=False, server_default="{}"),  # JSON
     PrimaryKeyConstraint("organization_id", "id"),
     UniqueConstraint("organization_id", "email_key"),
 )
@@ -80,6 +85,7 @@ device = Table(
     Column("id", Ordered, nullable=False),
     Column("type", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("properties", Text, nullable=False, server_default="{}"),  # JSON
     PrimaryKeyConstraint("organization_id", "identifier"),
 )
 
@@ -111,7 +117,9 @@ assignment_change = Table(
     Column("change", SmallInteger, nullable=False),
     Column("assigned_revision", BigInteger, nullable=False),
     PrimaryKeyConstraint("organization_id", "customer_id", "revision", "device_identifier"),
-    Index(None, "organization_id", "device_identifier"),
+    # The last two columns are for SQLite, which would rather read a whole organisation off the primary key's index,
+    # because that has all that such a query wants, than look up a device in an index that has not.
+    Index("ix_assignment_change_device", "organization_id", "device_identifier", "customer_id", "revision"),
 )
 
 operation = Table(
@@ -125,8 +133,19 @@ operation = Table(
     Column("note", Text, nullable=False),
     Column("assigned_count", Integer, nullable=False),
     Column("unassigned_count", Integer, nullable=False),
+    Column("reverts_operation_id", Ordered),
+    # Its place in the stream of operations, which it gets some time after the commit; see `stream.py`.
+    Column("position", BigInteger),
     PrimaryKeyConstraint("organization_id", "id"),
     Index(None, "organization_id", "occurred_at"),
+    Index("ix_operation_position", "organization_id", "position", unique=True),
+)
+Index(
+    "ix_operation_without_position",
+    operation.c.organization_id,
+    operation.c.occurred_at,
+    postgresql_where=operation.c.position.is_(None),
+    sqlite_where=operation.c.position.is_(None),
 )
 
 # Which operation made which revision of which customer, when, and with how many devices left.

@@ -30,7 +30,7 @@ class Transaction:
     @cached_property
     def devices(self) -> Devices:
         r"""The organisation's devices."""
-        return Devices(self.connection, self.organization_id)
+        return Devices(self.connection, self.organization_id, self.dialect)
 
     @cached_property
     def assignments(self) -> Assignments:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from service.domain import keys
 from service.domain.errors import ApiKeyInvalid, RateLimited
+from service.domain.interruption import Interruption
 from service.domain.keys import Principal
 
 METADATA_KEY = "x-api-key"
@@ -23,18 +24,19 @@ class Authenticator:
         cache_seconds: how long an answer is taken for true. A revocation is effective after this long at the latest.
     """
 
-    def __init__(self, find: Callable[[str], Principal | None], cache_seconds: float) -> None:
+    def __init__(self, find: Callable[[str, Interruption], Principal | None], cache_seconds: float) -> None:
         self._find = find
         self._cache_seconds = cache_seconds
         self._cached: dict[str, tuple[Principal, float]] = {}
         self._used: dict[str, datetime] = {}
 
-    def principal(self, secret: str | bytes | None) -> Principal:
+    def principal(self, secret: str | bytes | None, interruption: Interruption) -> Principal:
         """Tells whom a key speaks for.
 
         Raises:
             ApiKeyInvalid: nobody; why not is not told.
             DatabaseUnavailable: nobody can tell now.
+            Cancelled, DeadlineExceeded: the caller's patience ended first.
         """
         if not isinstance(secret, str) or not secret or len(secret) > _MAX_KEY_CHARACTERS:
             raise ApiKeyInvalid
@@ -45,7 +47,7 @@ class Authenticator:
             principal = known[0]
         else:
             self._cached.pop(sha256, None)
-            found = self._find(sha256)
+            found = self._find(sha256, interruption)
             if found is None:
                 raise ApiKeyInvalid
             principal = found

@@ -1,6 +1,7 @@
 """One call, from its arrival to its line in the log."""
 
 import secrets
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ from service.domain.interruption import Interruption
 from service.domain.keys import Principal
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """What is known of a call while it is served.
 
@@ -17,6 +18,8 @@ class Call:
         id: what an error quotes and the log knows it by.
         principal: whose key it came with; None until the key is checked.
         counts: numbers for the log, such as how many devices it changed.
+        recheck: checks the key again, for streams that outlive it. Raises `ApiKeyInvalid` if it is good no more.
+        cancel: ends the call from outside, whatever it is doing.
     """
 
     method: str
@@ -24,6 +27,8 @@ class Call:
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     principal: Principal | None = None
     counts: dict[str, int | bool] = field(default_factory=dict)
+    recheck: Callable[[], None] = lambda: None
+    cancel: Callable[[], object] = lambda: None
 
 
 _current: ContextVar[Call] = ContextVar("call")

@@ -1,18 +1,20 @@
 """Reads a request's fields into values, and names everything that is wrong with them at once."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from service.domain import identifiers
 from service.domain.email import Email
 from service.domain.errors import InvalidFields, Violation
 from service.domain.list_assigned import DEFAULT_PAGE_SIZE
-from service.domain.tokens import PageToken
+from service.domain.options import Options
+from service.transport import structs
 
 MAX_NOTE_CHARACTERS = 500
 
@@ -22,6 +24,14 @@ _SECOND_NANOS = 1_000_000_000
 _NOWHERE = Email("", "")
 
 E = TypeVar("E", bound=IntEnum)
+T = TypeVar("T")
+
+
+class Write(Protocol):
+    """What the requests of all writes have."""
+
+    request_id: str
+    validate_only: bool
 
 
 class Fields:
@@ -41,6 +51,16 @@ class Fields:
         if self._total:
             raise InvalidFields(self._violations, self._total)
 
+    def options(self, request: Write, key_id: str, *, expected_revision: str = "") -> Options:
+        """Reads the options of a write. Writes that are no operations have no note."""
+        return Options(
+            key_id=key_id,
+            request_id=self.request_id(request.request_id),
+            validate_only=request.validate_only,
+            note=self.text("note", getattr(request, "note", ""), MAX_NOTE_CHARACTERS),
+            expected_revision=expected_revision,
+        )
+
     def email(self, field: str, text: str) -> Email:
         """Reads a required e-mail address."""
         try:
@@ -57,19 +77,75 @@ class Fields:
         self._total += total
         return listed
 
+    def emails(self, field: str, texts: Sequence[str], most: int) -> list[Email]:
+        """Reads a required list of e-mail addresses, of at most so many."""
+        if not texts:
+            self.wrong(field, "must name at least one customer")
+        if len(texts) > most:
+            self.wrong(field, f"must have at most {most} members, but has {len(texts)}")
+            return []
+        return [self.email(f"{field}[{index}]", text) for index, text in enumerate(texts)]
+
+    def identifier(self, field: str, text: str) -> str:
+        """Reads a required device identifier."""
+        if (problem := identifiers.problem(text)) is not None:
+            self.wrong(field, problem if text else "is required")
+        return text
+
+    def most(self, field: str, listed: list[str], most: int) -> list[str]:
+        """Checks a list against a limit of the rpc's own."""
+        if len(listed) > most:
+            self.wrong(field, f"must have at most {most} members, but has {len(listed)}")
+        return listed
+
+    def device_type(self, field: str, text: str, *, required: bool, why: str = "is required") -> str:
+        """Reads a device's type: as an identifier, but it may be absent unless it is required."""
+        if not text:
+            if required:
+                self.wrong(field, why)
+        elif (problem := identifiers.problem(text)) is not None:
+            self.wrong(field, problem)
+        return text
+
+    def text(self, field: str, text: str, most: int = 255) -> str:
+        """Reads a text of at most so many characters."""
+        if len(text) > most:
+            self.wrong(field, f"must have at most {most} characters, but has {len(text)}")
+        if "\0" in text:
+            self.wrong(field, "must not contain the character U+0000")
+        return text
+
+    def required(self, field: str, text: str) -> str:
+        """Reads an id, which must be there and is not checked further."""
+        if not text:
+            self.wrong(field, "is required")
+        return text
+
+    def token(self, text: str, read: Callable[[str], T], otherwise: T, field: str = "page_token") -> T:
+        """Reads an optional token."""
+        try:
+            return read(text) if text else otherwise
+        except ValueError:
+            self.wrong(
+                field,
+                f"must be the {'next_page_token' if field == 'page_token' else 'resume_token'} "
+                "of an earlier answer, unchanged",
+            )
+            return otherwise
+
+    def struct(self, field: str, value: Struct) -> str:
+        """Reads an object, as JSON."""
+        try:
+            return structs.to_json(value)
+        except ValueError as error:
+            self.wrong(field, str(error))
+            return "{}"
+
     def request_id(self, text: str) -> str:
         """Reads an optional UUID, in lower case."""
         if text and not _UUID.fullmatch(text):
             self.wrong("request_id", "must be a UUID such as 123e4567-e89b-12d3-a456-426614174000")
         return text.lower()
-
-    def note(self, text: str) -> str:
-        """Reads an optional note."""
-        if len(text) > MAX_NOTE_CHARACTERS:
-            self.wrong("note", f"must have at most {MAX_NOTE_CHARACTERS} characters, but has {len(text)}")
-        if "\0" in text:
-            self.wrong("note", "must not contain the character U+0000")
-        return text
 
     def choice(self, field: str, number: int, kind: type[E], otherwise: E) -> E:
         """Reads an enum; unspecified is `otherwise`."""
@@ -86,16 +162,6 @@ class Fields:
         if number < 0:
             self.wrong("page_size", "must not be negative")
         return number or DEFAULT_PAGE_SIZE
-
-    def page_token(self, text: str) -> PageToken | None:
-        """Reads an optional page token."""
-        if not text:
-            return None
-        try:
-            return PageToken.decode(text)
-        except ValueError:
-            self.wrong("page_token", "must be the next_page_token of an earlier answer, unchanged")
-            return None
 
     def instant(self, field: str, present: bool, value: Timestamp) -> datetime | None:  # noqa: FBT001  # HasField's answer
         """Reads an optional moment. What is finer than a microsecond is left out."""

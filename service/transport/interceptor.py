@@ -43,15 +43,22 @@ class Interceptor(grpc.ServerInterceptor):
         authenticator: checks keys.
         rate_limit: holds them to their rate.
         calls: the lane of ordinary calls.
+        streams: the lane of streams, each of which holds a thread.
         open_lanes: the lanes of the services that take no key, by the service's name.
     """
 
     def __init__(
-        self, authenticator: Authenticator, rate_limit: RateLimit, calls: Lane, open_lanes: dict[str, Lane]
+        self,
+        authenticator: Authenticator,
+        rate_limit: RateLimit,
+        calls: Lane,
+        streams: Lane,
+        open_lanes: dict[str, Lane],
     ) -> None:
         self._authenticator = authenticator
         self._rate_limit = rate_limit
         self._calls = calls
+        self._streams = streams
         self._open_lanes = open_lanes
         self._refusals = Lane("refusal", 1, 1_000_000)
         # Stopping a statement can block on the network; a cancelled call must not hold up the others.
@@ -65,6 +72,11 @@ class Interceptor(grpc.ServerInterceptor):
         """Whether every call that came in has had its answer sent."""
         return self._open_calls == 0 and self._calls.idle
 
+    @property
+    def streaming(self) -> bool:
+        """Whether a stream of operations is open."""
+        return not self._streams.idle
+
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
@@ -76,13 +88,14 @@ class Interceptor(grpc.ServerInterceptor):
         if handler is None:
             return self._refuse(method, UnknownMethod())
         service = method.partition("/")[0]
-        lane = self._open_lanes.get(service, self._calls)
+        lane = self._open_lanes.get(service, self._streams if handler.response_streaming else self._calls)
         if lane.full:
             return self._refuse(method, Overloaded())
         if service in OPEN_SERVICES:
             return _opened(handler, lane)
         if method not in self._guarded:
-            self._guarded[method] = self._guard(method, handler)
+            guard = self._guard_stream if handler.response_streaming else self._guard
+            self._guarded[method] = guard(method, handler)
         return self._guarded[method]
 
     def _refuse(self, method: str, error: ServiceError) -> grpc.RpcMethodHandler[Any, Any]:
@@ -124,7 +137,35 @@ class Interceptor(grpc.ServerInterceptor):
             on_lane(self._calls, behavior), response_serializer=handler.response_serializer
         )
 
-    def _arrived(self, method: str, context: grpc.ServicerContext) -> Call:
+    def _guard_stream(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        """Guards an rpc that streams its answers, in the same way."""
+
+        def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+            started = time.monotonic()
+            call = self._arrived(method, context, stream=True)
+            error: ServiceError | None = None
+            sent = 0
+            try:
+                self._admit(call, context)
+                for answer in handler.unary_stream(_read(handler, requests, call), context):  # type: ignore[misc]  # as above
+                    sent += 1
+                    yield answer
+            except ServiceError as known:
+                error = known
+            except Exception:  # noqa: BLE001  # as above
+                error = InternalError()
+                _log.exception("defect", method=method, call_id=call.id)
+            finally:
+                call.counts["sent"] = sent
+                _log_call(call, started, error)
+            if error is not None:
+                context.abort_with_status(status.to_status(error, call.id))
+
+        return grpc.stream_stream_rpc_method_handler(
+            on_lane(self._streams, behavior), response_serializer=handler.response_serializer
+        )
+
+    def _arrived(self, method: str, context: grpc.ServicerContext, *, stream: bool = False) -> Call:
         seconds = context.time_remaining()
         has_deadline = seconds is not None and seconds < _NO_DEADLINE_SECONDS
         call = Call(method, Interruption(time.monotonic() + seconds if has_deadline else None))
@@ -132,12 +173,12 @@ class Interceptor(grpc.ServerInterceptor):
 
         def over() -> None:
             with self._count:
-                self._open_calls -= 1
+                self._open_calls -= not stream
             if call.interruption.cancel():
                 self._stoppers.submit(call.interruption.stop)
 
         with self._count:
-            self._open_calls += 1
+            self._open_calls += not stream
         if not context.add_callback(over):
             over()
         return call
@@ -145,11 +186,17 @@ class Interceptor(grpc.ServerInterceptor):
     def _admit(self, call: Call, context: grpc.ServicerContext) -> None:
         call.interruption.check()
         secret = next((value for key, value in context.invocation_metadata() if key == METADATA_KEY), None)
-        call.principal = self._authenticator.principal(secret)
+        call.principal = self._authenticator.principal(secret, call.interruption)
         scope = SCOPES.get(call.method, "")
         if scope not in call.principal.scopes:
             raise ScopeMissing(scope)
         self._rate_limit.take(call.principal.key_id)
+
+        def recheck() -> None:
+            self._authenticator.principal(secret, Interruption())
+
+        call.recheck = recheck
+        call.cancel = context.cancel
 
 
 def _read(handler: grpc.RpcMethodHandler[Any, Any], requests: Iterator[bytes], call: Call) -> Any:

@@ -4,23 +4,37 @@ import time
 from dataclasses import dataclass
 
 import grpc
-from deviceassignment.v1 import device_assignment_pb2
-from deviceassignment.v1.device_assignment_pb2_grpc import add_DeviceAssignmentServiceServicer_to_server
+from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
+from deviceassignment.v1.customer_pb2_grpc import add_CustomerServiceServicer_to_server
+from deviceassignment.v1.device_assignment_pb2_grpc import (
+    DeviceAssignmentServiceServicer,
+    add_DeviceAssignmentServiceServicer_to_server,
+)
+from deviceassignment.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from service.domain.unit_of_work import Storage
+from service.domain.unit_of_work import OperationStream, Storage
 from service.transport import health
-from service.transport.assignments import DeviceAssignments
+from service.transport.assignments import Assignments
 from service.transport.authentication import Authenticator, RateLimit
+from service.transport.customers import Customers
+from service.transport.devices import Devices
+from service.transport.history import History
 from service.transport.interceptor import Interceptor
 from service.transport.lanes import Lane
+from service.transport.watch import Watchers
 
-SERVICES = (device_assignment_pb2.DESCRIPTOR.services_by_name["DeviceAssignmentService"].full_name,)
+SERVICES = tuple(
+    service.full_name
+    for file in (device_assignment_pb2, customer_pb2, device_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+)
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 _REFLECTION_STREAMS = 16
 _POLL_SECONDS = 0.01
+_STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
 
 
@@ -45,18 +59,38 @@ class Limits:
         waiting: calls that may wait for a thread; more are refused.
         max_answer_bytes: where lists in answers stop.
         rate_limit: calls a second for each key; 0 for no limit.
+        streams: streams of operations at once.
+        stream_seconds: the age at which such a stream ends.
     """
 
     threads: int
     waiting: int
     max_answer_bytes: int
     rate_limit: float
+    streams: int
+    stream_seconds: float
+
+
+class DeviceAssignments(Assignments, History, DeviceAssignmentServiceServicer):
+    """The whole DeviceAssignmentService."""
+
+    def __init__(self, storage: Storage, watchers: Watchers, max_answer_bytes: int) -> None:
+        Assignments.__init__(self, storage, max_answer_bytes)
+        History.__init__(self, storage, watchers, max_answer_bytes)
 
 
 class Server:
     """Serves the use cases over gRPC."""
 
-    def __init__(self, storage: Storage, authenticator: Authenticator, limits: Limits, *, reflect: bool) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        stream: OperationStream,
+        authenticator: Authenticator,
+        limits: Limits,
+        *,
+        reflect: bool,
+    ) -> None:
         self._calls = Lane("call", limits.threads, limits.waiting)
         health_lane = Lane("health", 2, 1_000)
         # A reflection stream holds a thread for as long as it is open.
@@ -67,7 +101,8 @@ class Server:
             reflection.SERVICE_NAME: reflection_lane,
         }
         rate_limit = RateLimit(limits.rate_limit)
-        self._interceptor = Interceptor(authenticator, rate_limit, self._calls, open_lanes)
+        streams = Lane("stream", limits.streams, 0)
+        self._interceptor = Interceptor(authenticator, rate_limit, self._calls, streams, open_lanes)
         self._health = health.Health(health_lane)
         self._server = grpc.server(
             self._calls,
@@ -84,8 +119,12 @@ class Server:
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ),
         )
-        servicer = DeviceAssignments(storage, limits.max_answer_bytes)
-        add_DeviceAssignmentServiceServicer_to_server(servicer, self._server)
+        self._watchers = Watchers(stream, limits.stream_seconds)
+        answer_bytes = limits.max_answer_bytes
+        assignments = DeviceAssignments(storage, self._watchers, answer_bytes)
+        add_DeviceAssignmentServiceServicer_to_server(assignments, self._server)
+        add_CustomerServiceServicer_to_server(Customers(storage, answer_bytes), self._server)
+        add_DeviceServiceServicer_to_server(Devices(storage, answer_bytes), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._healthy: bool | None = None
         self.serving(False)
@@ -131,11 +170,16 @@ class Server:
             Whether all calls finished in time; those that did not are cancelled.
         """
         self._health.enter_graceful_shutdown()
+        self._watchers.stop()
         # gRPC's own grace ends later than ours: a call that it cancelled would look like one that finished.
         self._server.stop(seconds + _GRACE_MARGIN_SECONDS)
         deadline = time.monotonic() + seconds
         while not self._interceptor.idle and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         finished = self._interceptor.idle
+        # Streams have been told to end and do so at once, unless their caller does not read.
+        deadline = min(deadline, time.monotonic() + _STREAM_END_SECONDS)
+        while self._interceptor.streaming and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
         self._server.stop(None).wait()
         return finished

@@ -23,6 +23,11 @@ _CODES: dict[type[ServiceError], int] = {
     errors.ApiKeyInvalid: code_pb2.UNAUTHENTICATED,
     errors.ScopeMissing: code_pb2.PERMISSION_DENIED,
     errors.CustomerNotFound: code_pb2.NOT_FOUND,
+    errors.DeviceNotFound: code_pb2.NOT_FOUND,
+    errors.OperationNotFound: code_pb2.NOT_FOUND,
+    errors.DeviceNotAssigned: code_pb2.FAILED_PRECONDITION,
+    errors.CountDiffers: code_pb2.FAILED_PRECONDITION,
+    errors.EmailTaken: code_pb2.ALREADY_EXISTS,
     errors.RevisionMoved: code_pb2.ABORTED,
     errors.Conflict: code_pb2.ABORTED,
     errors.RateLimited: code_pb2.RESOURCE_EXHAUSTED,
@@ -30,6 +35,7 @@ _CODES: dict[type[ServiceError], int] = {
     errors.Cancelled: code_pb2.CANCELLED,
     errors.DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
     errors.DatabaseUnavailable: code_pb2.UNAVAILABLE,
+    errors.Stopping: code_pb2.UNAVAILABLE,
     errors.UnknownMethod: code_pb2.UNIMPLEMENTED,
     errors.InternalError: code_pb2.INTERNAL,
 }
@@ -58,6 +64,8 @@ def _details(error: ServiceError, call_id: str) -> list[Message]:
     match error:
         case errors.ScopeMissing():
             info.metadata["scope"] = error.scope
+        case errors.CountDiffers():
+            info.metadata["device_count"] = str(error.device_count)
         case errors.InvalidFields():
             listed = [BadRequest.FieldViolation(field=v.field, description=v.description) for v in error.violations]
             details.append(BadRequest(field_violations=listed))

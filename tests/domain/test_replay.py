@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from service.domain.email import Email
 from service.domain.errors import CustomerNotFound, RequestIdReused
 from service.domain.interruption import Interruption
+from service.domain.options import Options
 from service.domain.replay import Codec, Request, answer_once
 from service.domain.unassign import RemainingView, UnassignDevices
 from service.storage.database import Database
@@ -19,7 +20,8 @@ from tests.conftest import Tenant
 
 ANY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 TEXT: Codec[str] = Codec(str.encode, bytes.decode)
-WISH = UnassignDevices(Email.parse("ada@example.com"), ["a", "b"], "key_1", "7f1c7b1e-0000-4000-8000-000000000000")
+OPTIONS = Options("key_1", "7f1c7b1e-0000-4000-8000-000000000000")
+WISH = UnassignDevices(Email.parse("ada@example.com"), ["a", "b"], OPTIONS)
 Ask = Callable[[Request, str | Exception], tuple[str, bool]]
 VALUES = st.recursive(st.text(max_size=5) | st.booleans() | st.integers(), lambda v: st.lists(v, max_size=3))
 
@@ -36,7 +38,8 @@ def test_two_fingerprints_are_the_same_exactly_if_the_contents_are(one: list[obj
     "difference",
     [
         {"customer": Email.parse("bob@example.com")}, {"identifiers": ["b", "a"]}, {"identifiers": ["ab"]},
-        {"identifiers": ["a", "b", "c"]}, {"note": "why"}, {"expected_revision": "rev_1"}, {"require_all": True},
+        {"identifiers": ["a", "b", "c"]}, {"options": replace(OPTIONS, note="why")},
+        {"options": replace(OPTIONS, expected_revision="rev_1")}, {"require_all": True},
         {"remaining_view": RemainingView.COUNT},
     ],
 )  # fmt: skip
@@ -49,7 +52,7 @@ def test_every_value_of_the_wish_is_part_of_the_content(difference: dict[str, An
     [
         {"customer": Email.parse("ADA@EXAMPLE.COM")},
         {"identifiers": ["a", "b", "a"]},
-        {"key_id": "key_2"},
+        {"options": replace(OPTIONS, key_id="key_2")},
         {"max_answer_bytes": 65536},
     ],
 )
@@ -58,7 +61,7 @@ def test_what_means_the_same_is_the_same_content(difference: dict[str, Any]) -> 
 
 
 def test_a_preview_has_no_request_id() -> None:
-    assert replace(WISH, validate_only=True).request().request_id == ""
+    assert replace(WISH, options=replace(OPTIONS, validate_only=True)).request().request_id == ""
 
 
 @pytest.fixture

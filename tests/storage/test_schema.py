@@ -95,9 +95,9 @@ def test_a_step_that_this_version_does_not_know_is_not_served(empty: Make) -> No
 def test_an_older_step_is_not_served(empty: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     database = empty()
     schema.upgrade(database)
-    monkeypatch.setattr(schema, "head", lambda: "0002")
+    monkeypatch.setattr(schema, "head", lambda: "9999")
     with pytest.raises(
-        schema.NotCurrent, match="is at step 0001, but this version needs 0002; run `device-assignment db up"
+        schema.NotCurrent, match="is at step 0002, but this version needs 9999; run `device-assignment db up"
     ):
         schema.check(database)
 

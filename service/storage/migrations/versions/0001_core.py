@@ -28,9 +28,9 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        op.f("ix_assignment_change_organization_id_device_identifier"),
+        "ix_assignment_change_device",
         "assignment_change",
-        ["organization_id", "device_identifier"],
+        ["organization_id", "device_identifier", "customer_id", "revision"],
     )
     op.create_table(
         "customer",

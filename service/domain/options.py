@@ -1,0 +1,39 @@
+"""What every write takes beside its subject."""
+
+from dataclasses import dataclass
+
+from service.domain.errors import RevisionMoved
+from service.domain.replay import Request
+from service.domain.tokens import revision_token
+from service.domain.unit_of_work import Customer
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Who asks, and how (CONTRACT.md, "Options of every write").
+
+    Attributes:
+        key_id: the API key that asks.
+        request_id: a UUID in lower case, or empty.
+        validate_only: answer what would happen, and change nothing.
+        note: why; kept with the operation.
+        expected_revision: the revision that a customer must be at, or empty.
+    """
+
+    key_id: str
+    request_id: str = ""
+    validate_only: bool = False
+    note: str = ""
+    expected_revision: str = ""
+
+    def request(self, method: str, *content: object) -> Request:
+        """Tells what the request id stands for; a preview stands for nothing and remembers nothing."""
+        request_id = "" if self.validate_only else self.request_id
+        return Request(request_id, (method, self.note, self.expected_revision, *content))
+
+    def guard(self, customer: Customer | None) -> None:
+        """Raises `RevisionMoved` if a revision is expected and the customer, who may not be there, is at another."""
+        if not self.expected_revision:
+            return
+        if customer is None or self.expected_revision != revision_token(customer.id, customer.revision):
+            raise RevisionMoved

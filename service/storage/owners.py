@@ -1,0 +1,93 @@
+"""Who owns devices, now and at a past instant, in SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, FromClause, Select, and_, bindparam, func, select, union_all
+
+from service.domain.unit_of_work import Change, Owner
+from service.storage.tables import assignment, assignment_change, customer, customer_revision
+from service.storage.types import Instant, TextArray, among
+
+_WANTED = bindparam("identifiers", type_=TextArray())
+_ORGANIZATION: BindParameter[str] = bindparam("organization_id")
+_AT = bindparam("at", type_=Instant())
+
+_ending = customer_revision.alias("ending")
+_beginning = customer_revision.alias("beginning")
+
+_now = select(assignment.c.device_identifier, assignment.c.customer_id, assignment.c.assigned_revision).where(
+    assignment.c.organization_id == _ORGANIZATION, among(assignment.c.device_identifier, _WANTED)
+)
+_ended_later = (
+    select(
+        assignment_change.c.device_identifier, assignment_change.c.customer_id, assignment_change.c.assigned_revision
+    )
+    .join(
+        _ending,
+        and_(
+            _ending.c.organization_id == _ORGANIZATION,
+            _ending.c.customer_id == assignment_change.c.customer_id,
+            _ending.c.revision == assignment_change.c.revision,
+        ),
+    )
+    .where(
+        assignment_change.c.organization_id == _ORGANIZATION,
+        assignment_change.c.change == Change.UNASSIGNED.value,
+        among(assignment_change.c.device_identifier, _WANTED),
+        _ending.c.occurred_at > _AT,
+    )
+)
+
+
+def _owners(held: FromClause, *conditions: Any) -> Select[Any]:
+    since = _beginning.c.occurred_at
+    ranked = (
+        select(
+            held.c.device_identifier,
+            customer.c.id,
+            customer.c.email,
+            since.label("since"),
+            func.count().over(partition_by=held.c.device_identifier).label("owner_count"),
+            func.row_number()
+            .over(partition_by=held.c.device_identifier, order_by=(since, customer.c.id))
+            .label("place"),
+        )
+        .select_from(held)
+        .join(
+            _beginning,
+            and_(
+                _beginning.c.organization_id == _ORGANIZATION,
+                _beginning.c.customer_id == held.c.customer_id,
+                _beginning.c.revision == held.c.assigned_revision,
+                *conditions,
+            ),
+        )
+        .join(customer, and_(customer.c.organization_id == _ORGANIZATION, customer.c.id == held.c.customer_id))
+        .subquery()
+    )
+    return (
+        select(ranked.c.device_identifier, ranked.c.id, ranked.c.email, ranked.c.since, ranked.c.owner_count)
+        .where(ranked.c.place <= bindparam("limit"))
+        .order_by(ranked.c.device_identifier, ranked.c.place)
+    )
+
+
+_NOW = _owners(_now.subquery())
+# Half-open: an assignment counts at the instant that it began, and no longer at the instant that it ended.
+_THEN = _owners(union_all(_now, _ended_later).subquery(), _beginning.c.occurred_at <= _AT)
+
+
+def owners(
+    connection: Connection, organization_id: str, identifiers: Sequence[str], at: datetime | None, limit: int
+) -> list[Owner]:
+    """Finds the owners of devices, at most so many of each, those of longest standing first."""
+    parameters: dict[str, Any] = {
+        "organization_id": organization_id,
+        "identifiers": list(identifiers),
+        "limit": limit,
+    }
+    if at is None:
+        return [Owner(*row) for row in connection.execute(_NOW, parameters)]
+    return [Owner(*row) for row in connection.execute(_THEN, {**parameters, "at": at})]

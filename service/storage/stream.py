@@ -1,0 +1,95 @@
+"""The stream of operations: each gets its place after it is committed, by whoever reads.
+
+A place taken before the commit becomes visible out of order: a reader who has seen place 8 would miss a 7 that commits
+later. So the writers take none. A reader first gives places to the operations that it can see and that have none, in
+the order of their times, under a lock of the organisation's; what it cannot see yet gets a later place. Two operations
+of one customer are visible, and timed, in their order, so their places are in it too.
+"""
+
+from sqlalchemy import Connection, bindparam, select, text
+
+from service.domain.unit_of_work import Recorded
+from service.storage.database import Database
+from service.storage.operations import RECORDED, recorded
+from service.storage.tables import customer_revision, operation, organization
+
+_BATCH = 1_000
+
+_WAITING = (
+    select(operation.c.id)
+    .where(operation.c.organization_id == bindparam("organization_id"), operation.c.position.is_(None))
+    .limit(1)
+)
+# In a statement before the one that reads: so it reads what the lock's last holder left.
+_LOCK = (
+    select(organization.c.last_position)
+    .where(organization.c.id == bindparam("organization_id"))
+    .with_for_update(key_share=True)
+)
+_LAST = select(organization.c.last_position).where(organization.c.id == bindparam("organization_id"))
+_PLACE = text("""
+UPDATE operation SET position = placed.position
+FROM (
+  SELECT id, :last + row_number() OVER (ORDER BY occurred_at, id) AS position
+  FROM (
+    SELECT id, occurred_at FROM operation
+    WHERE organization_id = :organization_id AND position IS NULL
+    ORDER BY occurred_at, id LIMIT :batch
+  ) AS waiting
+) AS placed
+WHERE operation.organization_id = :organization_id AND operation.id = placed.id
+""")
+_MOVE = text("UPDATE organization SET last_position = last_position + :count WHERE id = :organization_id")
+
+_BEHIND = RECORDED.where(operation.c.position > bindparam("after"))
+_OF_CUSTOMER = select(customer_revision.c.operation_id).where(
+    customer_revision.c.organization_id == bindparam("organization_id"),
+    customer_revision.c.customer_id == bindparam("customer_id"),
+)
+
+
+class Stream:
+    """Reads the operations of a database in the order of their places."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def last(self, organization_id: str) -> int:
+        """Gives places to all operations that wait for one, and tells the last place. Raises as `advance` does."""
+        while True:
+            last, more = self.advance(organization_id)
+            if not more:
+                return last
+
+    def advance(self, organization_id: str) -> tuple[int, bool]:
+        """Gives places to some of the operations that wait for one.
+
+        Returns:
+            The last place there is, and whether more operations wait.
+
+        Raises:
+            Conflict, DatabaseUnavailable, Overloaded: as `Database.write` does.
+        """
+        who = {"organization_id": organization_id}
+        with self._database.session(write=False) as connection:
+            if connection.execute(_WAITING, who).first() is None:
+                return self._last(connection, who), False
+        with self._database.session() as connection:
+            last: int = connection.execute(_LOCK, who).scalar_one()
+            count = connection.execute(_PLACE, {**who, "last": last, "batch": _BATCH}).rowcount
+            connection.execute(_MOVE, {**who, "count": count})
+        return last + count, count == _BATCH
+
+    def behind(self, organization_id: str, after: int, limit: int, customer_id: str | None = None) -> list[Recorded]:
+        """Reads operations behind a place, in order."""
+        statement = _BEHIND.order_by(operation.c.position).limit(limit)
+        parameters: dict[str, object] = {"after": after}
+        if customer_id is not None:
+            statement = statement.where(operation.c.id.in_(_OF_CUSTOMER))
+            parameters["customer_id"] = customer_id
+        with self._database.session(write=False) as connection:
+            return recorded(connection, organization_id, statement, parameters)
+
+    def _last(self, connection: Connection, who: dict[str, str]) -> int:
+        last: int = connection.execute(_LAST, who).scalar_one()
+        return last

@@ -1,0 +1,154 @@
+"""Results of the assignments' use cases as answers."""
+
+from deviceassignment.v1 import device_assignment_pb2 as pb
+
+from service.domain.assign import AssignedToCustomers, CustomerAssigned, DeviceAssigned, DevicesAssigned
+from service.domain.list_assigned import AssignedDevices
+from service.domain.lookup import DeviceOwners
+from service.domain.revert import Reverted
+from service.domain.transfer import Transferred
+from service.domain.unassign import SkipReason, Unassigned
+from service.domain.unassign_all import AllUnassigned
+
+
+def unassigned(result: Unassigned) -> pb.UnassignDevicesResponse:
+    """Answers UnassignDevices."""
+    return pb.UnassignDevicesResponse(
+        success=True,
+        message=f"Successfully unassigned {len(result.unassigned)} device(s) from customer",
+        customer_id=result.customer_id,
+        unassigned_devices=result.unassigned,
+        skipped=result.skipped,
+        devices_remaining=result.remaining.identifiers,
+        skip_reasons=_skip_reasons(result.skip_reasons),
+        devices_remaining_count=result.remaining.count,
+        next_page_token=result.remaining.next_page_token,
+        operation_id=result.operation_id,
+        revision=result.revision,
+    )
+
+
+def unassigned_one(result: Unassigned) -> pb.UnassignDeviceResponse:
+    """Answers UnassignDevice."""
+    return pb.UnassignDeviceResponse(
+        success=True,
+        message="Device successfully unassigned from customer",
+        customer_id=result.customer_id,
+        device_identifier=result.unassigned[0],
+        devices_remaining=result.remaining.identifiers,
+        devices_remaining_count=result.remaining.count,
+        next_page_token=result.remaining.next_page_token,
+        operation_id=result.operation_id,
+        revision=result.revision,
+    )
+
+
+def devices_assigned(result: DevicesAssigned) -> pb.AssignDevicesResponse:
+    """Answers AssignDevices."""
+    return pb.AssignDevicesResponse(
+        success=True,
+        message=f"Successfully assigned {len(result.assigned)} device(s) to customer",
+        customer_id=result.customer_id,
+        customer_was_created=result.customer_was_created,
+        assigned_devices=map(_device, result.assigned),
+        already_assigned=map(_device, result.already_assigned),
+        skipped=result.skipped,
+        devices_count=result.device_count,
+        operation_id=result.operation_id,
+        revision=result.revision,
+    )
+
+
+def device_assigned(result: AssignedToCustomers) -> pb.AssignDeviceResponse:
+    """Answers AssignDevice."""
+    return pb.AssignDeviceResponse(
+        success=True,
+        message=f"Device successfully assigned to {len(result.customers)} customer(s)",
+        device_id=result.device_id,
+        device_was_created=result.device_was_created,
+        assigned_customers=map(_customer, result.customers),
+        already_assigned=map(_customer, result.already_assigned),
+        operation_id=result.operation_id,
+    )
+
+
+def transferred(result: Transferred) -> pb.TransferDevicesResponse:
+    """Answers TransferDevices."""
+    return pb.TransferDevicesResponse(
+        success=True,
+        message=f"Successfully transferred {len(result.transferred)} device(s)",
+        from_customer_id=result.giver_id,
+        to_customer_id=result.taker_id,
+        to_customer_was_created=result.taker_was_created,
+        transferred_devices=result.transferred,
+        skipped=result.skipped,
+        skip_reasons=_skip_reasons(result.skip_reasons),
+        from_devices_remaining_count=result.giver_device_count,
+        to_devices_count=result.taker_device_count,
+        operation_id=result.operation_id,
+        from_revision=result.giver_revision,
+        to_revision=result.taker_revision,
+    )
+
+
+def all_unassigned(result: AllUnassigned) -> pb.UnassignAllDevicesResponse:
+    """Answers UnassignAllDevices."""
+    return pb.UnassignAllDevicesResponse(
+        success=True,
+        message=f"Successfully unassigned {result.unassigned_count} device(s) from customer",
+        customer_id=result.customer_id,
+        unassigned_count=result.unassigned_count,
+        operation_id=result.operation_id,
+        revision=result.revision,
+    )
+
+
+def reverted(result: Reverted) -> pb.RevertOperationResponse:
+    """Answers RevertOperation."""
+    return pb.RevertOperationResponse(
+        success=True,
+        message=f"Successfully reverted {result.reverted_count} device(s), left {result.left_count}",
+        operation_id=result.operation_id,
+        reverted_count=result.reverted_count,
+        left_count=result.left_count,
+        left=[
+            pb.DeviceLeft(device_identifier=identifier, reason=pb.LeftReason.ValueType(reason))
+            for identifier, reason in result.left
+        ],
+    )
+
+
+def owners(result: list[DeviceOwners]) -> pb.LookupOwnersResponse:
+    """Answers LookupOwners."""
+    answer = pb.LookupOwnersResponse()
+    for device in result:
+        listed = answer.results.add(
+            device_identifier=device.identifier, found=device.found, owner_count=device.owner_count
+        )
+        for owner in device.owners:
+            told = listed.owners.add(customer_id=owner.customer_id, email=owner.email)
+            told.assigned_at.FromDatetime(owner.assigned_at)
+    return answer
+
+
+def assigned_devices(page: AssignedDevices) -> pb.ListAssignedDevicesResponse:
+    """Answers ListAssignedDevices."""
+    answer = pb.ListAssignedDevicesResponse(
+        next_page_token=page.next_page_token, total_count=page.total_count, revision=page.revision
+    )
+    for device in page.devices:
+        listed = answer.devices.add(device_identifier=device.identifier, device_id=device.device_id)
+        listed.assigned_at.FromDatetime(device.assigned_at)
+    return answer
+
+
+def _skip_reasons(reasons: list[SkipReason]) -> list[pb.SkipReason.ValueType]:
+    return [pb.SkipReason.ValueType(reason) for reason in reasons]
+
+
+def _device(device: DeviceAssigned) -> pb.DeviceAssigned:
+    return pb.DeviceAssigned(identifier=device.identifier, device_id=device.device_id, was_created=device.was_created)
+
+
+def _customer(customer: CustomerAssigned) -> pb.CustomerAssigned:
+    return pb.CustomerAssigned(email=customer.email, customer_id=customer.customer_id, was_created=customer.was_created)

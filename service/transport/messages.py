@@ -1,0 +1,30 @@
+"""Results of use cases as messages, shared by the history and the stream."""
+
+from deviceassignment.v1 import device_assignment_pb2 as pb
+
+from service.domain.unit_of_work import Recorded
+
+_KINDS = {
+    "unassign": pb.OPERATION_KIND_UNASSIGN,
+    "assign": pb.OPERATION_KIND_ASSIGN,
+    "transfer": pb.OPERATION_KIND_TRANSFER,
+    "unassign_all": pb.OPERATION_KIND_UNASSIGN_ALL,
+    "revert": pb.OPERATION_KIND_REVERT,
+    "import": pb.OPERATION_KIND_IMPORT,
+}
+
+
+def operation(recorded: Recorded) -> pb.Operation:
+    """Writes an operation."""
+    message = pb.Operation(
+        operation_id=recorded.id,
+        kind=_KINDS[recorded.kind],
+        key_id=recorded.key_id,
+        note=recorded.note,
+        customer_ids=recorded.customer_ids,
+        assigned_count=recorded.assigned_count,
+        unassigned_count=recorded.unassigned_count,
+        reverts_operation_id=recorded.reverts_operation_id,
+    )
+    message.occurred_at.FromDatetime(recorded.occurred_at)
+    return message
