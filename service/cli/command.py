@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from service.cli import admin, files, serving
+from service.cli import admin, files, lookups, serving, single_writes, watching, writes
 from service.cli.output import ENVIRONMENT
 from service.config import BadSetting
 from service.domain.errors import ServiceError
@@ -28,6 +28,18 @@ app.add_typer(admin.organizations, name="org")
 app.add_typer(admin.keys, name="key")
 app.command("import", short_help="Assign the devices in a CSV file.", epilog=ENVIRONMENT)(files.import_file)
 app.command("export", short_help="Print the assignments as CSV.", epilog=ENVIRONMENT)(files.export_file)
+for command in (
+    writes.unassign,
+    writes.assign,
+    writes.transfer,
+    single_writes.decommission,
+    lookups.owners,
+    lookups.devices,
+    lookups.history,
+    single_writes.undo,
+    watching.watch,
+):
+    app.command(rich_help_panel="Against a running server")(command)
 
 _EXPECTED = (
     BadSetting,

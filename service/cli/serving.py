@@ -1,6 +1,5 @@
 """`serve`: the server, and the example that `make run` shows."""
 
-import ipaddress
 import socket
 import ssl
 import sys
@@ -12,6 +11,7 @@ import typer
 from service import app, config, log
 from service.cli import example
 from service.cli.output import fail
+from service.cli.remote import is_loopback
 from service.transport.server import AddressUnavailable, Tls
 
 
@@ -35,7 +35,7 @@ def serve(
     """Serve until SIGTERM or SIGINT, then finish the calls in flight and exit with 0."""
     _check_address(grpc_address)
     tls = _tls(tls_cert, tls_key)
-    if tls is None and not insecure and not _is_loopback(grpc_address):
+    if tls is None and not insecure and not is_loopback(grpc_address):
         raise typer.BadParameter(
             "plaintext beyond loopback shows API keys to the network: give --tls-cert and --tls-key, or --insecure",
             param_hint="--grpc-address",
@@ -78,16 +78,6 @@ def _check_address(address: str) -> None:
         raise typer.BadParameter(
             "must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051", param_hint="--grpc-address"
         )
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _tls(certificate: Path | None, key: Path | None) -> Tls | None:

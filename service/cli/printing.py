@@ -1,0 +1,53 @@
+"""Prints what a server told: tables in which every character is what it is, and one JSON object a line."""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def visible(text: str) -> str:
+    """Shows control characters by their numbers: a note must not steer the terminal that shows it."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints rows under their columns' names."""
+    # As `Text`: in a string rich would take [x] for markup and :ab:, which a MAC address may well have, for an emoji.
+    made = Table(*names, box=None, pad_edge=False)
+    for row in rows:
+        made.add_row(*(Text(visible(str(value))) for value in row))
+    _print(made)
+
+
+def facts(values: Mapping[str, object]) -> None:
+    """Prints names and values, one pair a line; a value that is empty is left out."""
+    made = Table.grid(padding=(0, 2))
+    for name, value in values.items():
+        if value not in ("", None, []):
+            listed = value if isinstance(value, list) else [value]
+            made.add_row(Text(name), Text("\n".join(visible(str(one)) for one in listed)))
+    _print(made)
+
+
+def _print(made: Table) -> None:
+    # Wider than any line: an id that was cut or folded could not be copied. A terminal wraps what is too long for it.
+    console = Console(width=100_000)
+    with console.capture() as captured:
+        console.print(made)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().split("\n")[:-1])
+
+
+def word(name: str, prefix: str) -> str:
+    """Shortens an enum's name: `SKIP_REASON_NOT_ASSIGNED` is `not_assigned`."""
+    return name.removeprefix(prefix).lower()
+
+
+def is_attended() -> bool:
+    """Whether somebody sits there who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

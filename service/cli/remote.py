@@ -1,0 +1,151 @@
+"""What the commands against a running server share: where it is, who asks, and how a failure is told."""
+
+import functools
+import inspect
+import ipaddress
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from service.config import PREFIX
+from service.transport.client import CallFailed, Client, Connection, Trust
+
+P = ParamSpec("P")
+
+KEY_VARIABLE = f"{PREFIX}API_KEY"
+
+Address = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the server is.")]
+ApiKeyFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help=f"A file with the API key. Otherwise the variable {KEY_VARIABLE} has it."),
+]
+TlsCa = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The authority that the server's certificate comes from, in PEM. Turns TLS on."),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Speak plaintext to a server that is not on loopback. It shows the key.")
+]
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0.1, help="How long a call may take, its retries included.")
+]
+
+_SAME_NEWS_SECONDS = 60.0
+
+
+def remote(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
+    """Makes a command of a function that takes a client: adds the options for one, and words its failures."""
+
+    def run(
+        address: Address = "127.0.0.1:50051",
+        api_key_file: ApiKeyFile = None,
+        tls_ca: TlsCa = None,
+        insecure: Insecure = False,
+        timeout: Timeout = 120.0,
+        **given: Any,
+    ) -> None:
+        trust = _trust(address, tls_ca, insecure=insecure)
+        api_key = _api_key(api_key_file)
+        with closing(Connection(address, trust)) as connection:
+            try:
+                command(Client(connection, api_key, timeout, _news()), **given)  # type: ignore[call-arg]  # typer's word
+            except CallFailed as failed:
+                source = api_key_file or KEY_VARIABLE
+                sys.stderr.write(told(failed, f"the key came from {source}"))
+                raise typer.Exit(1) from None
+
+    shared = list(inspect.signature(run, eval_str=True).parameters.values())[:-1]
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    functools.update_wrapper(run, command)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [parameter.replace(kind=keyword) for parameter in (*own, *shared)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect looks for it
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `host:port` is this very machine."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _trust(address: str, tls_ca: Path | None, *, insecure: bool) -> Trust | None:
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004  # ports are so
+        raise typer.BadParameter(
+            "must be HOST:PORT, such as 127.0.0.1:50051 or devices.example.com:443", param_hint="--address"
+        )
+    if tls_ca is not None:
+        if insecure:
+            raise typer.BadParameter("--tls-ca and --insecure exclude each other", param_hint="--insecure")
+        return Trust(tls_ca.read_bytes())
+    return None if insecure or is_loopback(address) else Trust()
+
+
+def _api_key(file: Path | None) -> str:
+    text = (os.environ.get(KEY_VARIABLE, "") if file is None else file.read_text(encoding="utf-8")).strip()
+    hint = KEY_VARIABLE if file is None else "--api-key-file"
+    if not text:
+        raise typer.BadParameter(
+            f"there is no API key: set {KEY_VARIABLE}, or name a file that has one with --api-key-file",
+            param_hint=hint,
+        )
+    if not (text.isascii() and text.isprintable()):
+        raise typer.BadParameter("is no API key: a key is one line of ASCII characters", param_hint=hint)
+    return text
+
+
+def _news() -> Callable[[CallFailed, float], None]:
+    """Tells of retries, and of the same trouble once a minute."""
+    last: tuple[str, float] = ("", 0.0)
+
+    def tell(failed: CallFailed, delay: float) -> None:
+        nonlocal last
+        text, when = last
+        if failed.text == text and time.monotonic() < when + _SAME_NEWS_SECONDS:
+            return
+        last = (failed.text, time.monotonic())
+        sys.stderr.write(f"{failed.code}: {failed.text}; trying again in {delay:.1f} s\n")
+
+    return tell
+
+
+def told(failed: CallFailed, key_source: str = "") -> str:
+    """Words a failure: the server's sentence with the call's id, and a line for each field that is wrong."""
+    # With violations the sentence ends in the first of them, which have lines of their own here.
+    text = failed.text.partition(": ")[0] if failed.violations else failed.text
+    if failed.code == "UNAUTHENTICATED" and key_source:
+        text += f"; {key_source}"
+    call_id = failed.metadata.get("call_id")
+    lines = [f"error: {text or failed.code}" + (f" (call id {call_id})" if call_id else "")]
+    lines += [f"  {place}: {description}" for place, description in failed.violations]
+    if omitted := failed.metadata.get("violations_omitted"):
+        lines.append(f"  and {omitted} more")
+    return "\n".join(lines) + "\n"
+
+
+def moment(text: str) -> datetime:
+    """Reads a time of the command line: ISO 8601; without a zone it is UTC."""
+    try:
+        read = datetime.fromisoformat(text)
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            "must be a time such as 2030-01-31, 2030-01-31T12:00 or 2030-01-31T12:00:00+02:00"
+        ) from None
+
+
+def timestamp(value: datetime | None) -> str | None:
+    """Writes a time for a request."""
+    return None if value is None else value.isoformat().replace("+00:00", "Z")
