@@ -48,8 +48,8 @@ class Subject:
         for count in self.processes:
             with self.prepared.fresh(self.work) as url:
                 self._bare[count].append(workers.seconds(url, self.transactions, self.work.warming, count))
-        with self.prepared.fresh(self.work) as url, servers.service(url) as port:
-            self._service.append(caller.unassign(port, self.prepared.api_key, self.work))
+        with self.prepared.fresh(self.work) as url, servers.service(url) as running:
+            self._service.append(caller.unassign(running.port, self.prepared.api_key, self.work))
 
     @property
     def service(self) -> float:

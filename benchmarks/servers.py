@@ -8,33 +8,42 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 _START_SECONDS = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server's port and process."""
+
+    port: int
+    pid: int
+
+
 @contextmanager
-def service(url: str) -> Iterator[int]:
-    """Serves a database with the usual settings. Gives the port."""
+def service(url: str) -> Iterator[Running]:
+    """Serves a database with the usual settings."""
     command = [sys.executable, "-m", "service", "serve", "--grpc-address", "127.0.0.1:0"]
-    with _running(command, {**os.environ, "DEVICE_ASSIGNMENT_DATABASE_URL": url}) as port:
-        yield port
+    with _running(command, {**os.environ, "DEVICE_ASSIGNMENT_DATABASE_URL": url}) as running:
+        yield running
 
 
 @contextmanager
 def empty(threads: int) -> Iterator[int]:
     """Serves the empty call on a number of threads. Gives the port."""
-    with _running([sys.executable, "-m", "benchmarks.empty", str(threads)], dict(os.environ)) as port:
-        yield port
+    with _running([sys.executable, "-m", "benchmarks.empty", str(threads)], dict(os.environ)) as running:
+        yield running.port
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str]) -> Iterator[int]:
+def _running(command: list[str], environment: dict[str, str]) -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         with log.open("w") as output, subprocess.Popen(command, stderr=output, env=environment) as process:
             try:
-                yield _port(log, process)
+                yield Running(_port(log, process), process.pid)
             finally:
                 process.terminate()
 

@@ -14,6 +14,7 @@ from benchmarks.copies import Prepared
 from benchmarks.work import Work
 from service.domain.email import Email
 from service.domain.interruption import Interruption
+from service.domain.options import Options
 from service.domain.unassign import UnassignDevices, unassign_devices
 from service.storage.database import Database
 
@@ -38,7 +39,7 @@ def record(prepared: Prepared, work: Work) -> list[Transaction]:
     with prepared.fresh(work) as url, _recording(url, recorded) as database:
         for call in work.calls:
             recorded.append([])
-            wish = UnassignDevices(Email.parse(call.customer_email), call.identifiers, prepared.key_id)
+            wish = UnassignDevices(Email.parse(call.customer_email), call.identifiers, Options(prepared.key_id))
             database.write(prepared.organization_id, Interruption(), partial(unassign_devices, wish=wish))
     return recorded
 
