@@ -28,18 +28,18 @@ app.add_typer(admin.organizations, name="org")
 app.add_typer(admin.keys, name="key")
 app.command("import", short_help="Assign the devices in a CSV file.", epilog=ENVIRONMENT)(files.import_file)
 app.command("export", short_help="Print the assignments as CSV.", epilog=ENVIRONMENT)(files.export_file)
-for command in (
-    writes.unassign,
-    writes.assign,
-    writes.transfer,
-    single_writes.decommission,
-    lookups.owners,
-    lookups.devices,
-    lookups.history,
-    single_writes.undo,
-    watching.watch,
+for command, summary in (
+    (writes.unassign, "Take devices from a customer."),
+    (writes.assign, "Give devices to a customer."),
+    (writes.transfer, "Move devices to another customer."),
+    (single_writes.decommission, "Take everything from a leaving customer."),
+    (lookups.owners, "Show who owns devices, or owned them."),
+    (lookups.devices, "List the devices of a customer."),
+    (lookups.history, "Show what was changed, when and why."),
+    (single_writes.undo, "Undo one operation."),
+    (watching.watch, "Print operations as they happen."),
 ):
-    app.command(rich_help_panel="Against a running server")(command)
+    app.command(short_help=summary, rich_help_panel="Against a running server")(command)
 
 _EXPECTED = (
     BadSetting,

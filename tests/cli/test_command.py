@@ -31,6 +31,7 @@ def test_the_help_of_every_command_names_the_environment_and_cuts_nothing(path: 
     shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=80)
     assert shown.exit_code == 0
     assert "Usage: " in shown.output
-    assert "DEVICE_ASSIGNMENT_DATABASE_URL" in shown.output
+    remote = "--address" in shown.output
+    assert ("DEVICE_ASSIGNMENT_API_KEY" if remote else "DEVICE_ASSIGNMENT_DATABASE_URL") in shown.output
     assert "..." not in shown.output.partition("Commands:")[2]
     assert "<" not in shown.output.partition("Options:")[2], "a type instead of a name for the value"
