@@ -6,7 +6,7 @@ from service.domain.unit_of_work import Revertible
 
 # In the order of the ids, as every transaction that locks several customers does.
 # The devices' present owners are locked too: what they are giving up at this moment is a change since.
-_CUSTOMERS = """
+_LOCK_CUSTOMERS = text("""
 SELECT c.id FROM customer AS c
 WHERE c.organization_id = :organization_id AND c.id IN (
   SELECT r.customer_id FROM customer_revision AS r
@@ -17,8 +17,8 @@ WHERE c.organization_id = :organization_id AND c.id IN (
   WHERE r.organization_id = :organization_id AND r.operation_id = :operation_id
     AND ch.organization_id = :organization_id AND ch.customer_id = r.customer_id AND ch.revision = r.revision
     AND a.organization_id = :organization_id AND a.device_identifier = ch.device_identifier)
-ORDER BY c.id
-"""
+ORDER BY c.id FOR NO KEY UPDATE OF c
+""")
 
 _LOCK_DEVICES = text("""
 SELECT count(*) FROM (
@@ -95,7 +95,9 @@ def prepare(connection: Connection, organization_id: str, operation_id: str, sho
     """Locks the operation's customers and sets its devices apart: those that can go back, and those that cannot."""
     postgresql = connection.dialect.name == "postgresql"
     which = {"organization_id": organization_id, "operation_id": operation_id}
-    connection.execute(text(_CUSTOMERS + ("FOR NO KEY UPDATE OF c" if postgresql else "")), which).close()
+    if postgresql:
+        # SQLite has only one writer: there is nothing to hold still.
+        connection.execute(_LOCK_CUSTOMERS, which).close()
     for name, columns in (
         ("revert_change", "customer_id text, device_identifier text, change smallint"),
         ("revert_left", "device_identifier text, already_reverted integer"),
@@ -109,7 +111,6 @@ def prepare(connection: Connection, organization_id: str, operation_id: str, sho
     connection.execute(text("ANALYZE revert_change"))
     if postgresql:
         # Whoever gives one of these devices to somebody at this moment holds a lock on it, through the foreign key.
-        # SQLite has only one writer.
         connection.execute(_LOCK_DEVICES, which).close()
     connection.execute(_FIND_LEFT, which)
     connection.execute(text("ANALYZE revert_left"))
