@@ -118,9 +118,9 @@ def test_an_operation_is_recorded_with_who_when_why_and_what(
     earliest = datetime.now(UTC) - timedelta(seconds=5)
     answer = client.unassign(tenant, "ada@example.com", ["C", "A", "X"], note="returned: \U0001f4e6\nline two")
     [found] = rows(database, select(operation).where(operation.c.id == answer.operation_id))
-    organization_id, _, kind, occurred_at, key_id, note, assigned, unassigned = found
+    organization_id, _, kind, occurred_at, key_id, note, assigned, unassigned, reverts, _ = found
     assert (organization_id, kind, key_id) == (tenant.id, "unassign", tenant.key_id)
-    assert (note, assigned, unassigned) == ("returned: \U0001f4e6\nline two", 0, 2)
+    assert (note, assigned, unassigned, reverts) == ("returned: \U0001f4e6\nline two", 0, 2, None)
     assert earliest < occurred_at < datetime.now(UTC) + timedelta(seconds=5)
     changes = assignment_change.c
     ended = select(changes.device_identifier, changes.revision, changes.change, changes.assigned_revision)
