@@ -261,7 +261,8 @@ class DeviceAssignmentServiceServicer:
 
         The stream goes on where a `resume_token` left off, across reconnects and restarts, without missing any. It ends
         with `OK` when it has reached its maximum age, with `UNAVAILABLE` when the server stops and with `UNAUTHENTICATED`
-        when the API key is revoked; resume it with the last token. The initial metadata `resume-token` holds the token of
+        when the API key is revoked, or with `CANCELLED` in these cases if the caller does not read; resume it with the last
+        token. The initial metadata `resume-token` holds the token of
         the beginning. Needs the scope `assignments:read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

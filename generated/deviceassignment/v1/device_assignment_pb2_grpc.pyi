@@ -133,7 +133,8 @@ class DeviceAssignmentServiceStub:
 
     The stream goes on where a `resume_token` left off, across reconnects and restarts, without missing any. It ends
     with `OK` when it has reached its maximum age, with `UNAVAILABLE` when the server stops and with `UNAUTHENTICATED`
-    when the API key is revoked; resume it with the last token. The initial metadata `resume-token` holds the token of
+    when the API key is revoked, or with `CANCELLED` in these cases if the caller does not read; resume it with the last
+    token. The initial metadata `resume-token` holds the token of
     the beginning. Needs the scope `assignments:read`.
     """
 
@@ -242,7 +243,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
 
     The stream goes on where a `resume_token` left off, across reconnects and restarts, without missing any. It ends
     with `OK` when it has reached its maximum age, with `UNAVAILABLE` when the server stops and with `UNAUTHENTICATED`
-    when the API key is revoked; resume it with the last token. The initial metadata `resume-token` holds the token of
+    when the API key is revoked, or with `CANCELLED` in these cases if the caller does not read; resume it with the last
+    token. The initial metadata `resume-token` holds the token of
     the beginning. Needs the scope `assignments:read`.
     """
 
@@ -426,7 +428,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The stream goes on where a `resume_token` left off, across reconnects and restarts, without missing any. It ends
         with `OK` when it has reached its maximum age, with `UNAVAILABLE` when the server stops and with `UNAUTHENTICATED`
-        when the API key is revoked; resume it with the last token. The initial metadata `resume-token` holds the token of
+        when the API key is revoked, or with `CANCELLED` in these cases if the caller does not read; resume it with the last
+        token. The initial metadata `resume-token` holds the token of
         the beginning. Needs the scope `assignments:read`.
         """
 
