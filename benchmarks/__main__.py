@@ -67,7 +67,8 @@ def main(rounds: int) -> None:
     parts = [f"empty call: {median(empty):,.0f}/s"]
     for subject in small:
         seconds, processes = subject.bare
-        parts.append(f"bare SQL, {subject.name}: {subject.work.timed / seconds:,.0f}/s in {processes} processes")
+        what = f"bare SQL, {subject.work.name}, {subject.database}"
+        parts.append(f"{what}: {subject.work.timed / seconds:,.0f}/s, best with {processes} processes")
     parts.append(f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all")
     report.show(results, parts, report.machine(version))
 

@@ -34,14 +34,15 @@ def machine(postgresql: str) -> str:
 def show(results: list[Result], parts: list[str], heading: str) -> None:
     """Prints the table and what it was computed from, and writes `results.json`."""
     console = Console()
-    table = Table("work", "measured", "limit", "ratio", "target", "holds")
-    for column in table.columns[1:]:
+    table = Table("work", "database", "measured", "limit", "ratio", "target", "holds")
+    for column in table.columns[2:]:
         column.justify = "right"
     for result in results:
         digits = 0 if result.work.endswith("(calls/s)") else 3
         bound = "≥" if digits == 0 else "≤"
         table.add_row(
             result.work,
+            result.database,
             f"{result.measured:,.{digits}f}",
             f"{result.limit:,.{digits}f}",
             f"{result.ratio:.2f}",
@@ -49,4 +50,7 @@ def show(results: list[Result], parts: list[str], heading: str) -> None:
             "yes" if result.holds else "NO",
         )
     console.print(heading, table, *parts, sep="\n", highlight=False)
-    RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    listed = [asdict(result) for result in results]
+    for fields in listed:
+        fields["work"] += f", {fields.pop('database')}"
+    RESULTS.write_text(json.dumps(listed, indent=2) + "\n")

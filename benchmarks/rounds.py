@@ -20,6 +20,7 @@ class Result:
     """A line of the table. Small calls in calls a second, where more is better; the large call in seconds."""
 
     work: str
+    database: str
     measured: float
     limit: float
     ratio: float
@@ -39,9 +40,9 @@ class Subject:
     _bare: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     @property
-    def name(self) -> str:
-        """Names the work and the database."""
-        return f"{self.work.name}, {self.prepared.databases.name}"
+    def database(self) -> str:
+        """Names the kind of database."""
+        return self.prepared.databases.name
 
     def measure(self, workers: Workers, caller: Caller) -> None:
         """Takes part in a round."""
@@ -66,9 +67,19 @@ class Subject:
         rate = self.work.timed / self.service
         limit = 1 / (self.bare[0] / self.work.timed + 1 / empty)
         ratio = rate / limit
-        return Result(f"{self.name} (calls/s)", rate, limit, ratio, SMALL_TARGET, ratio >= SMALL_TARGET)
+        return Result(
+            f"{self.work.name} (calls/s)", self.database, rate, limit, ratio, SMALL_TARGET, ratio >= SMALL_TARGET
+        )
 
     def large(self) -> Result:
         """Compares the time of a call with the time of its SQL."""
         ratio = self.service / self.bare[0]
-        return Result(f"{self.name} (s)", self.service, self.bare[0], ratio, LARGE_TARGET, ratio <= LARGE_TARGET)
+        return Result(
+            f"{self.work.name} (s)",
+            self.database,
+            self.service,
+            self.bare[0],
+            ratio,
+            LARGE_TARGET,
+            ratio <= LARGE_TARGET,
+        )

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -55,7 +56,7 @@ def _recording(url: str, recorded: list[Transaction]) -> Iterator[Database]:
         class Cursor(base):  # type: ignore[misc]  # either driver's
             def execute(self, sql: str, parameters: Any = (), *rest: Any, **options: Any) -> Any:
                 if recorded and not sql.startswith("PRAGMA"):
-                    recorded[-1].append(Statement(sql, parameters, many=False))
+                    recorded[-1].append(Statement(sql, copy(parameters), many=False))
                 return super().execute(sql, parameters, *rest, **options)
 
             def executemany(self, sql: str, parameters: Any, *rest: Any, **options: Any) -> Any:

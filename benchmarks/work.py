@@ -60,7 +60,7 @@ class Fleet:
         return Work(name, [self._call(*pair) for pair in enumerate(sizes)], warming, in_flight)
 
 
-_WARMING, _TIMED = 100, 1_000
+_WARMING, _TIMED = 80, 800
 SMALL = Fleet([DEVICES_OF_A_CUSTOMER] * (_WARMING + _TIMED))
 SMALL_WORKS = [
     SMALL.work(
