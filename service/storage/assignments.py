@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Subquery, Table, and_, bindparam, desc, select, union_all
+from sqlalchemy import Subquery, Table, and_, bindparam, desc, select, union_all
 
 from service.domain.unit_of_work import AssignedDevice, Change, Customer, Moment, Owner
 from service.storage import owners
+from service.storage.connection import Connection
 from service.storage.dialects import ChangeSet, Dialect
+from service.storage.statement import Statement
 from service.storage.tables import assignment, assignment_change, customer_revision, device
 from service.storage.types import TextArray, among
 
@@ -20,12 +22,14 @@ def _of_customer(table: Table) -> Any:
     )
 
 
-_AMONG = select(assignment.c.device_identifier).where(
-    _of_customer(assignment),
-    among(assignment.c.device_identifier, bindparam("identifiers", type_=TextArray())),
+_AMONG = Statement(
+    select(assignment.c.device_identifier).where(
+        _of_customer(assignment),
+        among(assignment.c.device_identifier, bindparam("identifiers", type_=TextArray())),
+    )
 )
 
-_CURRENT = (
+_CURRENT = Statement(
     select(assignment.c.device_identifier)
     .where(_of_customer(assignment), assignment.c.device_identifier > bindparam("after"))
     .order_by(assignment.c.device_identifier)
@@ -61,7 +65,7 @@ _had = union_all(
     select(_still.c.device_identifier, _still.c.assigned_revision),
     select(_ended.c.device_identifier, _ended.c.assigned_revision),
 ).subquery()
-_AT = (
+_AT = Statement(
     select(_had.c.device_identifier, device.c.id, customer_revision.c.occurred_at)
     .join(
         device,
@@ -81,12 +85,12 @@ _AT = (
 _REVISION = select(customer_revision.c.revision, customer_revision.c.device_count).where(
     _of_customer(customer_revision)
 )
-_MOMENT_AT = (
+_MOMENT_AT = Statement(
     _REVISION.where(customer_revision.c.occurred_at <= bindparam("at"))
     .order_by(desc(customer_revision.c.revision))
     .limit(1)
 )
-_MOMENT_OF = _REVISION.where(customer_revision.c.revision == bindparam("revision"))
+_MOMENT_OF = Statement(_REVISION.where(customer_revision.c.revision == bindparam("revision")))
 
 _BEGINNING = Moment(0, 0)
 
@@ -120,11 +124,11 @@ class Assignments:
 
     def among(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Tells which of these devices the customer has, in no particular order."""
-        return list(self._rows(_AMONG, customer, identifiers=list(identifiers)).scalars())
+        return [row[0] for row in self._rows(_AMONG, customer, identifiers=list(identifiers))]
 
     def current(self, customer: Customer, after: str, limit: int) -> list[str]:
         """Lists identifiers of the customer's devices in their order."""
-        return list(self._rows(_CURRENT, customer, after=after, limit=limit).scalars())
+        return [row[0] for row in self._rows(_CURRENT, customer, after=after, limit=limit)]
 
     def at(self, customer: Customer, revision: int, after: str, limit: int) -> list[AssignedDevice]:
         """Lists the devices that the customer had at a revision, in the order of their identifiers."""
@@ -133,16 +137,16 @@ class Assignments:
 
     def moment(self, customer: Customer, at: datetime) -> Moment:
         """Finds the customer's state at an instant."""
-        row = self._rows(_MOMENT_AT, customer, at=at).one_or_none()
-        return _BEGINNING if row is None else Moment(*row)
+        rows = self._rows(_MOMENT_AT, customer, at=at)
+        return Moment(*rows[0]) if rows else _BEGINNING
 
     def moment_of(self, customer: Customer, revision: int) -> Moment | None:
         """Finds the customer's state at a revision, or None if there was none such."""
         if revision == 0:
             return _BEGINNING
-        row = self._rows(_MOMENT_OF, customer, revision=revision).one_or_none()
-        return None if row is None else Moment(*row)
+        rows = self._rows(_MOMENT_OF, customer, revision=revision)
+        return Moment(*rows[0]) if rows else None
 
-    def _rows(self, statement: Any, customer: Customer, **parameters: Any) -> Any:
+    def _rows(self, statement: Statement, customer: Customer, **parameters: Any) -> list[tuple[Any, ...]]:
         who = {"organization_id": self._organization_id, "customer_id": customer.id}
-        return self._connection.execute(statement, {**who, **parameters})
+        return self._connection.rows(statement, {**who, **parameters})

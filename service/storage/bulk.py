@@ -141,7 +141,7 @@ def import_lines(
     """
 
     def work(transaction: Transaction) -> tuple[Imported, list[BadLine]]:
-        connection = transaction.connection
+        connection = transaction.connection.core
         _stage(connection, lines)
         who = {"organization_id": organization_id}
         numbers = list(connection.execute(_OTHER_TYPE, who).scalars())

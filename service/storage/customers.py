@@ -3,37 +3,42 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, text, update
+from sqlalchemy import Select, bindparam, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from service.domain.email import Email
 from service.domain.ids import new_id
 from service.domain.unit_of_work import Customer, CustomerRecord
+from service.storage.connection import Connection
+from service.storage.statement import Statement
 from service.storage.tables import customer
 from service.storage.types import TextArray, among
 
 _CUSTOMER = select(customer.c.id, customer.c.email, customer.c.revision, customer.c.device_count).where(
     customer.c.organization_id == bindparam("organization_id")
 )
-_BY_EMAIL = _CUSTOMER.where(customer.c.email_key == bindparam("email_key"))
-_BY_ID = _CUSTOMER.where(customer.c.id == bindparam("customer_id"))
+_OF_EMAIL = _CUSTOMER.where(customer.c.email_key == bindparam("email_key"))
+_BY_EMAIL = Statement(_OF_EMAIL)
+_BY_ID = Statement(_CUSTOMER.where(customer.c.id == bindparam("customer_id")))
 # On PostgreSQL `FOR NO KEY UPDATE`: it keeps other writers of the customer out, and lets foreign keys refer to the row.
 # It must stay a statement of its own: what reads in the same statement reads from before the wait for the lock.
 # (SQLite has locked the whole database by then.)
-_LOCK = _BY_EMAIL.with_for_update(key_share=True)
-_LOCK_ALL = (
+_LOCK = Statement(_OF_EMAIL.with_for_update(key_share=True))
+_LOCK_ALL = Statement(
     _CUSTOMER.add_columns(customer.c.email_key)
     .where(among(customer.c.email_key, bindparam("email_keys", type_=TextArray())))
     .order_by(customer.c.id)
     .with_for_update(key_share=True)
 )
 
-_CREATE = text("""
+_CREATE = Statement(
+    text("""
 INSERT INTO customer
   (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)
 VALUES (:organization_id, :id, :email, :email_key, :name, clock_timestamp(), 0, clock_timestamp(), 0)
 ON CONFLICT DO NOTHING
 """)
+)
 
 _RECORD = _CUSTOMER.add_columns(
     customer.c.name, customer.c.phone, customer.c.address, customer.c.metadata, customer.c.created_at
@@ -57,8 +62,7 @@ class Customers:
     def lock_all(self, emails: Sequence[Email]) -> dict[str, Customer]:
         """Locks several customers, in the order of their ids. Gives those that there are, by key."""
         parameters = {"organization_id": self._organization_id, "email_keys": [email.key for email in emails]}
-        rows = self._connection.execute(_LOCK_ALL, parameters)
-        return {row.email_key: Customer(row.id, row.email, row.revision, row.device_count) for row in rows}
+        return {row[4]: Customer(*row[:4]) for row in self._connection.rows(_LOCK_ALL, parameters)}
 
     def create(self, emails: Sequence[Email]) -> set[str]:
         """Adds customers where there is none of the address; in the order of the keys, so that two cannot deadlock."""
@@ -71,7 +75,7 @@ class Customers:
                 "email_key": email.key,
                 "name": email.local_part,
             }
-            if self._connection.execute(_CREATE, values).rowcount:
+            if self._connection.count(_CREATE, values):
                 created.add(email.key)
         return created
 
@@ -88,10 +92,10 @@ class Customers:
         try:
             # In a savepoint: PostgreSQL takes nothing more in a transaction that has failed, and the answer of the
             # request id is looked for once more after a refusal.
-            with self._connection.begin_nested():
+            with self._connection.core.begin_nested():
                 if fields:
-                    self._connection.execute(update(customer).where(*mine).values(dict(fields)))
-                self._connection.execute(
+                    self._connection.core.execute(update(customer).where(*mine).values(dict(fields)))
+                self._connection.core.execute(
                     update(customer)
                     .where(*mine, customer.c.email_key != email.key)
                     .values(email=email.given, email_key=email.key)
@@ -113,7 +117,7 @@ class Customers:
         return self._records(_RECORDS, after=after, limit=limit)
 
     def _records(self, statement: Select[Any], **parameters: Any) -> list[CustomerRecord]:
-        rows = self._connection.execute(statement, {"organization_id": self._organization_id, **parameters})
+        rows = self._connection.core.execute(statement, {"organization_id": self._organization_id, **parameters})
         return [CustomerRecord(Customer(*row[:4]), *row[4:]) for row in rows]
 
     def find(self, *, email: Email | None = None, customer_id: str | None = None) -> Customer | None:
@@ -125,8 +129,6 @@ class Customers:
             return None
         return self._one(_BY_ID, customer_id=customer_id)
 
-    def _one(self, statement: Select[Any], **parameters: str) -> Customer | None:
-        row = self._connection.execute(
-            statement, {"organization_id": self._organization_id, **parameters}
-        ).one_or_none()
-        return None if row is None else Customer(row.id, row.email, row.revision, row.device_count)
+    def _one(self, statement: Statement, **parameters: str) -> Customer | None:
+        rows = self._connection.rows(statement, {"organization_id": self._organization_id, **parameters})
+        return Customer(*rows[0]) if rows else None

@@ -7,18 +7,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
-from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+import psycopg
+import sqlalchemy
+from sqlalchemy import PoolProxiedConnection, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.domain.errors import Conflict, DatabaseUnavailable, DeadlineExceeded, Overloaded, ServiceError
 from service.domain.interruption import Interruption
-from service.storage.dialects import Dialect, Failure
+from service.storage.connection import Connection
+from service.storage.dialects import Dialect, Failure, View
 from service.storage.postgresql import PostgreSQL
 from service.storage.sqlite import SQLite
 from service.storage.transaction import Retry, Transaction
 
 T = TypeVar("T")
+
+_DRIVER_ERRORS = (DBAPIError, sqlite3.Error, psycopg.Error)
 
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.005
@@ -52,58 +57,89 @@ class Database:
                 time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311  # no secret
             with self.dialect.writing(interruption):
                 try:
-                    return self._run(organization_id, interruption, work, write=True)
+                    return self._run(organization_id, interruption, work, View.WRITE)
                 except Retry:
                     continue
         raise Conflict
 
-    def read(self, organization_id: str, interruption: Interruption, work: Callable[[Transaction], T]) -> T:
-        """See `domain.unit_of_work.Storage`."""
-        for _ in range(_TRIES):
-            try:
-                return self._run(organization_id, interruption, work, write=False)
-            except Retry:
-                continue
-        raise Conflict
-
-    def _run(
+    def read(
         self,
         organization_id: str,
         interruption: Interruption,
         work: Callable[[Transaction], T],
         *,
-        write: bool,
+        one_statement: bool = False,
     ) -> T:
-        committing = False
-        try:
-            with self.engine.connect() as connection:
-                prepared = self.dialect.prepare(connection, interruption, write=write)
-                with (
-                    self._discarding(connection, interruption),
-                    interruption.stopping(lambda: self.dialect.stop(connection)),
-                ):
-                    prepared.begin()
-                    transaction = Transaction(prepared, organization_id, self.dialect)
-                    result = work(transaction)
-                    transaction.operations.finish()
-                    interruption.check()
-                    committing = True
-                    prepared.commit()
-                    return result
-        except (DBAPIError, sqlite3.Error) as error:
-            raise self._translated(error, interruption, committing=committing) from error
-        except PoolTimeoutError as error:
-            raise Overloaded from error
+        """See `domain.unit_of_work.Storage`."""
+        view = View.STATEMENT if one_statement else View.SNAPSHOT
+        for _ in range(_TRIES):
+            try:
+                return self._run(organization_id, interruption, work, view)
+            except Retry:
+                continue
+        raise Conflict
+
+    def _run(self, organization_id: str, interruption: Interruption, work: Callable[[Transaction], T], view: View) -> T:
+        with self._connected(interruption, view, again=True) as connection:
+            transaction = Transaction(connection, organization_id, self.dialect)
+            result = work(transaction)
+            transaction.operations.finish()
+            interruption.check()
+            return result
 
     @contextmanager
-    def _discarding(self, connection: Connection, interruption: Interruption) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            if interruption.unsure:
-                connection.invalidate()
+    def _connected(self, interruption: Interruption, view: View, *, again: bool) -> Iterator[Connection]:
+        """Begins a transaction, commits it if the block ends well, and rolls it back otherwise.
 
-    def _translated(self, error: Exception, interruption: Interruption, *, committing: bool) -> Exception:
+        Args:
+            interruption: what can end it early.
+            view: what it sees and does.
+            again: whether it can be run again if the connection turns out to have died.
+
+        Raises:
+            Retry: it was lost, and can be run again.
+            Conflict, DeadlineExceeded, DatabaseUnavailable, Overloaded, Cancelled: it could not be done.
+        """
+        try:
+            pooled = self.engine.raw_connection()
+        except PoolTimeoutError as error:
+            raise Overloaded from error
+        except _DRIVER_ERRORS as error:
+            raise self._translated(error, interruption, lost=False) from error
+        connection = Connection(self.engine, pooled, self.dialect)
+        committing = False
+        try:
+            with interruption.stopping(lambda: self.dialect.stop(pooled)):
+                self.dialect.begin(pooled, interruption, view)
+                yield connection
+                committing = True
+                self.dialect.commit(pooled)
+        except _DRIVER_ERRORS as error:
+            # A pooled connection may have died long ago, with a restart of the database: then nothing has happened
+            # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
+            lost = self._lost(pooled, error) and again and not committing
+            failure = self._translated(error, interruption, lost=lost)
+            if failure is error:
+                raise
+            raise failure from error
+        finally:
+            self._give_back(connection, pooled, interruption)
+
+    def _lost(self, pooled: PoolProxiedConnection, error: Exception) -> bool:
+        if getattr(error, "connection_invalidated", False):
+            return True
+        if not self.dialect.broken(pooled):
+            return False
+        # The others in the pool are as old as this one.
+        self.engine.dispose()
+        return True
+
+    def _give_back(self, connection: Connection, pooled: PoolProxiedConnection, interruption: Interruption) -> None:
+        if interruption.unsure or (pooled.is_valid and self.dialect.broken(pooled)):
+            pooled.invalidate()
+        connection.close()
+
+    def _translated(self, error: Exception, interruption: Interruption, *, lost: bool) -> Exception:
         match self.dialect.failure(error):
             case Failure.RETRY:
                 return Retry()
@@ -114,36 +150,27 @@ class Database:
                 interruption.check()
                 return DeadlineExceeded()
             case Failure.AWAY:
-                # A pooled connection may have died long ago, with a restart of the database: then nothing has happened
-                # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
-                if getattr(error, "connection_invalidated", False) and not committing:
-                    return Retry()
-                return DatabaseUnavailable()
+                return Retry() if lost else DatabaseUnavailable()
             case Failure.DEFECT:
                 return error
 
     @contextmanager
-    def session(self, *, write: bool = True) -> Iterator[Connection]:
+    def session(self, *, write: bool = True) -> Iterator[sqlalchemy.Connection]:
         """Gives a connection in a transaction of no organisation, for keys, organisations and housekeeping.
 
         Raises:
             Conflict, DatabaseUnavailable, Overloaded: as `write` does. `IntegrityError` passes through.
         """
         patient = Interruption()
+        view = View.WRITE if write else View.SNAPSHOT
         try:
             with (
                 self.dialect.writing(patient) if write else nullcontext(),
-                self.engine.connect() as connection,
-                self.dialect.prepare(connection, patient, write=write).begin(),
+                self._connected(patient, view, again=False) as connection,
             ):
-                yield connection
-        except IntegrityError:
-            raise
-        except DBAPIError as error:
-            failure = self._translated(error, patient, committing=True)
-            raise (Conflict() if isinstance(failure, Retry) else failure) from error
-        except PoolTimeoutError as error:
-            raise Overloaded from error
+                yield connection.core
+        except Retry as error:
+            raise Conflict from error
 
     def reachable(self) -> bool:
         """Tells whether the database answers."""

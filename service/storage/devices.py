@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 
 from service.domain.ids import new_id
 from service.domain.unit_of_work import DeviceRecord
+from service.storage.connection import Connection
 from service.storage.dialects import Dialect
+from service.storage.statement import Statement
 from service.storage.tables import device
 from service.storage.types import TextArray, among
 
-_KNOWN = select(device.c.identifier, device.c.id).where(
-    device.c.organization_id == bindparam("organization_id"),
-    among(device.c.identifier, bindparam("identifiers", type_=TextArray())),
+_KNOWN = Statement(
+    select(device.c.identifier, device.c.id).where(
+        device.c.organization_id == bindparam("organization_id"),
+        among(device.c.identifier, bindparam("identifiers", type_=TextArray())),
+    )
 )
 _RECORD = select(device.c.identifier, device.c.id, device.c.type, device.c.properties, device.c.created_at).where(
     device.c.organization_id == bindparam("organization_id")
@@ -32,7 +36,7 @@ class Devices:
     def known(self, identifiers: Sequence[str]) -> dict[str, str]:
         """Tells which of the identifiers have a device, and its id."""
         parameters = {"organization_id": self._organization_id, "identifiers": list(identifiers)}
-        return {row[0]: row[1] for row in self._connection.execute(_KNOWN, parameters)}
+        return {row[0]: row[1] for row in self._connection.rows(_KNOWN, parameters)}
 
     def create(self, identifiers: Sequence[str], device_type: str) -> dict[str, str]:
         """Adds devices of a type, where there is none of the identifier."""
@@ -44,7 +48,7 @@ class Devices:
 
     def record(self, identifier: str) -> DeviceRecord | None:
         """Finds all that is kept of a device."""
-        row = self._connection.execute(
+        row = self._connection.core.execute(
             _ONE, {"organization_id": self._organization_id, "identifier": identifier}
         ).one_or_none()
         return None if row is None else DeviceRecord(*row)
@@ -52,7 +56,7 @@ class Devices:
     def records(self, after: str, limit: int) -> list[DeviceRecord]:
         """Lists devices by identifier, from behind one."""
         parameters = {"organization_id": self._organization_id, "after": after, "limit": limit}
-        return [DeviceRecord(*row) for row in self._connection.execute(_PAGE, parameters)]
+        return [DeviceRecord(*row) for row in self._connection.core.execute(_PAGE, parameters)]
 
     def update(self, identifier: str, device_type: str, properties: str | None) -> None:
         """Sets the type, unless it is empty, and the properties, unless they are None."""
@@ -60,7 +64,7 @@ class Devices:
         if properties is not None:
             values["properties"] = properties
         if values:
-            self._connection.execute(
+            self._connection.core.execute(
                 update(device)
                 .where(device.c.organization_id == self._organization_id, device.c.identifier == identifier)
                 .values(values)

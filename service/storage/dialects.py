@@ -4,11 +4,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Connection, Engine
+import sqlalchemy
+from sqlalchemy import Engine, PoolProxiedConnection
 
 from service.domain.interruption import Interruption
+from service.storage.statement import Compiled
+
+if TYPE_CHECKING:
+    from service.storage.connection import Connection
+
+
+class View(Enum):
+    """What a transaction sees and does."""
+
+    WRITE = auto()  # each statement looks afresh, behind the locks that the ones before it took
+    SNAPSHOT = auto()  # reads; all statements see one moment
+    STATEMENT = auto()  # reads with one statement alone, which needs no transaction around it
 
 
 class Failure(Enum):
@@ -30,9 +43,23 @@ class ChangeSet:
     revision: int
     identifiers: Sequence[str]
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Gives it as a statement's parameters."""
+        return {
+            "organization_id": self.organization_id,
+            "customer_id": self.customer_id,
+            "revision": self.revision,
+            "identifiers": list(self.identifiers),
+        }
+
 
 class Dialect(Protocol):
     """What the two databases do each in their own way."""
+
+    @property
+    def words(self) -> sqlalchemy.Dialect:
+        """The SQL that statements are compiled to."""
 
     def engine(self, url: str, connections: int) -> Engine:
         """Makes an engine whose pool holds up to so many connections."""
@@ -40,28 +67,46 @@ class Dialect(Protocol):
     def writing(self, interruption: Interruption) -> AbstractContextManager[None]:
         """Waits for the right to write, as far as there is one for the whole database."""
 
-    def prepare(self, connection: Connection, interruption: Interruption, *, write: bool) -> Connection:
-        """Readies a connection for a transaction that writes, or that reads one unchanging view."""
+    def begin(self, pooled: PoolProxiedConnection, interruption: Interruption, view: View) -> None:
+        """Begins a transaction."""
 
-    def stop(self, connection: Connection) -> None:
+    def commit(self, pooled: PoolProxiedConnection) -> None:
+        """Ends it, keeping what it did."""
+
+    def rows(
+        self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        """Runs a statement and gives its rows."""
+
+    def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
+        """Runs a statement and tells how many rows it wrote."""
+
+    def broken(self, pooled: PoolProxiedConnection) -> bool:
+        """Tells whether a connection is of no more use."""
+
+    def stop(self, pooled: PoolProxiedConnection) -> None:
         """Stops the statement that a connection is running, from another thread."""
 
     def failure(self, error: Exception) -> Failure:
         """Tells what an error of the driver means, whether SQLAlchemy has wrapped it or not."""
 
-    def end_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
+    def end_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
         """Deletes assignments and logs their end. Gives the identifiers of those that there were."""
 
-    def begin_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
+    def begin_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
         """Inserts assignments and logs their beginning. Gives the identifiers of those that were not there yet."""
 
-    def end_all_assignments(self, connection: Connection, organization_id: str, customer_id: str, revision: int) -> int:
+    def end_all_assignments(
+        self, connection: "Connection", organization_id: str, customer_id: str, revision: int
+    ) -> int:
         """Deletes all assignments of a customer and logs their end. Gives their number."""
 
     def create_devices(
-        self, connection: Connection, organization_id: str, device_type: str, ids: Mapping[str, str]
+        self, connection: "Connection", organization_id: str, device_type: str, ids: Mapping[str, str]
     ) -> None:
         """Inserts devices, with their ids by identifier, where there are none."""
 
-    def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
+    def record_operation(
+        self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int]
+    ) -> None:
         """Writes an operation and moves each of its customers on by a revision, at one later time for all."""

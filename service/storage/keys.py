@@ -10,6 +10,7 @@ from service.domain.ids import new_id
 from service.domain.interruption import Interruption
 from service.domain.keys import ApiKey, Principal
 from service.storage.database import Database
+from service.storage.statement import Statement
 from service.storage.tables import api_key
 
 _COLUMNS = (
@@ -22,10 +23,12 @@ _COLUMNS = (
     api_key.c.revoked_at,
     api_key.c.last_used_at,
 )
-_GOOD = select(api_key.c.id, api_key.c.organization_id, api_key.c.scopes).where(
-    api_key.c.sha256 == bindparam("hash"),
-    api_key.c.revoked_at.is_(None),
-    or_(api_key.c.expires_at.is_(None), api_key.c.expires_at > func.clock_timestamp()),
+_GOOD = Statement(
+    select(api_key.c.id, api_key.c.organization_id, api_key.c.scopes).where(
+        api_key.c.sha256 == bindparam("hash"),
+        api_key.c.revoked_at.is_(None),
+        or_(api_key.c.expires_at.is_(None), api_key.c.expires_at > func.clock_timestamp()),
+    )
 )
 _USED = (
     update(api_key)
@@ -46,12 +49,13 @@ class Keys:
     def principal(self, sha256: str, interruption: Interruption | None = None) -> Principal | None:
         """Tells whom a key speaks for, by the key's hash; None if it is unknown, expired or revoked."""
         # By `read`, which begins anew where a pooled connection has died: every call depends on this one.
-        row = self._database.read(
+        rows = self._database.read(
             "",
             interruption or Interruption(),
-            lambda reading: reading.connection.execute(_GOOD, {"hash": sha256}).one_or_none(),
+            lambda reading: reading.connection.rows(_GOOD, {"hash": sha256}),
+            one_statement=True,
         )
-        return None if row is None else Principal(row.id, row.organization_id, frozenset(row.scopes.split()))
+        return Principal(rows[0][0], rows[0][1], frozenset(rows[0][2].split())) if rows else None
 
     def create(self, organization_id: str, scopes: Iterable[str], expires_at: datetime | None) -> tuple[ApiKey, str]:
         """Adds a key. Gives what is stored of it, and the key itself, which nobody can be told again."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, literal, select, tuple_
+import sqlalchemy
+from sqlalchemy import Select, and_, bindparam, func, literal, select, tuple_
 
 from service.domain.unit_of_work import (
     AssignmentChange,
@@ -15,6 +16,7 @@ from service.domain.unit_of_work import (
     Revertible,
 )
 from service.storage import reverts
+from service.storage.connection import Connection
 from service.storage.dialects import Dialect
 from service.storage.tables import assignment_change, customer_revision, operation
 from service.storage.types import Ordered, TextArray, among
@@ -144,19 +146,19 @@ class Operations:
             "after_device": after[1],
             "limit": limit,
         }
-        rows = self._connection.execute(_CHANGES, parameters)
+        rows = self._connection.core.execute(_CHANGES, parameters)
         return [AssignmentChange(row[0], row[1], Change(row[2])) for row in rows]
 
     def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
         """Locks the operation's customers and finds out which of its devices have not changed owners since."""
-        return reverts.prepare(self._connection, self._organization_id, operation_id, shown)
+        return reverts.prepare(self._connection.core, self._organization_id, operation_id, shown)
 
     def apply_revert(self) -> tuple[dict[str, int], int, int]:
         """Does to the devices found the opposite of what the operation did."""
-        return reverts.apply(self._connection, self._organization_id)
+        return reverts.apply(self._connection.core, self._organization_id)
 
     def _recorded(self, statement: Select[Any], **parameters: Any) -> list[Recorded]:
-        return recorded(self._connection, self._organization_id, statement, parameters)
+        return recorded(self._connection.core, self._organization_id, statement, parameters)
 
 
 def _touching(wanted: OperationFilter, organization_id: str) -> Select[Any]:
@@ -177,7 +179,7 @@ def _touching(wanted: OperationFilter, organization_id: str) -> Select[Any]:
 
 
 def recorded(
-    connection: Connection, organization_id: str, statement: Select[Any], parameters: dict[str, Any]
+    connection: sqlalchemy.Connection, organization_id: str, statement: Select[Any], parameters: dict[str, Any]
 ) -> list[Recorded]:
     """Reads operations and their customers."""
     who = {"organization_id": organization_id}
@@ -200,7 +202,9 @@ def recorded(
     ]
 
 
-def _customers(connection: Connection, organization_id: str, operation_ids: Iterable[str]) -> dict[str, list[str]]:
+def _customers(
+    connection: sqlalchemy.Connection, organization_id: str, operation_ids: Iterable[str]
+) -> dict[str, list[str]]:
     listed = list(operation_ids)
     found: dict[str, list[str]] = {}
     if listed:

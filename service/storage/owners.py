@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, FromClause, Select, and_, bindparam, func, select, union_all
+from sqlalchemy import BindParameter, FromClause, Select, and_, bindparam, func, select, union_all
 
 from service.domain.unit_of_work import Change, Owner
+from service.storage.connection import Connection
+from service.storage.statement import Statement
 from service.storage.tables import assignment, assignment_change, customer, customer_revision
 from service.storage.types import Instant, TextArray, among
 
@@ -74,9 +76,9 @@ def _owners(held: FromClause, *conditions: Any) -> Select[Any]:
     )
 
 
-_NOW = _owners(_now.subquery())
+_NOW = Statement(_owners(_now.subquery()))
 # Half-open: an assignment counts at the instant that it began, and no longer at the instant that it ended.
-_THEN = _owners(union_all(_now, _ended_later).subquery(), _beginning.c.occurred_at <= _AT)
+_THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), _beginning.c.occurred_at <= _AT))
 
 
 def owners(
@@ -89,5 +91,5 @@ def owners(
         "limit": limit,
     }
     if at is None:
-        return [Owner(*row) for row in connection.execute(_NOW, parameters)]
-    return [Owner(*row) for row in connection.execute(_THEN, {**parameters, "at": at})]
+        return [Owner(*row) for row in connection.rows(_NOW, parameters)]
+    return [Owner(*row) for row in connection.rows(_THEN, {**parameters, "at": at})]

@@ -5,10 +5,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, bindparam, create_engine, text
+import sqlalchemy
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Engine, PoolProxiedConnection, bindparam, create_engine, text
+from sqlalchemy.dialects.postgresql import psycopg as sqlalchemy_psycopg
 
 from service.domain.interruption import Interruption
-from service.storage.dialects import ChangeSet, Failure
+from service.storage.connection import Connection
+from service.storage.dialects import ChangeSet, Failure, View
+from service.storage.libpq import Session
+from service.storage.statement import Compiled, Statement
 from service.storage.types import TextArray
 
 _CONNECT = {
@@ -18,9 +24,10 @@ _CONNECT = {
     "client_encoding": "utf8",
     # A server that vanished without a word is noticed within this many milliseconds.
     "tcp_user_timeout": 15_000,
-    # Statements are prepared at once, and planned once: with arrays as parameters PostgreSQL would plan them anew at
-    # every call, which costs more than small calls take.
-    "prepare_threshold": 1,
+    # What is worth preparing is prepared in `libpq`. psycopg would throw that away together with its own.
+    "prepare_threshold": None,
+    # What is prepared is planned once: with arrays as parameters PostgreSQL would plan it anew at every call, which
+    # costs more than small calls take.
     "options": "-c plan_cache_mode=force_generic_plan -c timezone=UTC -c statement_timeout=0",
 }
 
@@ -30,7 +37,8 @@ _STOPPED = {"57014"}  # query cancelled
 _AWAY_CLASSES = {"08", "53", "57", "58"}  # connection, resources, operator, system
 _AWAY = {"25006", "28000", "28P01", "3D000"}  # a replica, no access, no such database
 
-_END_ASSIGNMENTS = text("""
+_END_ASSIGNMENTS = Statement(
+    text("""
 WITH ended AS (
   DELETE FROM assignment
   WHERE organization_id = :organization_id AND customer_id = :customer_id
@@ -45,8 +53,10 @@ WITH ended AS (
 )
 SELECT device_identifier FROM ended
 """).bindparams(bindparam("identifiers", type_=TextArray()))
+)
 
-_BEGIN_ASSIGNMENTS = text("""
+_BEGIN_ASSIGNMENTS = Statement(
+    text("""
 WITH begun AS (
   INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
   SELECT CAST(:organization_id AS text), CAST(:customer_id AS text), identifier, CAST(:revision AS bigint)
@@ -62,8 +72,10 @@ WITH begun AS (
 )
 SELECT device_identifier FROM begun
 """).bindparams(bindparam("identifiers", type_=TextArray()))
+)
 
-_END_ALL = text("""
+_END_ALL = Statement(
+    text("""
 WITH ended AS (
   DELETE FROM assignment WHERE organization_id = :organization_id AND customer_id = :customer_id
   RETURNING device_identifier, assigned_revision
@@ -74,15 +86,19 @@ SELECT CAST(:organization_id AS text), CAST(:customer_id AS text), CAST(:revisio
   device_identifier, 2, assigned_revision
 FROM ended
 """)
+)
 
-_CREATE_DEVICES = text("""
+_CREATE_DEVICES = Statement(
+    text("""
 INSERT INTO device (organization_id, identifier, id, type, created_at)
 SELECT CAST(:organization_id AS text), new.identifier, new.id, CAST(:type AS text), clock_timestamp()
 FROM unnest(:identifiers, :ids) AS new (identifier, id)
 ON CONFLICT DO NOTHING
 """).bindparams(bindparam("identifiers", type_=TextArray()), bindparam("ids", type_=TextArray()))
+)
 
-_RECORD_OPERATION = text("""
+_RECORD_OPERATION = Statement(
+    text("""
 WITH delta AS (
   SELECT * FROM unnest(CAST(:customer_ids AS text[]), CAST(:deltas AS integer[])) AS d (customer_id, value)
 ), moment AS (
@@ -108,10 +124,16 @@ INSERT INTO customer_revision
   (organization_id, customer_id, revision, operation_id, occurred_at, device_count)
 SELECT CAST(:organization_id AS text), id, revision, CAST(:id AS text), changed_at, device_count FROM moved
 """)
+)
+
+
+_BEGIN = {View.WRITE: b"BEGIN", View.SNAPSHOT: b"BEGIN ISOLATION LEVEL REPEATABLE READ"}
 
 
 class PostgreSQL:
     """See `dialects.Dialect`."""
+
+    words: sqlalchemy.Dialect = sqlalchemy_psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
     def engine(self, url: str, connections: int) -> Engine:
         """Makes a pool; a connection that went stale is noticed when it is used, and the work is run again."""
@@ -128,18 +150,36 @@ class PostgreSQL:
         """Writers wait for each other at rows only."""
         return nullcontext()
 
-    def prepare(self, connection: Connection, interruption: Interruption, *, write: bool) -> Connection:  # noqa: ARG002  # the interface's
-        """Gives a read one snapshot throughout.
+    def begin(self, pooled: PoolProxiedConnection, interruption: Interruption, view: View) -> None:  # noqa: ARG002  # the interface's
+        """Begins a transaction, unless a statement is to be one by itself."""
+        if view is not View.STATEMENT:
+            Session.of(pooled).command(_BEGIN[view])
 
-        A write looks afresh in each statement: what it reads behind a lock is what the lock's last holder left.
-        """
-        return connection if write else connection.execution_options(isolation_level="REPEATABLE READ")
+    def commit(self, pooled: PoolProxiedConnection) -> None:
+        """Commits. PostgreSQL answers the commit of a failed transaction with a rollback, and no error."""
+        driver = _driver(pooled)
+        if driver.pgconn.transaction_status != TransactionStatus.IDLE:
+            done = Session.of(pooled).command(b"COMMIT")
+            if done != "COMMIT":
+                raise psycopg.InternalError(f"the commit ended in {done}")
 
-    def stop(self, connection: Connection) -> None:
+    def rows(
+        self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        """Goes past psycopg's cursors."""
+        return Session.of(pooled).rows(compiled.sql, [bound[name] for name in compiled.names])
+
+    def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
+        """Goes past psycopg's cursors."""
+        return Session.of(pooled).run(compiled.sql, [bound[name] for name in compiled.names]).command_tuples or 0
+
+    def broken(self, pooled: PoolProxiedConnection) -> bool:
+        """Asks libpq."""
+        return _driver(pooled).closed
+
+    def stop(self, pooled: PoolProxiedConnection) -> None:
         """Asks the server to cancel, over a connection of its own."""
-        driver = connection.connection.driver_connection
-        if isinstance(driver, psycopg.Connection):
-            driver.cancel_safe(timeout=5.0)
+        _driver(pooled).cancel_safe(timeout=5.0)
 
     def failure(self, error: Exception) -> Failure:
         """Goes by the SQLSTATE; an operational error without one is a connection that broke or never was."""
@@ -159,16 +199,16 @@ class PostgreSQL:
 
     def end_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
         """Deletes and logs in one statement."""
-        return list(connection.execute(_END_ASSIGNMENTS, _parameters(change)).scalars())
+        return [row[0] for row in connection.rows(_END_ASSIGNMENTS, change.parameters)]
 
     def begin_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
         """Inserts and logs in one statement."""
-        return list(connection.execute(_BEGIN_ASSIGNMENTS, _parameters(change)).scalars())
+        return [row[0] for row in connection.rows(_BEGIN_ASSIGNMENTS, change.parameters)]
 
     def end_all_assignments(self, connection: Connection, organization_id: str, customer_id: str, revision: int) -> int:
         """Deletes and logs in one statement; no row comes here."""
         parameters = {"organization_id": organization_id, "customer_id": customer_id, "revision": revision}
-        return connection.execute(_END_ALL, parameters).rowcount
+        return connection.count(_END_ALL, parameters)
 
     def create_devices(
         self, connection: Connection, organization_id: str, device_type: str, ids: Mapping[str, str]
@@ -181,18 +221,15 @@ class PostgreSQL:
             "identifiers": identifiers,
             "ids": [ids[identifier] for identifier in identifiers],
         }
-        connection.execute(_CREATE_DEVICES, parameters)
+        connection.count(_CREATE_DEVICES, parameters)
 
     def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
         """Reads the clock and writes all of it in one statement."""
         parameters = {**operation, "customer_ids": list(deltas), "deltas": list(deltas.values())}
-        connection.execute(_RECORD_OPERATION, parameters)
+        connection.count(_RECORD_OPERATION, parameters)
 
 
-def _parameters(change: ChangeSet) -> dict[str, Any]:
-    return {
-        "organization_id": change.organization_id,
-        "customer_id": change.customer_id,
-        "revision": change.revision,
-        "identifiers": list(change.identifiers),
-    }
+def _driver(pooled: PoolProxiedConnection) -> psycopg.Connection[Any]:
+    driver: Any = pooled.driver_connection
+    found: psycopg.Connection[Any] = driver
+    return found

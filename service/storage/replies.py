@@ -1,15 +1,24 @@
 """The answers that retries get, in SQL."""
 
-from sqlalchemy import Connection, bindparam, func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, select, text
 
 from service.domain.unit_of_work import Reply
+from service.storage.connection import Connection
+from service.storage.statement import Statement
 from service.storage.tables import reply
 
-_FIND = select(reply.c.fingerprint, reply.c.answer).where(
-    reply.c.organization_id == bindparam("organization_id"), reply.c.request_id == bindparam("request_id")
+_FIND = Statement(
+    select(reply.c.fingerprint, reply.c.answer).where(
+        reply.c.organization_id == bindparam("organization_id"), reply.c.request_id == bindparam("request_id")
+    )
 )
-_KEEP = insert(reply).values(kept_at=func.clock_timestamp())
+_KEEP = Statement(
+    text("""
+INSERT INTO reply (organization_id, request_id, fingerprint, answer, kept_at)
+VALUES (:organization_id, :request_id, :fingerprint, :answer, clock_timestamp())
+ON CONFLICT DO NOTHING
+""")
+)
 
 
 class Retry(Exception):
@@ -25,10 +34,9 @@ class Replies:
 
     def find(self, request_id: str) -> Reply | None:
         """Finds what a request id was answered."""
-        row = self._connection.execute(
-            _FIND, {"organization_id": self._organization_id, "request_id": request_id}
-        ).one_or_none()
-        return None if row is None else Reply(bytes(row.fingerprint), bytes(row.answer))
+        parameters = {"organization_id": self._organization_id, "request_id": request_id}
+        rows = self._connection.rows(_FIND, parameters)
+        return Reply(*rows[0]) if rows else None
 
     def keep(self, request_id: str, kept: Reply) -> None:
         """Keeps an answer. Raises `Retry` if the request id has got one meanwhile."""
@@ -38,7 +46,5 @@ class Replies:
             "fingerprint": kept.fingerprint,
             "answer": kept.answer,
         }
-        try:
-            self._connection.execute(_KEEP, values)
-        except IntegrityError as error:
-            raise Retry from error
+        if not self._connection.count(_KEEP, values):
+            raise Retry

@@ -4,16 +4,21 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+import sqlalchemy
+from sqlalchemy import Engine, PoolProxiedConnection, bindparam, create_engine, event, make_url, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import QueuePool
 
 from service.domain.errors import Conflict
 from service.domain.interruption import Interruption
-from service.storage.dialects import ChangeSet, Failure
+from service.storage.connection import Connection
+from service.storage.dialects import ChangeSet, Failure, View
+from service.storage.statement import Compiled, Statement
+from service.storage.types import TextArray
 
 MAX_WAIT_SECONDS = 5.0
 """How long a write waits for another process's."""
@@ -27,80 +32,101 @@ _AWAY = {
     sqlite3.SQLITE_READONLY,
 }
 
-_LOG_ENDS = """
+
+def _with_identifiers(sql: str) -> Statement:
+    return Statement(text(sql).bindparams(bindparam("identifiers", type_=TextArray())))
+
+
+_LOG_ENDS = _with_identifiers("""
 INSERT INTO assignment_change
   (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
 SELECT organization_id, customer_id, :revision, device_identifier, 2, assigned_revision
 FROM assignment
 WHERE organization_id = :organization_id AND customer_id = :customer_id
   AND device_identifier IN (SELECT value FROM json_each(:identifiers))
-"""
+""")
 
-_DELETE_ENDED = """
+_DELETE_ENDED = _with_identifiers("""
 DELETE FROM assignment
 WHERE organization_id = :organization_id AND customer_id = :customer_id
   AND device_identifier IN (SELECT value FROM json_each(:identifiers))
 RETURNING device_identifier
-"""
+""")
 
-_INSERT_BEGUN = """
+_INSERT_BEGUN = _with_identifiers("""
 INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
 SELECT :organization_id, :customer_id, value, :revision FROM json_each(:identifiers) WHERE true
 ON CONFLICT DO NOTHING
 RETURNING device_identifier
-"""
+""")
 
-_LOG_BEGINNINGS = """
+_LOG_BEGINNINGS = _with_identifiers("""
 INSERT INTO assignment_change
   (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
 SELECT :organization_id, :customer_id, :revision, value, 1, :revision FROM json_each(:identifiers)
-"""
+""")
 
-_LOG_ALL_ENDS = """
+_LOG_ALL_ENDS = Statement(
+    text("""
 INSERT INTO assignment_change
   (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
 SELECT organization_id, customer_id, :revision, device_identifier, 2, assigned_revision
 FROM assignment WHERE organization_id = :organization_id AND customer_id = :customer_id
-"""
+""")
+)
 
-_DELETE_ALL = """
+_DELETE_ALL = Statement(
+    text("""
 DELETE FROM assignment WHERE organization_id = :organization_id AND customer_id = :customer_id
-"""
+""")
+)
 
-_CREATE_DEVICE = """
+_CREATE_DEVICES = Statement(
+    text("""
 INSERT INTO device (organization_id, identifier, id, type, created_at)
-VALUES (:organization_id, :identifier, :id, :type, clock_timestamp())
+SELECT :organization_id, key, value, :type, clock_timestamp() FROM json_each(:ids) WHERE true
 ON CONFLICT DO NOTHING
-"""
+""")
+)
 
-_MOMENT = """
+_MOMENT = Statement(
+    text("""
 SELECT max(clock_timestamp(), coalesce(max(changed_at), 0) + 1) FROM customer
 WHERE organization_id = :organization_id AND id IN (SELECT key FROM json_each(:deltas))
-"""
+""")
+)
 
-_INSERT_OPERATION = """
+_INSERT_OPERATION = Statement(
+    text("""
 INSERT INTO operation
   (organization_id, id, kind, occurred_at, key_id, note, assigned_count, unassigned_count, reverts_operation_id)
 VALUES
   (:organization_id, :id, :kind, :occurred_at, :key_id, :note, :assigned_count, :unassigned_count,
    :reverts_operation_id)
-"""
+""")
+)
 
-_MOVE_CUSTOMERS = """
+_MOVE_CUSTOMER = Statement(
+    text("""
 UPDATE customer SET revision = revision + 1, changed_at = :occurred_at, device_count = device_count + :delta
 WHERE organization_id = :organization_id AND id = :customer_id
-"""
+""")
+)
 
-_INSERT_REVISIONS = """
+_INSERT_REVISIONS = Statement(
+    text("""
 INSERT INTO customer_revision
   (organization_id, customer_id, revision, operation_id, occurred_at, device_count)
 SELECT organization_id, id, revision, :id, :occurred_at, device_count FROM customer
 WHERE organization_id = :organization_id AND id IN (SELECT key FROM json_each(:deltas))
-"""
+""")
+)
 
 
 class SQLite:
     """See `dialects.Dialect`."""
+
+    words: sqlalchemy.Dialect = sqlite.dialect(paramstyle="named")
 
     def __init__(self) -> None:
         # Threads queue here, in order and asleep. SQLite's own waiting polls, and lets the late overtake the early.
@@ -119,9 +145,9 @@ class SQLite:
         )
 
         @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            immediate = connection.get_execution_options().get("writes", True)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        def _begin(connection: sqlalchemy.Connection) -> None:
+            if not connection.get_execution_options().get("begun"):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
 
@@ -141,20 +167,36 @@ class SQLite:
         """Waits for the other threads of this process, no longer than the caller does."""
         return self._turn(interruption)
 
-    def prepare(self, connection: Connection, interruption: Interruption, *, write: bool) -> Connection:
+    def begin(self, pooled: PoolProxiedConnection, interruption: Interruption, view: View) -> None:
         """Bounds the wait for other processes by the caller's deadline."""
+        driver = _driver(pooled)
         remaining = interruption.remaining()
         wait = MAX_WAIT_SECONDS if remaining is None else min(remaining, MAX_WAIT_SECONDS)
-        driver = connection.connection.driver_connection
-        if isinstance(driver, sqlite3.Connection):
-            driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}").close()
-        return connection.execution_options(writes=write)
+        driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}").close()
+        if view is not View.STATEMENT:
+            driver.execute("BEGIN IMMEDIATE" if view is View.WRITE else "BEGIN").close()
 
-    def stop(self, connection: Connection) -> None:
+    def commit(self, pooled: PoolProxiedConnection) -> None:
+        """Commits; without a transaction, nothing."""
+        _driver(pooled).commit()
+
+    def rows(
+        self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        """Fetches at once: a cursor left open would hold up the commit."""
+        return _driver(pooled).execute(compiled.sql, bound).fetchall()
+
+    def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
+        """Goes by the cursor."""
+        return _driver(pooled).execute(compiled.sql, bound).rowcount
+
+    def broken(self, pooled: PoolProxiedConnection) -> bool:  # noqa: ARG002  # the interface's
+        """Never: there is no network."""
+        return False
+
+    def stop(self, pooled: PoolProxiedConnection) -> None:
         """Interrupts the connection."""
-        driver = connection.connection.driver_connection
-        if isinstance(driver, sqlite3.Connection):
-            driver.interrupt()
+        _driver(pooled).interrupt()
 
     def failure(self, error: Exception) -> Failure:
         """Goes by SQLite's primary result code."""
@@ -167,49 +209,37 @@ class SQLite:
 
     def end_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
         """Logs first, because the log is read off what the deletion takes away."""
-        parameters = {
-            "organization_id": change.organization_id,
-            "customer_id": change.customer_id,
-            "revision": change.revision,
-            "identifiers": json.dumps(change.identifiers),
-        }
-        _execute(connection, _LOG_ENDS, parameters)
-        del parameters["revision"]
-        return [row[0] for row in _execute(connection, _DELETE_ENDED, parameters)]
+        connection.count(_LOG_ENDS, change.parameters)
+        return [row[0] for row in connection.rows(_DELETE_ENDED, change.parameters)]
 
     def begin_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
         """Inserts first, and logs what was new."""
-        parameters = {
-            "organization_id": change.organization_id,
-            "customer_id": change.customer_id,
-            "revision": change.revision,
-        }
-        wanted = {**parameters, "identifiers": json.dumps(change.identifiers)}
-        begun = [row[0] for row in _execute(connection, _INSERT_BEGUN, wanted)]
-        _execute(connection, _LOG_BEGINNINGS, {**parameters, "identifiers": json.dumps(begun)})
+        begun = [row[0] for row in connection.rows(_INSERT_BEGUN, change.parameters)]
+        connection.count(_LOG_BEGINNINGS, {**change.parameters, "identifiers": begun})
         return begun
 
     def end_all_assignments(self, connection: Connection, organization_id: str, customer_id: str, revision: int) -> int:
         """Logs first, as `end_assignments` does."""
         who = {"organization_id": organization_id, "customer_id": customer_id}
-        _execute(connection, _LOG_ALL_ENDS, {**who, "revision": revision})
-        return int(_execute(connection, _DELETE_ALL, who).rowcount)
+        connection.count(_LOG_ALL_ENDS, {**who, "revision": revision})
+        return connection.count(_DELETE_ALL, who)
 
     def create_devices(
         self, connection: Connection, organization_id: str, device_type: str, ids: Mapping[str, str]
     ) -> None:
-        """Inserts row by row, which costs SQLite nothing."""
-        shared = {"organization_id": organization_id, "type": device_type}
-        _execute_all(connection, _CREATE_DEVICE, [{**shared, "identifier": i, "id": ids[i]} for i in sorted(ids)])
+        """Inserts all in one statement."""
+        parameters = {"organization_id": organization_id, "type": device_type, "ids": json.dumps(ids)}
+        connection.count(_CREATE_DEVICES, parameters)
 
     def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
         """Reads the clock, then writes table by table."""
         who = {"organization_id": operation["organization_id"], "deltas": json.dumps(deltas)}
-        occurred_at = _execute(connection, _MOMENT, who).fetchone()[0]
-        _execute(connection, _INSERT_OPERATION, {**operation, "occurred_at": occurred_at})
+        ((occurred_at,),) = connection.rows(_MOMENT, who)
+        connection.count(_INSERT_OPERATION, {**operation, "occurred_at": occurred_at})
         shared = {"organization_id": operation["organization_id"], "occurred_at": occurred_at}
-        _execute_all(connection, _MOVE_CUSTOMERS, [{**shared, "customer_id": c, "delta": d} for c, d in deltas.items()])
-        _execute(connection, _INSERT_REVISIONS, {**who, "occurred_at": occurred_at, "id": operation["id"]})
+        for customer_id, delta in deltas.items():
+            connection.count(_MOVE_CUSTOMER, {**shared, "customer_id": customer_id, "delta": delta})
+        connection.count(_INSERT_REVISIONS, {**who, "occurred_at": occurred_at, "id": operation["id"]})
 
 
 def _connect(path: str) -> sqlite3.Connection:
@@ -229,12 +259,7 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _execute(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> Any:
-    """Runs a statement on the driver itself: here SQLAlchemy's part would take ten times as long as SQLite's."""
-    cursor = connection.connection.cursor()
-    cursor.execute(statement, parameters)
-    return cursor
-
-
-def _execute_all(connection: Connection, statement: str, parameters: Sequence[Mapping[str, Any]]) -> None:
-    connection.connection.cursor().executemany(statement, parameters)
+def _driver(pooled: PoolProxiedConnection) -> sqlite3.Connection:
+    driver: Any = pooled.driver_connection
+    found: sqlite3.Connection = driver
+    return found

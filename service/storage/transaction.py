@@ -2,9 +2,8 @@
 
 from functools import cached_property
 
-from sqlalchemy import Connection
-
 from service.storage.assignments import Assignments
+from service.storage.connection import Connection
 from service.storage.customers import Customers
 from service.storage.devices import Devices
 from service.storage.dialects import Dialect

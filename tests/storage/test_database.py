@@ -25,7 +25,9 @@ def add_device(uow: Transaction) -> None:
     """Writes a row."""
     values = {"organization_id": uow.organization_id, "identifier": "new", "id": "dev_1", "type": "t"}
     statement = "INSERT INTO device (organization_id, identifier, id, type, created_at) VALUES"
-    uow.connection.execute(text(f"{statement} (:organization_id, :identifier, :id, :type, clock_timestamp())"), values)
+    uow.connection.core.execute(
+        text(f"{statement} (:organization_id, :identifier, :id, :type, clock_timestamp())"), values
+    )
 
 
 def devices(database: Database) -> list[str]:

@@ -1,0 +1,45 @@
+"""A pooled connection in a transaction: what is run at every call goes to the driver, the rest through SQLAlchemy."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Engine, PoolProxiedConnection
+
+from service.storage.dialects import Dialect
+from service.storage.statement import Statement
+
+
+class Connection:
+    """A connection that somebody else has begun a transaction on, and will end.
+
+    Args:
+        engine: whose pool it comes from.
+        pooled: the connection.
+        dialect: the database's.
+    """
+
+    def __init__(self, engine: Engine, pooled: PoolProxiedConnection, dialect: Dialect) -> None:
+        self._engine = engine
+        self._pooled = pooled
+        self._dialect = dialect
+
+    def rows(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Runs a statement and gives its rows."""
+        compiled = statement.compiled(self._dialect.words)
+        return compiled.read(self._dialect.rows(self._pooled, compiled, compiled.bound(parameters)))
+
+    def count(self, statement: Statement, parameters: Mapping[str, Any]) -> int:
+        """Runs a statement and tells how many rows it wrote."""
+        compiled = statement.compiled(self._dialect.words)
+        return self._dialect.count(self._pooled, compiled, compiled.bound(parameters))
+
+    @cached_property
+    def core(self) -> sqlalchemy.Connection:
+        """The same connection, in the same transaction, as SQLAlchemy's."""
+        return sqlalchemy.Connection(self._engine, self._pooled).execution_options(begun=True)
+
+    def close(self) -> None:
+        """Gives the connection back to the pool."""
+        (("core" in self.__dict__ and self.core) or self._pooled).close()
