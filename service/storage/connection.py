@@ -1,7 +1,6 @@
 """A pooled connection in a transaction: what is run at every call goes to the driver, the rest through SQLAlchemy."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import sqlalchemy
@@ -24,6 +23,7 @@ class Connection:
         self._engine = engine
         self._pooled = pooled
         self._dialect = dialect
+        self._core: sqlalchemy.Connection | None = None
 
     def rows(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Runs a statement and gives its rows."""
@@ -35,11 +35,19 @@ class Connection:
         compiled = statement.compiled(self._dialect.words)
         return self._dialect.count(self._pooled, compiled, compiled.bound(parameters))
 
-    @cached_property
+    def later(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
+        """Runs a statement whose outcome nobody needs, at the latest together with the commit."""
+        compiled = statement.compiled(self._dialect.words)
+        self._dialect.later(self._pooled, compiled, compiled.bound(parameters))
+
+    @property
     def core(self) -> sqlalchemy.Connection:
         """The same connection, in the same transaction, as SQLAlchemy's."""
-        return sqlalchemy.Connection(self._engine, self._pooled).execution_options(begun=True)
+        self._dialect.settle(self._pooled)
+        if self._core is None:
+            self._core = sqlalchemy.Connection(self._engine, self._pooled).execution_options(begun=True)
+        return self._core
 
     def close(self) -> None:
         """Gives the connection back to the pool."""
-        (("core" in self.__dict__ and self.core) or self._pooled).close()
+        (self._core or self._pooled).close()

@@ -73,6 +73,9 @@ class Dialect(Protocol):
     def commit(self, pooled: PoolProxiedConnection) -> None:
         """Ends it, keeping what it did."""
 
+    def settle(self, pooled: PoolProxiedConnection) -> None:
+        """Sees to it that everything has been sent, before somebody else uses the connection."""
+
     def rows(
         self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
@@ -80,6 +83,9 @@ class Dialect(Protocol):
 
     def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
         """Runs a statement and tells how many rows it wrote."""
+
+    def later(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> None:
+        """Runs a statement whose outcome nobody needs, at the latest together with the commit."""
 
     def broken(self, pooled: PoolProxiedConnection) -> bool:
         """Tells whether a connection is of no more use."""

@@ -5,14 +5,15 @@ take together; its documented `psycopg.pq` takes 10. The connection stays psycop
 there, and its transaction state is libpq's, so that cursors can be used in between.
 """
 
+import select
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import PoolProxiedConnection
 
@@ -20,8 +21,14 @@ _DONE = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 _KEY = "libpq"
 
 
+class _Prepared(NamedTuple):
+    name: bytes
+    values: Any
+    formats: list[Format]
+
+
 class Session:
-    """A connection and what is prepared on it.
+    """A connection, what is prepared on it, and what waits to be sent.
 
     Args:
         connection: the connection, of which one thread makes use at a time.
@@ -30,7 +37,11 @@ class Session:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._libpq = connection.pgconn
         self._names: dict[str, bytes] = {}
+        self._waiting: list[_Prepared] = []
         self._reader = Transformer(connection)
+        self._readable, self._ready = select.poll(), select.poll()
+        self._readable.register(self._libpq.socket, select.POLLIN)
+        self._ready.register(self._libpq.socket, select.POLLIN | select.POLLOUT)
 
     @classmethod
     def of(cls, pooled: PoolProxiedConnection) -> "Session":
@@ -47,38 +58,92 @@ class Session:
         """Whether the connection is of no more use."""
         return self._libpq.status != ConnStatus.OK
 
-    def command(self, sql: bytes) -> str:
-        """Runs a command without parameters, such as COMMIT, and gives what the server says that it has done.
+    def begin(self, command: str | None) -> None:
+        """Forgets what an earlier transaction has not sent, and begins one, together with its first statement."""
+        self._waiting.clear()
+        if command is not None:
+            self.later(command, ())
+
+    def commit(self) -> None:
+        """Commits, together with what waits. A transaction without a statement has never begun.
 
         Raises:
-            psycopg.Error: it failed.
+            psycopg.Error: it failed; also if the transaction had failed before, which PostgreSQL does not call one.
         """
-        return (self._checked(self._libpq.exec_(sql)).command_status or b"").decode()
+        if self._libpq.transaction_status == TransactionStatus.IDLE and len(self._waiting) <= 1:
+            self._waiting.clear()
+            return
+        done = self.run("COMMIT", ()).command_status
+        if done != b"COMMIT":
+            raise psycopg.InternalError(f"the commit ended in {done!r}")
+
+    def later(self, sql: str, values: Sequence[Any]) -> None:
+        """Sends a statement together with the next one, in one round trip; nobody needs to know what it gives."""
+        self._waiting.append(self._prepared(sql, values))
+
+    def settle(self) -> None:
+        """Sends what waits now, because somebody else will use the connection."""
+        if self._waiting:
+            self._exchange()
 
     def run(self, sql: str, values: Sequence[Any]) -> PGresult:
-        """Runs a statement, which is prepared the first time.
+        """Runs a statement, which is prepared the first time, behind those that wait.
 
         Args:
             sql: the statement, its parameters numbered `$1`, `$2`, …
             values: the parameters, in the order of their numbers.
 
         Raises:
-            psycopg.Error: it failed.
+            psycopg.Error: it failed, or one that waited did.
         """
-        name = self._names.get(sql)
-        if name is None:
-            name = f"da_{len(self._names)}".encode()
-            self._checked(self._libpq.prepare(name, sql.encode()))
-            self._names[sql] = name
-        formats = [Format.BINARY if isinstance(value, bytes) else Format.TEXT for value in values]
-        written: Any = [_written(value) for value in values]  # None, for NULL, is missing in psycopg's types
-        return self._checked(self._libpq.exec_prepared(name, written, formats))
+        prepared = self._prepared(sql, values)
+        if not self._waiting:
+            return self._checked(self._libpq.exec_prepared(*prepared))
+        self._waiting.append(prepared)
+        return self._exchange()[-1]
 
     def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Runs a statement and gives its rows, read as psycopg reads them."""
         result = self.run(sql, values)
         self._reader.set_pgresult(result)
         return self._reader.load_rows(0, result.ntuples, tuple)
+
+    def _prepared(self, sql: str, values: Sequence[Any]) -> _Prepared:
+        name = self._names.get(sql)
+        if name is None:
+            name = f"da_{len(self._names)}".encode()
+            self._checked(self._libpq.prepare(name, sql.encode()))
+            self._names[sql] = name
+        formats = [Format.BINARY if isinstance(value, bytes) else Format.TEXT for value in values]
+        return _Prepared(name, [_written(value) for value in values], formats)
+
+    def _exchange(self) -> list[PGresult]:
+        """Sends what waits in one go and gives each statement's result; behind one that failed, none is run."""
+        libpq = self._libpq
+        sent, self._waiting = self._waiting, []
+        libpq.enter_pipeline_mode()
+        for prepared in sent:
+            libpq.send_query_prepared(*prepared)
+        libpq.pipeline_sync()
+        while libpq.flush():
+            self._ready.poll()
+            libpq.consume_input()
+        results = []
+        while True:
+            # libpq's own waiting would keep the interpreter for itself.
+            while libpq.is_busy():
+                self._readable.poll()
+                libpq.consume_input()
+            result = libpq.get_result()
+            if result is None:  # the end of one statement's results
+                continue
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                break
+            results.append(result)
+        libpq.exit_pipeline_mode()
+        for result in results:
+            self._checked(result)
+        return results
 
     def _checked(self, result: PGresult) -> PGresult:
         if result.status in _DONE:

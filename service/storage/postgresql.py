@@ -6,7 +6,6 @@ from typing import Any
 
 import psycopg
 import sqlalchemy
-from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, PoolProxiedConnection, bindparam, create_engine, text
 from sqlalchemy.dialects.postgresql import psycopg as sqlalchemy_psycopg
 
@@ -127,7 +126,7 @@ SELECT CAST(:organization_id AS text), id, revision, CAST(:id AS text), changed_
 )
 
 
-_BEGIN = {View.WRITE: b"BEGIN", View.SNAPSHOT: b"BEGIN ISOLATION LEVEL REPEATABLE READ"}
+_BEGIN = {View.WRITE: "BEGIN", View.SNAPSHOT: "BEGIN ISOLATION LEVEL REPEATABLE READ", View.STATEMENT: None}
 
 
 class PostgreSQL:
@@ -151,17 +150,16 @@ class PostgreSQL:
         return nullcontext()
 
     def begin(self, pooled: PoolProxiedConnection, interruption: Interruption, view: View) -> None:  # noqa: ARG002  # the interface's
-        """Begins a transaction, unless a statement is to be one by itself."""
-        if view is not View.STATEMENT:
-            Session.of(pooled).command(_BEGIN[view])
+        """Begins a transaction with its first statement, unless that is to be one by itself."""
+        Session.of(pooled).begin(_BEGIN[view])
 
     def commit(self, pooled: PoolProxiedConnection) -> None:
-        """Commits. PostgreSQL answers the commit of a failed transaction with a rollback, and no error."""
-        driver = _driver(pooled)
-        if driver.pgconn.transaction_status != TransactionStatus.IDLE:
-            done = Session.of(pooled).command(b"COMMIT")
-            if done != "COMMIT":
-                raise psycopg.InternalError(f"the commit ended in {done}")
+        """Commits together with what waits to be sent."""
+        Session.of(pooled).commit()
+
+    def settle(self, pooled: PoolProxiedConnection) -> None:
+        """Sends what waits."""
+        Session.of(pooled).settle()
 
     def rows(
         self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]
@@ -172,6 +170,10 @@ class PostgreSQL:
     def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
         """Goes past psycopg's cursors."""
         return Session.of(pooled).run(compiled.sql, [bound[name] for name in compiled.names]).command_tuples or 0
+
+    def later(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> None:
+        """Has a statement wait for the next one, to save a round trip."""
+        Session.of(pooled).later(compiled.sql, [bound[name] for name in compiled.names])
 
     def broken(self, pooled: PoolProxiedConnection) -> bool:
         """Asks libpq."""
@@ -224,9 +226,9 @@ class PostgreSQL:
         connection.count(_CREATE_DEVICES, parameters)
 
     def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
-        """Reads the clock and writes all of it in one statement."""
+        """Reads the clock and writes all of it in one statement, sent with the commit."""
         parameters = {**operation, "customer_ids": list(deltas), "deltas": list(deltas.values())}
-        connection.count(_RECORD_OPERATION, parameters)
+        connection.later(_RECORD_OPERATION, parameters)
 
 
 def _driver(pooled: PoolProxiedConnection) -> psycopg.Connection[Any]:

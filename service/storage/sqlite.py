@@ -180,6 +180,9 @@ class SQLite:
         """Commits; without a transaction, nothing."""
         _driver(pooled).commit()
 
+    def settle(self, pooled: PoolProxiedConnection) -> None:
+        """Does nothing: nothing waits."""
+
     def rows(
         self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
@@ -189,6 +192,10 @@ class SQLite:
     def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
         """Goes by the cursor."""
         return _driver(pooled).execute(compiled.sql, bound).rowcount
+
+    def later(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> None:
+        """Runs a statement at once: there is no round trip to save."""
+        self.count(pooled, compiled, bound)
 
     def broken(self, pooled: PoolProxiedConnection) -> bool:  # noqa: ARG002  # the interface's
         """Never: there is no network."""
