@@ -15,6 +15,7 @@ from service.domain.errors import ServiceError
 from service.storage import housekeeping, schema
 from service.storage.database import Database
 from service.storage.keys import Keys
+from service.storage.probe import Probe
 from service.storage.stream import Stream
 from service.transport.authentication import Authenticator
 from service.transport.server import Limits, Server, Tls
@@ -22,10 +23,12 @@ from service.transport.watch import READERS
 
 _log = structlog.get_logger("server")
 
-# Beside the calls' connections: the health check, the bookkeeping of keys, the streams' poller, and one to spare.
-_EXTRA_CONNECTIONS = 4 + READERS
+# Beside the calls' connections: the bookkeeping of keys, the streams' poller, and one to spare.
+_EXTRA_CONNECTIONS = 3 + READERS
 
+# A database that hangs is noticed within the sum of the two.
 _HEALTH_SECONDS = 1.0
+_HEALTH_PATIENCE_SECONDS = 1.5
 _KEYS_SECONDS = 10.0
 _REPLIES_SECONDS = 600.0
 # A database that hangs must not keep the process from ending.
@@ -50,6 +53,7 @@ class Service:
         except Exception:
             self._database.close()
             raise
+        self._probe = Probe(settings.database_url, _HEALTH_PATIENCE_SECONDS)
         self._keys = Keys(self._database)
         self._authenticator = Authenticator(self._keys.principal, settings.key_cache_seconds)
         limits = Limits(
@@ -63,12 +67,15 @@ class Service:
         stream = Stream(self._database)
         self._server = Server(self._database, stream, self._authenticator, limits, reflect=settings.reflection)
         self._stopping = threading.Event()
+        # Beside the upkeep, whose other tasks wait for a database that hangs.
+        self._health = threading.Thread(target=self._look_after_health, name="health", daemon=True)
         self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
 
     def start(self, address: str, tls: Tls | None = None) -> int:
         """Serves on an address. Gives the port."""
         port = self._server.listen(address, tls)
         self._server.serving(True)
+        self._health.start()
         self._upkeep.start()
         _log.info("serving", address=address, port=port, tls=tls is not None)
         return port
@@ -78,15 +85,16 @@ class Service:
         _log.info("stopping", seconds=self._settings.drain_seconds)
         self._stopping.set()
         finished = self._server.drain(self._settings.drain_seconds)
+        self._health.join(_UPKEEP_END_SECONDS)
         self._upkeep.join(_UPKEEP_END_SECONDS)
         self._note_used_keys()
+        self._probe.close()
         self._database.close()
         _log.info("stopped", calls_cancelled=not finished)
         return finished
 
     def _keep_up(self) -> None:
         tasks: list[tuple[float, Callable[[], None]]] = [
-            (_HEALTH_SECONDS, self._look_after_health),
             (_KEYS_SECONDS, self._note_used_keys),
             (_REPLIES_SECONDS, self._forget_replies),
         ]
@@ -104,7 +112,11 @@ class Service:
             _log.exception("upkeep failed", task=task.__name__)
 
     def _look_after_health(self) -> None:
-        self._server.serving(self._database.reachable())
+        while not self._stopping.wait(_HEALTH_SECONDS):
+            self._do(self._tell_health)
+
+    def _tell_health(self) -> None:
+        self._server.serving(self._probe.answers())
 
     def _note_used_keys(self) -> None:
         try:

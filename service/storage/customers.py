@@ -24,10 +24,11 @@ _BY_ID = Statement(_CUSTOMER.where(customer.c.id == bindparam("customer_id")))
 # It must stay a statement of its own: what reads in the same statement reads from before the wait for the lock.
 # (SQLite has locked the whole database by then.)
 _LOCK = Statement(_OF_EMAIL.with_for_update(key_share=True))
+# Ordered by what is no column: SQLite would read all of the organisation's customers in the order of their ids instead.
 _LOCK_ALL = Statement(
     _CUSTOMER.add_columns(customer.c.email_key)
     .where(among(customer.c.email_key, bindparam("email_keys", type_=TextArray())))
-    .order_by(customer.c.id)
+    .order_by(customer.c.id.concat(""))
     .with_for_update(key_share=True)
 )
 

@@ -2,20 +2,23 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import bindparam, delete, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, select
 
 from service.storage.database import Database
 from service.storage.tables import reply
+from service.storage.types import TextArray, among
 
 _BATCH = 1_000
 
-_OLD = (
-    select(reply.c.organization_id, reply.c.request_id)
-    .where(reply.c.kept_at < bindparam("before", type_=reply.c.kept_at.type))
-    .order_by(reply.c.kept_at)
-    .limit(_BATCH)
+_IS_OLD = reply.c.kept_at < bindparam("before", type_=reply.c.kept_at.type)
+_OLD = select(reply.c.organization_id, reply.c.request_id).where(_IS_OLD).order_by(reply.c.kept_at).limit(_BATCH)
+# By the key, which the planner follows; told to find the old ones itself, it reads half a million for a thousand.
+# Whoever else cleans up may have been faster, and a request id that is gone may be used again: that answer is young.
+_FORGET = delete(reply).where(
+    reply.c.organization_id == bindparam("organization_id"),
+    among(reply.c.request_id, bindparam("request_ids", type_=TextArray())),
+    _IS_OLD,
 )
-_FORGET = delete(reply).where(tuple_(reply.c.organization_id, reply.c.request_id).in_(_OLD))
 
 
 def forget_replies(database: Database, older_than: timedelta) -> int:
@@ -27,7 +30,20 @@ def forget_replies(database: Database, older_than: timedelta) -> int:
     forgotten = 0
     while True:
         with database.session() as connection:
-            count = connection.execute(_FORGET, {"before": datetime.now(UTC) - older_than}).rowcount
-        forgotten += count
-        if count < _BATCH:
+            found, deleted = _forget_some(connection, datetime.now(UTC) - older_than)
+        forgotten += deleted
+        if found < _BATCH:
             return forgotten
+
+
+def _forget_some(connection: Connection, before: datetime) -> tuple[int, int]:
+    """Gives how many were found, and how many of them were still there."""
+    rows = connection.execute(_OLD, {"before": before}).all()
+    old: dict[str, list[str]] = {}
+    for organization_id, request_id in rows:
+        old.setdefault(organization_id, []).append(request_id)
+    deleted = 0
+    for organization_id, request_ids in sorted(old.items()):
+        parameters = {"organization_id": organization_id, "request_ids": sorted(request_ids), "before": before}
+        deleted += connection.execute(_FORGET, parameters).rowcount
+    return len(rows), deleted

@@ -27,7 +27,9 @@ _CONNECT = {
     "prepare_threshold": None,
     # What is prepared is planned once: with arrays as parameters PostgreSQL would plan it anew at every call, which
     # costs more than small calls take.
-    "options": "-c plan_cache_mode=force_generic_plan -c timezone=UTC -c statement_timeout=0",
+    # No parallel workers: the generic plan of a look at one device would start them for a thousand's sake.
+    "options": "-c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c timezone=UTC"
+    " -c statement_timeout=0",
 }
 
 _RETRY = {"40001", "40P01"}  # serialization failure, deadlock

@@ -6,9 +6,10 @@ from service.domain.unit_of_work import Revertible
 
 # In the order of the ids, as every transaction that locks several customers does.
 # The devices' present owners are locked too: what they are giving up at this moment is a change since.
+# ANY (ARRAY (…)), because of IN the planner expects so many that it reads all of the organisation's customers.
 _LOCK_CUSTOMERS = text("""
 SELECT c.id FROM customer AS c
-WHERE c.organization_id = :organization_id AND c.id IN (
+WHERE c.organization_id = :organization_id AND c.id = ANY (ARRAY (
   SELECT r.customer_id FROM customer_revision AS r
   WHERE r.organization_id = :organization_id AND r.operation_id = :operation_id
   UNION
@@ -16,52 +17,58 @@ WHERE c.organization_id = :organization_id AND c.id IN (
   FROM customer_revision AS r CROSS JOIN assignment_change AS ch CROSS JOIN assignment AS a
   WHERE r.organization_id = :organization_id AND r.operation_id = :operation_id
     AND ch.organization_id = :organization_id AND ch.customer_id = r.customer_id AND ch.revision = r.revision
-    AND a.organization_id = :organization_id AND a.device_identifier = ch.device_identifier)
+    AND a.organization_id = :organization_id AND a.device_identifier = ch.device_identifier))
 ORDER BY c.id FOR NO KEY UPDATE OF c
 """)
 
 _LOCK_DEVICES = text("""
 SELECT count(*) FROM (
   SELECT 1 FROM device
-  WHERE organization_id = :organization_id AND identifier IN (SELECT device_identifier FROM revert_change)
+  WHERE organization_id = :organization_id
+    AND identifier = ANY (ARRAY (SELECT DISTINCT device_identifier FROM revert_change))
   ORDER BY identifier FOR UPDATE
 ) AS locked
 """)
 
 # CROSS JOIN, here and below: SQLite takes the tables in this order then.
 _FIND_CHANGES = text("""
-INSERT INTO revert_change (customer_id, device_identifier, change)
-SELECT ch.customer_id, ch.device_identifier, ch.change
+INSERT INTO revert_change (customer_id, device_identifier, change, revision)
+SELECT ch.customer_id, ch.device_identifier, ch.change, ch.revision
 FROM customer_revision AS r CROSS JOIN assignment_change AS ch
 WHERE r.organization_id = :organization_id AND r.operation_id = :operation_id
   AND ch.organization_id = :organization_id AND ch.customer_id = r.customer_id AND ch.revision = r.revision
 """)
 
 # Another operation at the same microsecond is taken for a later one: leaving a device alone is always safe.
+# Device by device: joined, the planner would rather read what has ever happened in the organisation.
 _FIND_LEFT = text("""
 INSERT INTO revert_left (device_identifier, already_reverted)
-SELECT d.device_identifier, max(CASE WHEN o.reverts_operation_id = :operation_id THEN 1 ELSE 0 END)
-FROM revert_change AS d
-  CROSS JOIN assignment_change AS later CROSS JOIN customer_revision AS r CROSS JOIN operation AS o
-WHERE later.organization_id = :organization_id AND later.device_identifier = d.device_identifier
-  AND r.organization_id = :organization_id AND r.customer_id = later.customer_id AND r.revision = later.revision
-  AND o.organization_id = :organization_id AND o.id = r.operation_id
-  AND r.operation_id <> :operation_id
-  AND r.occurred_at >= (
-    SELECT occurred_at FROM operation WHERE organization_id = :organization_id AND id = :operation_id)
-GROUP BY d.device_identifier
+WITH found AS MATERIALIZED (
+  SELECT d.device_identifier, (
+    SELECT max(CASE WHEN (
+      SELECT o.reverts_operation_id FROM operation AS o
+      WHERE o.organization_id = :organization_id AND o.id = r.operation_id) = :operation_id THEN 1 ELSE 0 END)
+    FROM assignment_change AS later CROSS JOIN customer_revision AS r
+    WHERE later.organization_id = :organization_id AND later.device_identifier = d.device_identifier
+      AND r.organization_id = :organization_id AND r.customer_id = later.customer_id AND r.revision = later.revision
+      AND r.operation_id <> :operation_id
+      AND r.occurred_at >= (
+        SELECT occurred_at FROM operation WHERE organization_id = :organization_id AND id = :operation_id)
+  ) AS already_reverted
+  FROM (SELECT DISTINCT device_identifier FROM revert_change) AS d
+)
+SELECT device_identifier, already_reverted FROM found WHERE already_reverted IS NOT NULL
 """)
 
 _LEAVE = text("DELETE FROM revert_change WHERE device_identifier IN (SELECT device_identifier FROM revert_left)")
 
+# What ends began with the operation that is undone: nothing has happened to its device since.
 _LOG_ENDS = text("""
 INSERT INTO assignment_change
   (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
-SELECT a.organization_id, a.customer_id, c.revision + 1, a.device_identifier, 2, a.assigned_revision
-FROM revert_change AS s CROSS JOIN customer AS c CROSS JOIN assignment AS a
+SELECT c.organization_id, c.id, c.revision + 1, s.device_identifier, 2, s.revision
+FROM revert_change AS s CROSS JOIN customer AS c
 WHERE s.change = 1 AND c.organization_id = :organization_id AND c.id = s.customer_id
-  AND a.organization_id = :organization_id AND a.customer_id = s.customer_id
-  AND a.device_identifier = s.device_identifier
 """)
 
 _END = text("""
@@ -99,7 +106,7 @@ def prepare(connection: Connection, organization_id: str, operation_id: str, sho
         # SQLite has only one writer: there is nothing to hold still.
         connection.execute(_LOCK_CUSTOMERS, which).close()
     for name, columns in (
-        ("revert_change", "customer_id text, device_identifier text, change smallint"),
+        ("revert_change", "customer_id text, device_identifier text, change smallint, revision bigint"),
         ("revert_left", "device_identifier text, already_reverted integer"),
     ):
         collated = columns.replace("text", 'text COLLATE "C"') if postgresql else columns

@@ -1,0 +1,198 @@
+"""What the databases do for a call: the plans of the statements that it ran; PostgreSQL tells what they read too."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sqlalchemy import text
+
+from service.storage.database import Database
+
+GROWING = {"assignment", "assignment_change", "customer", "customer_revision", "device", "operation", "reply"}
+"""The tables that grow with use: whoever reads one of them whole is slow one day."""
+
+# Every statement is told of, those that run inside functions and those that check foreign keys too.
+_EXPLAIN = {
+    "session_preload_libraries": "auto_explain",
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_analyze": "on",
+    "auto_explain.log_timing": "off",
+    "auto_explain.log_buffers": "on",
+    "auto_explain.log_nested_statements": "on",
+    "auto_explain.log_parameter_max_length": "0",
+    "auto_explain.log_format": "json",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One statement's plan, as it was carried out."""
+
+    statement: str
+    root: dict[str, Any]
+
+    @property
+    def nodes(self) -> Iterator[dict[str, Any]]:
+        """The plan's steps, the outer ones first."""
+        waiting = [self.root]
+        while waiting:
+            node = waiting.pop()
+            waiting += reversed(node.get("Plans", []))
+            yield node
+
+    @property
+    def scanned(self) -> set[str]:
+        """The growing tables that it may read from their beginning to their end."""
+        return {node["Relation Name"] for node in self.nodes if node["Node Type"] == "Seq Scan"} & GROWING
+
+    @property
+    def forks(self) -> bool:
+        """Whether it asks for more processes: starting them takes longer than a small call."""
+        return any(node["Node Type"].startswith("Gather") for node in self.nodes)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of growing tables it looked at, those that it then dropped included."""
+        return sum(_looked_at(node) for node in self.nodes if node.get("Relation Name") in GROWING)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of 8 KiB it looked at: an index that is read for nothing shows here."""
+        return int(self.root["Shared Hit Blocks"] + self.root["Shared Read Blocks"])
+
+    def __str__(self) -> str:
+        return f"{self.statement}\n{_drawn(self.root)}"
+
+
+def _looked_at(node: dict[str, Any]) -> int:
+    if "Scan" not in node["Node Type"]:
+        return 0  # what a statement writes
+    dropped = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
+    rows: float = (node.get("Actual Rows", 0) + dropped) * node.get("Actual Loops", 0)
+    return round(rows)
+
+
+def _drawn(node: dict[str, Any], depth: int = 0) -> str:
+    names = ("Relation Name", "Index Name", "Index Cond", "Filter", "Sort Key")
+    told = [f"{name}: {node[name]}" for name in names if name in node]
+    work = f"rows={node.get('Actual Rows')} loops={node.get('Actual Loops')} looked at={_looked_at(node)}"
+    line = f"{'  ' * depth}{node['Node Type']} ({work}) {'; '.join(told)}"
+    return "\n".join([line, *(_drawn(child, depth + 1) for child in node.get("Plans", []))])
+
+
+@dataclass
+class Recording:
+    """The plans of what ran meanwhile."""
+
+    plans: list[Plan] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of growing tables all of it looked at."""
+        return sum(plan.rows for plan in self.plans)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks all of it looked at."""
+        return sum(plan.blocks for plan in self.plans)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.plans))
+
+
+class Recorder:
+    """Has a database tell the plans of whoever connects from now on.
+
+    Args:
+        database: the database; its user must be a superuser.
+        log: where its server writes.
+    """
+
+    def __init__(self, database: Database, log: Path) -> None:
+        self._log = log
+        with database.session() as connection:
+            name = connection.execute(text("SELECT current_database()")).scalar_one()
+            for setting, value in _EXPLAIN.items():
+                connection.execute(text(f"ALTER DATABASE {name} SET {setting} = '{value}'"))
+
+    @contextmanager
+    def recording(self) -> Iterator[Recording]:
+        """Gives what ran while the block did."""
+        beginning = self._log.stat().st_size
+        found = Recording()
+        yield found
+        with self._log.open("rb") as log:
+            log.seek(beginning)
+            found.plans += _read(line.decode() for line in log)
+
+
+def _read(lines: Iterator[str]) -> Iterator[Plan]:
+    text_of: list[str] = []
+    for line in [*lines, "end"]:
+        if line.startswith("\t"):
+            text_of.append(line)
+            continue
+        if text_of and text_of[0].strip() == "{":
+            told = json.loads("".join(text_of))
+            yield Plan(told["Query Text"], told["Plan"])
+        text_of = []
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of SQLite's plan of a statement, in its own words."""
+
+    statement: str
+    words: str
+
+    @property
+    def reads_a_table_whole(self) -> bool:
+        """Whether it reads a growing table, or an organisation's part of it, from the beginning to the end."""
+        if (found := _STEP.match(self.words)) is None or self._table(found["name"]) not in GROWING:
+            return False
+        return found["way"] == "SCAN" or self.words.endswith("(organization_id=?)")
+
+    def _table(self, name: str) -> str:
+        """Gives the table that a name stands for in the statement."""
+        named = re.search(rf"(\w+) AS {name}\b", self.statement, re.IGNORECASE)
+        return named[1] if named else name
+
+
+_STEP = re.compile(r"(?P<way>SCAN|SEARCH) (?P<name>\w+)")
+_EXPLAINED = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}
+
+
+class Explaining(sqlite3.Connection):
+    """A connection to SQLite that has every statement explained."""
+
+    steps: ClassVar[list[Step]] = []
+    """The steps of all statements, of all connections."""
+
+    def cursor(self, factory: Any = None) -> Any:
+        """Gives a cursor that does so."""
+        return super().cursor(factory or _ExplainingCursor)
+
+
+class _ExplainingCursor(sqlite3.Cursor):
+    def execute(self, statement: str, parameters: Any = (), /) -> "_ExplainingCursor":
+        super().execute(statement, parameters)
+        # Behind it: only a statement that runs notices that another connection has changed the tables.
+        self._explain(statement, parameters)
+        return self
+
+    def executemany(self, statement: str, parameters: Any, /) -> "_ExplainingCursor":
+        rows = list(parameters)
+        super().executemany(statement, rows)
+        if rows:
+            self._explain(statement, rows[0])
+        return self
+
+    def _explain(self, statement: str, parameters: Any) -> None:
+        if statement.split(maxsplit=1)[0].upper() in _EXPLAINED:
+            rows = sqlite3.Cursor(self.connection).execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            Explaining.steps += [Step(statement, row[3]) for row in rows]
