@@ -90,6 +90,7 @@ class Server:
         limits: Limits,
         *,
         reflect: bool,
+        share_port: bool = False,
     ) -> None:
         self._calls = Lane("call", limits.threads, limits.waiting)
         health_lane = Lane("health", 2, 1_000)
@@ -110,8 +111,8 @@ class Server:
             options=(
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
-                # A second server on the same port must fail, not share it.
-                ("grpc.so_reuseport", 0),
+                # A second server on the same port must fail, unless they are to share it.
+                ("grpc.so_reuseport", int(share_port)),
                 # A caller that vanished without a word is noticed, and its call ended.
                 ("grpc.keepalive_time_ms", 30_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
