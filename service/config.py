@@ -5,12 +5,14 @@ import os
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from service.domain.errors import OperatorError
+
 PREFIX = "DEVICE_ASSIGNMENT_"
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-class BadSetting(Exception):
+class BadSetting(OperatorError):
     """A variable of the environment cannot be used; the text names it and says why."""
 
 

@@ -3,11 +3,13 @@
 import errno
 import socket
 
+from service.domain.errors import OperatorError
+
 # What the name stands for may include an address of a kind that this machine does not have.
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
-class PortUnavailable(Exception):
+class PortUnavailable(OperatorError):
     """The port cannot be had, or not be shared; the text says why."""
 
 

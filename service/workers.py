@@ -9,13 +9,12 @@ import structlog
 
 from service import app, log
 from service.config import Settings
-from service.domain.errors import ServiceError
+from service.domain.errors import OperatorError, ServiceError
 from service.port import SharedPort
-from service.storage.schema import NotCurrent
 from service.supervision.link import Link
 from service.supervision.process import Child
 from service.supervision.supervisor import Supervisor
-from service.transport.server import AddressUnavailable, Tls
+from service.transport.server import Tls
 
 _log = structlog.get_logger("server")
 
@@ -23,7 +22,7 @@ _log = structlog.get_logger("server")
 _STOP_MARGIN_SECONDS = 8.0
 
 
-class NoWorkers(Exception):
+class NoWorkers(OperatorError):
     """This system cannot run several workers."""
 
 
@@ -82,6 +81,6 @@ def serve(
 def _work(settings: Settings, address: str, tls: Tls | None, link: Link) -> None:
     try:
         app.serve(settings, address, tls, link=link)
-    except (ServiceError, NotCurrent, AddressUnavailable) as error:
+    except (OperatorError, ServiceError) as error:
         _log.error("cannot serve", reason=str(error))
         raise SystemExit(1) from error

@@ -12,8 +12,6 @@ from service import app, config, log, workers
 from service.cli import example
 from service.cli.output import fail
 from service.cli.remote import is_loopback
-from service.port import PortUnavailable
-from service.supervision.supervisor import CannotServe
 from service.transport.server import AddressUnavailable, Tls
 
 
@@ -73,8 +71,6 @@ def serve(
             fail("not all workers stopped in time; the log says which")
     except AddressUnavailable as error:
         fail(_why_not(grpc_address) or str(error))
-    except (CannotServe, PortUnavailable, workers.NoWorkers) as error:
-        fail(str(error))
 
 
 def _why_not(address: str) -> str | None:

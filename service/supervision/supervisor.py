@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from service.domain.errors import OperatorError
 from service.supervision.process import SIGNALS, Child, Process
 
 _log = structlog.get_logger("supervisor")
@@ -19,7 +20,7 @@ _TRIES = 5
 _LOOK_SECONDS = 1.0
 
 
-class CannotServe(Exception):
+class CannotServe(OperatorError):
     """The processes die before they serve; the text says which, and where to look."""
 
 

@@ -14,6 +14,7 @@ from deviceassignment.v1.device_pb2_grpc import add_DeviceServiceServicer_to_ser
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from service.domain.errors import OperatorError
 from service.domain.unit_of_work import OperationStream, Storage
 from service.transport import health
 from service.transport.assignments import Assignments
@@ -38,7 +39,7 @@ _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
 
 
-class AddressUnavailable(Exception):
+class AddressUnavailable(OperatorError):
     """The server cannot listen there; the text says where."""
 
 
