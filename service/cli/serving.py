@@ -31,8 +31,7 @@ def serve(
             "--workers",
             metavar="N",
             min=1,
-            max=64,
-            help="How many processes serve the port together; two for each core is plenty. "
+            help="How many processes serve the port together; more than the cores gain nothing. "
             "Every setting, such as the threads and the rate limit, is each worker's own.",
         ),
     ] = 1,

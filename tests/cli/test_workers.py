@@ -26,7 +26,7 @@ from tests.transport.conftest import eventually, held
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+UNAVAILABLE, ABORTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED
 
 
 class Caller(Client):
@@ -115,7 +115,7 @@ def test_calls_in_flight_in_every_worker_are_answered_after_sigterm(
 
 
 def test_a_worker_that_is_killed_loses_no_answer_and_comes_back(
-    command: Command, launch: Launch, tenant: Tenant
+    command: Command, launch: Launch, tenant: Tenant, database: Database
 ) -> None:
     devices = [f"device-{number:04}" for number in range(1_000)]
     tenant.assign("ada@example.com", devices)
@@ -152,7 +152,8 @@ def test_a_worker_that_is_killed_loses_no_answer_and_comes_back(
             over.set()
         for writer in writers:
             writer.result()
-    assert set(statuses) <= {UNAVAILABLE}
+    # With SQLite, other processes' writers have no queue to stand in, and the unlucky are told to come again.
+    assert set(statuses) <= {UNAVAILABLE} | ({ABORTED} if database.engine.dialect.name == "sqlite" else set())
     gone = [device for answer in answers.values() for device in answer.unassigned_devices]
     assert len(gone) == len(set(gone))
     client = Caller(server.port)
