@@ -17,12 +17,13 @@ from service.supervision.link import Line, LineClosed, Link
 _log = structlog.get_logger("supervisor")
 
 # What a supervisor listens to, and its children must not until they are ready for it.
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+# A system without all of them has no supervisor, but may load this.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGCHLD") if hasattr(signal, name))
 
 # One that lived for so long did not die of its start.
 _STEADY_SECONDS = 10.0
-_FIRST_DELAY_SECONDS = 0.1
-_MAX_DELAY_SECONDS = 10.0
+# By how often in a row it has died of its start.
+_DELAYS_SECONDS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,21 @@ class Process:
         self.line: Line | None = None
 
     def start(self, stop_seconds: float, let_go: Callable[[], None]) -> None:
-        """Forks.
+        """Forks; or, where the system cannot just now, puts it off.
 
         Args:
             stop_seconds: how long it may take to stop by itself when the supervisor is gone.
             let_go: closes, in the new process, what is the supervisor's alone.
         """
+        try:
+            self._fork(stop_seconds, let_go)
+        except OSError as error:
+            delay = self._put_off(failed=True)
+            _log.error("process not started", name=self.child.name, reason=error.strerror, again_in_seconds=delay)
+        else:
+            _log.info("process started", name=self.child.name, pid=self.pid)
+
+    def _fork(self, stop_seconds: float, let_go: Callable[[], None]) -> None:
         ours, theirs = (Line(end) for end in socket.socketpair())
         # What is not written yet would be written by both.
         sys.stdout.flush()
@@ -74,16 +84,23 @@ class Process:
         try:
             pid = os.fork()
             if pid == 0:
-                ours.close()
-                let_go()
-                _live(self.child, Link(theirs, stop_seconds), before)
+                _live(self.child, Link(theirs, stop_seconds), before, (ours.close, let_go))
+        except OSError:
+            ours.close()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         self.pid, self.line, self.kill_at = pid, ours, None
         self.serving = self.ready = False
         self.start_at = self.heard_at = time.monotonic()
-        _log.info("process started", name=self.child.name, pid=pid)
+
+    def _put_off(self, *, failed: bool) -> float:
+        """Says when to start again: later and later, as long as that fails. Gives the seconds until then."""
+        self.failures = self.failures + 1 if failed else 0
+        delay = _DELAYS_SECONDS[min(self.failures, len(_DELAYS_SECONDS) - 1)]
+        self.start_at = time.monotonic() + delay
+        return delay
 
     def listen(self) -> None:
         """Hears what the process has said, if anything."""
@@ -103,17 +120,14 @@ class Process:
 
     def ended(self, code: int, *, wanted: bool) -> None:
         """Notes its end, and when to start it again."""
-        now = time.monotonic()
-        self.failures = self.failures + 1 if now < self.start_at + _STEADY_SECONDS else 0
-        delay = min(_FIRST_DELAY_SECONDS * 2 ** (self.failures - 1), _MAX_DELAY_SECONDS) if self.failures else 0.0
-        self.start_at = now + delay
+        delay = self._put_off(failed=time.monotonic() < self.start_at + _STEADY_SECONDS)
         self.pid, self.serving = 0, False
         self.close_line()
         how = {"signal": signal.Signals(-code).name} if code < 0 else {"exit_code": code}
         if wanted:
             _log.info("process stopped", name=self.child.name, **how)
         else:
-            _log.error("process died", name=self.child.name, starts_again_in_seconds=round(delay, 1), **how)
+            _log.error("process died", name=self.child.name, again_in_seconds=delay, **how)
 
     def send(self, number: signal.Signals) -> None:
         """Sends it a signal. It is there: the system keeps the number until `ended`."""
@@ -126,10 +140,12 @@ class Process:
             self.line = None
 
 
-def _live(child: Child, link: Link, mask: Iterable[int]) -> NoReturn:
-    """Does what the child is to do and ends the process, without a look at what the supervisor has to clean up."""
+def _live(child: Child, link: Link, mask: Iterable[int], closing: Iterable[Callable[[], None]]) -> NoReturn:
+    """Does what the child is to do and ends the process; nothing gets from here into the supervisor's frames."""
     code = 1
     try:
+        for close in closing:
+            close()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGCHLD):
@@ -140,9 +156,11 @@ def _live(child: Child, link: Link, mask: Iterable[int]) -> NoReturn:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001  # whatever it is, it ends here and not in the supervisor's frames
+    except BaseException:  # noqa: BLE001  # whatever it is, it ends here
         _log.exception("process failed")
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)

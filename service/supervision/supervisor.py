@@ -137,11 +137,12 @@ class Supervisor:
                     self._ended(process, os.waitstatus_to_exitcode(status))
 
     def _ended(self, process: Process, code: int) -> None:
+        was_ready = process.ready
         process.ended(code, wanted=self._stopping)
         if self._stopping:
-            # One that had only just been started had not yet learnt to stop, and nothing to finish.
-            self._in_order &= code in (0, -signal.SIGTERM)
-        elif not process.ready and process.failures >= _TRIES and not any(other.ready for other in self._living):
+            # One that has not served yet may not have learnt to stop, and has nothing to finish.
+            self._in_order &= code == 0 or not was_ready
+        elif not was_ready and process.failures >= _TRIES and not any(other.ready for other in self._living):
             self._failed = process
             self._stopping = True
 
@@ -165,6 +166,7 @@ class Supervisor:
                 _log.error("process does not stop", name=process.child.name, seconds=self._stop_seconds)
                 process.send(signal.SIGKILL)
                 process.kill_at = now + _LOOK_SECONDS
+                self._in_order = False
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def test_processes_that_die_before_any_serves_are_given_up_and_the_others_stoppe
     assert running.ended() == 2
     assert running.told(gave_up="crashes-1 died 5 times before it served; the log says why")
     assert running.told(name="starts-0", ended=True)
-    delays = [line["starts_again_in_seconds"] for line in running.told(event="process died", exit_code=3)]
+    delays = [line["again_in_seconds"] for line in running.told(event="process died", exit_code=3)]
     assert delays == sorted(delays)
     assert delays[0] < delays[-1]
 
