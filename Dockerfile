@@ -20,6 +20,9 @@
 # The files must be readable by the user 10001. The health check below speaks plaintext to port 50051, so another
 # port or TLS needs another one.
 #
+# `serve` is the container's first process and can be: it handles its signals itself, and with `--workers N` its
+# supervisor also buries what is left behind. Give it more time to stop than Docker's 10 seconds: `--stop-timeout 30`.
+#
 # PostgreSQL instead of the file in /data: -e DEVICE_ASSIGNMENT_DATABASE_URL=postgresql+psycopg://…
 
 # Any image with Python 3.11 or newer as `python3`, `venv` included, and `useradd`.

@@ -17,6 +17,7 @@ from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.probe import Probe
 from service.storage.stream import Stream
+from service.supervision.link import Link
 from service.transport.authentication import Authenticator
 from service.transport.server import Limits, Server, Tls
 from service.transport.watch import READERS
@@ -40,13 +41,18 @@ class Service:
 
     Args:
         settings: the configuration.
+        link: to the supervisor, if this is one of several that share a port and speak for each other's health.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable: the database cannot be served.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, link: Link | None = None) -> None:
         self._settings = settings
+        self._link = link
+        self._health = threading.Lock()
+        self._serves = False
+        self._others_serve = link is None
         self._database = Database(settings.database_url, settings.threads + _EXTRA_CONNECTIONS)
         try:
             schema.check(self._database)
@@ -65,17 +71,26 @@ class Service:
             stream_seconds=settings.stream_seconds,
         )
         stream = Stream(self._database)
-        self._server = Server(self._database, stream, self._authenticator, limits, reflect=settings.reflection)
+        self._server = Server(
+            self._database,
+            stream,
+            self._authenticator,
+            limits,
+            reflect=settings.reflection,
+            share_port=link is not None,
+        )
         self._stopping = threading.Event()
         # Beside the upkeep, whose other tasks wait for a database that hangs.
-        self._health = threading.Thread(target=self._look_after_health, name="health", daemon=True)
+        self._watch = threading.Thread(target=self._look_after_health, name="health", daemon=True)
         self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
 
     def start(self, address: str, tls: Tls | None = None) -> int:
         """Serves on an address. Gives the port."""
         port = self._server.listen(address, tls)
-        self._server.serving(True)
-        self._health.start()
+        if self._link is not None:
+            self._link.follow(self._hear_of_others)
+        self._tell_health(serves=True)
+        self._watch.start()
         self._upkeep.start()
         _log.info("serving", address=address, port=port, tls=tls is not None)
         return port
@@ -85,7 +100,7 @@ class Service:
         _log.info("stopping", seconds=self._settings.drain_seconds)
         self._stopping.set()
         finished = self._server.drain(self._settings.drain_seconds)
-        self._health.join(_UPKEEP_END_SECONDS)
+        self._watch.join(_UPKEEP_END_SECONDS)
         self._upkeep.join(_UPKEEP_END_SECONDS)
         self._note_used_keys()
         self._probe.close()
@@ -113,10 +128,22 @@ class Service:
 
     def _look_after_health(self) -> None:
         while not self._stopping.wait(_HEALTH_SECONDS):
-            self._do(self._tell_health)
+            self._do(self._ask_database)
 
-    def _tell_health(self) -> None:
-        self._server.serving(self._probe.answers())
+    def _ask_database(self) -> None:
+        self._tell_health(serves=self._probe.answers())
+
+    def _hear_of_others(self, all_serve: bool) -> None:  # noqa: FBT001  # a state, not an option
+        self._tell_health(others_serve=all_serve)
+
+    def _tell_health(self, *, serves: bool | None = None, others_serve: bool | None = None) -> None:
+        """Tells who asks for the health whether all serve, and the supervisor whether this process does."""
+        with self._health:
+            self._serves = self._serves if serves is None else serves
+            self._others_serve = self._others_serve if others_serve is None else others_serve
+            self._server.serving(self._serves and self._others_serve)
+            if self._link is not None and serves is not None:
+                self._link.tell(serves)
 
     def _note_used_keys(self) -> None:
         try:
@@ -139,6 +166,7 @@ def serve(
     address: str,
     tls: Tls | None = None,
     started: Callable[[int], None] = lambda _port: None,
+    link: Link | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -147,6 +175,7 @@ def serve(
         address: `host:port`; port 0 takes a free one.
         tls: the certificate and key; None serves plaintext.
         started: is told the port once the server answers.
+        link: to the supervisor, which alone is asked with SIGINT then; the port is shared.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable: it cannot be served.
@@ -156,12 +185,26 @@ def serve(
     def ask(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    service = Service(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # Before anything else: nothing but a handler ends the first process of a container.
+    for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
         signal.signal(number, ask)
+    service = Service(settings, link)
     started(service.start(address, tls))
     stop.wait()
     service.stop()
+
+
+def check(settings: Settings) -> None:
+    """Sees whether the database can be served, and lets go of it.
+
+    Raises:
+        UnsupportedDatabase, NotCurrent, DatabaseUnavailable: it cannot.
+    """
+    database = Database(settings.database_url, 1)
+    try:
+        schema.check(database)
+    finally:
+        database.close()
 
 
 def read_tls(certificate: Path, key: Path) -> Tls:

@@ -1,56 +1,70 @@
 """The settings, read from the environment once."""
 
-from typing import Literal
+import math
+import os
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from service.domain.errors import OperatorError
 
 PREFIX = "DEVICE_ASSIGNMENT_"
 
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
-class BadSetting(Exception):
+
+class BadSetting(OperatorError):
     """A variable of the environment cannot be used; the text names it and says why."""
 
 
-class Settings(BaseSettings):
-    """One field a variable, named `DEVICE_ASSIGNMENT_` and the field's name in capitals."""
+def _number(default: float, least: float = 0, most: float = math.inf) -> Any:
+    return field(default=default, metadata={"least": least, "most": most})
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, hide_input_in_errors=True)
+
+def _one_of(default: str, *others: str) -> Any:
+    return field(default=default, metadata={"words": (default, *others)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One field a variable, named `DEVICE_ASSIGNMENT_` and the field's name in capitals.
+
+    Values given in code are taken as they are; `load` checks those of the environment.
+    """
 
     database_url: str = "sqlite:///device-assignment.db"
     """Where the data is."""
 
-    threads: int = Field(default=8, ge=1, le=256)
+    threads: int = _number(8, 1, 256)
     """Calls served at once, each with a database connection."""
 
-    waiting_calls: int = Field(default=1_000, ge=0)
+    waiting_calls: int = _number(1_000)
     """Calls that may wait for a thread; more are refused with RESOURCE_EXHAUSTED."""
 
-    max_answer_bytes: int = Field(default=4 * 1024 * 1024, ge=64 * 1024)
+    max_answer_bytes: int = _number(4 * 1024 * 1024, 64 * 1024)
     """Where lists in answers stop and go on in pages."""
 
-    rate_limit: float = Field(default=0, ge=0)
+    rate_limit: float = _number(0.0)
     """Calls a second that each API key may make of one server process; 0 is no limit."""
 
-    streams: int = Field(default=100, ge=1, le=1_000)
+    streams: int = _number(100, 1, 1_000)
     """Streams of operations open at once; more are refused."""
 
-    stream_seconds: float = Field(default=3_600, gt=0)
+    stream_seconds: float = _number(3_600.0, 0.001)
     """The age at which a stream of operations ends, so that its caller comes back, perhaps to another server."""
 
-    key_cache_seconds: float = Field(default=2, ge=0, le=4)
+    key_cache_seconds: float = _number(2.0, 0, 4)
     """How long a key that was good is taken to be good. A revoked key works no longer than this."""
 
-    request_id_hours: float = Field(default=48, ge=24, le=87_600)
+    request_id_hours: float = _number(48.0, 24, 87_600)
     """How long a request id is remembered."""
 
-    drain_seconds: float = Field(default=20, ge=0)
+    drain_seconds: float = _number(20.0)
     """How long calls in flight may take to finish when the server is stopped."""
 
     reflection: bool = True
     """Whether tools may ask the server for its services."""
 
-    log_format: Literal["auto", "json", "console"] = "auto"
+    log_format: str = _one_of("auto", "json", "console")
     """`auto` is JSON unless the log goes to a terminal."""
 
 
@@ -60,8 +74,42 @@ def load() -> Settings:
     Raises:
         BadSetting: a value is out of its range or of the wrong kind.
     """
+    found: dict[str, Any] = {}
+    problems = []
+    for setting in fields(Settings):
+        variable = PREFIX + setting.name.upper()
+        if (text := os.environ.get(variable)) is not None:
+            try:
+                found[setting.name] = _read(setting, text.strip())
+            except ValueError as error:
+                problems.append(f"{variable} {error}")
+    if problems:
+        raise BadSetting("; ".join(problems))
+    return Settings(**found)
+
+
+def _read(setting: Field[Any], text: str) -> Any:
+    """Reads a value, of the kind that the default is. The error's text does not quote it: it may be a secret."""
+    match setting.default:
+        case bool():
+            if text.lower() not in _WORDS:
+                raise ValueError("must be true or false")
+            return _WORDS[text.lower()]
+        case int() | float():
+            return _read_number(text, type(setting.default), **setting.metadata)
+    words = setting.metadata.get("words")
+    if words is not None and text not in words:
+        raise ValueError(f"must be one of {', '.join(words)}")
+    return text
+
+
+def _read_number(text: str, kind: type[int] | type[float], least: float, most: float) -> float:
+    bounds = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+    problem = f"must be a {'whole ' if kind is int else ''}number, {bounds}"
     try:
-        return Settings()
-    except ValidationError as error:
-        problems = (f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False))
-        raise BadSetting("; ".join(problems)) from error
+        value = kind(text)
+    except ValueError:
+        raise ValueError(problem) from None
+    if not (least <= value <= most and math.isfinite(value)):
+        raise ValueError(problem)
+    return value

@@ -28,6 +28,21 @@ def _redact_exception(_logger: WrappedLogger, _method: str, event: EventDict) ->
     return event
 
 
+_process = ""
+
+
+def name_process(name: str) -> None:
+    """Says on every line from now on which process it comes from."""
+    global _process  # noqa: PLW0603  # a process has one name
+    _process = name
+
+
+def _add_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if _process:
+        event["process"] = _process
+    return event
+
+
 def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> None:
     """Sets the log up, for this service's events and for the libraries' warnings.
 
@@ -38,6 +53,7 @@ def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> None:
     as_json = not stream.isatty() if json is None else json
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
+        _add_process,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         _redact_exception,

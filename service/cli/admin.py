@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from service import config
-from service.cli.output import ENVIRONMENT, AsJson, OrganizationName, fail, opened, organization, show, show_one
+from service.cli.opened import OrganizationName, opened, organization
+from service.cli.output import ENVIRONMENT, AsJson, fail, show, show_one
 from service.domain import identifiers
 from service.domain.keys import SCOPES, ApiKey, check_scopes
 from service.storage import schema

@@ -1,61 +1,82 @@
 """Puts the commands together and turns what went wrong into a sentence and an exit code."""
 
 import sys
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import typer
 
-from service.cli import admin, files, lookups, serving, single_writes, watching, writes
 from service.cli.output import ENVIRONMENT
-from service.config import BadSetting
-from service.domain.errors import ServiceError
-from service.domain.import_lines import NotAnImport
-from service.storage.database import UnsupportedDatabase
-from service.storage.schema import NotCurrent
+from service.domain.errors import OperatorError, ServiceError
 
-app = typer.Typer(
-    name="device-assignment",
-    help="Owns which device belongs to which customer, for many organisations at once.",
-    epilog=ENVIRONMENT,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("serve", short_help="Serve gRPC.", epilog=ENVIRONMENT)(serving.serve)
-app.add_typer(admin.database, name="db")
-app.add_typer(admin.organizations, name="org")
-app.add_typer(admin.keys, name="key")
-app.command("import", short_help="Assign the devices in a CSV file.", epilog=ENVIRONMENT)(files.import_file)
-app.command("export", short_help="Print the assignments as CSV.", epilog=ENVIRONMENT)(files.export_file)
-for command, summary in (
-    (writes.unassign, "Take devices from a customer."),
-    (writes.assign, "Give devices to a customer."),
-    (writes.transfer, "Move devices to another customer."),
-    (single_writes.decommission, "Take everything from a leaving customer."),
-    (lookups.owners, "Show who owns devices, or owned them."),
-    (lookups.devices, "List the devices of a customer."),
-    (lookups.history, "Show what was changed, when and why."),
-    (single_writes.undo, "Undo one operation."),
-    (watching.watch, "Print operations as they happen."),
-):
-    app.command(short_help=summary, rich_help_panel="Against a running server")(command)
 
-_EXPECTED = (
-    BadSetting,
-    NotAnImport,
-    NotCurrent,
-    OSError,
-    ServiceError,
-    UnsupportedDatabase,
+class _Command(NamedTuple):
+    """A command's name, the place of its function, or of its group where there is no summary, and its summary."""
+
+    name: str
+    module: str
+    attribute: str
+    summary: str | None = None
+
+
+_AT_THE_DATABASE = (
+    _Command("serve", "serving", "serve", "Serve gRPC."),
+    _Command("db", "admin", "database"),
+    _Command("org", "admin", "organizations"),
+    _Command("key", "admin", "keys"),
+    _Command("import", "files", "import_file", "Assign the devices in a CSV file."),
+    _Command("export", "files", "export_file", "Print the assignments as CSV."),
 )
+_AT_A_SERVER = (
+    _Command("unassign", "writes", "unassign", "Take devices from a customer."),
+    _Command("assign", "writes", "assign", "Give devices to a customer."),
+    _Command("transfer", "writes", "transfer", "Move devices to another customer."),
+    _Command("decommission", "single_writes", "decommission", "Take everything from a leaving customer."),
+    _Command("owners", "lookups", "owners", "Show who owns devices, or owned them."),
+    _Command("devices", "lookups", "devices", "List the devices of a customer."),
+    _Command("history", "lookups", "history", "Show what was changed, when and why."),
+    _Command("undo", "single_writes", "undo", "Undo one operation."),
+    _Command("watch", "watching", "watch", "Print operations as they happen."),
+)
+
+
+def command_line(first_argument: str | None = None) -> typer.Typer:
+    """Builds the command line.
+
+    Args:
+        first_argument: if it names a command, only that one is loaded: none needs both SQL and a gRPC client, and each
+            takes as long to load as most commands to work. Otherwise all are, for the help.
+    """
+    app = typer.Typer(
+        name="device-assignment",
+        help="Owns which device belongs to which customer, for many organisations at once.",
+        epilog=ENVIRONMENT,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    # With a callback, a single command is still called by its name.
+    app.callback()(lambda: None)
+    every = (*_AT_THE_DATABASE, *_AT_A_SERVER)
+    for command in [command for command in every if command.name == first_argument] or every:
+        found: Any = getattr(import_module(f"service.cli.{command.module}"), command.attribute)
+        if command.summary is None:
+            app.add_typer(found, name=command.name)
+        elif command in _AT_THE_DATABASE:
+            app.command(command.name, short_help=command.summary, epilog=ENVIRONMENT)(found)
+        else:
+            panel = "Against a running server"
+            app.command(command.name, short_help=command.summary, rich_help_panel=panel)(found)
+    return app
 
 
 def main() -> None:
     """Runs the command line and ends the process."""
     try:
-        app()
-    except _EXPECTED as error:
+        command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
+    except (OperatorError, OSError, ServiceError) as error:
         sys.stderr.write(f"error: {_told(error)}\n")
         sys.exit(1)
 

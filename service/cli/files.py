@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, wrap_file
 
-from service.cli.output import AsJson, OrganizationName, fail, opened, organization, print_json
+from service.cli.opened import OrganizationName, opened, organization
+from service.cli.output import AsJson, fail, print_json
 from service.domain.import_lines import COLUMNS, BadLine, Line, NotAnImport, read_lines
 from service.storage import bulk
 

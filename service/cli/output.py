@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
@@ -11,12 +10,8 @@ import typer
 from rich.cells import cell_len, set_cell_size
 
 from service import config
-from service.storage import schema
-from service.storage.database import Database
-from service.storage.organizations import Organization, Organizations
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-OrganizationName = Annotated[str, typer.Option("--org", metavar="NAME", help="The organisation's name or id.")]
 
 ENVIRONMENT = (
     f"The database is the one that {config.PREFIX}DATABASE_URL names. "
@@ -69,20 +64,3 @@ def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
 def print_json(value: Any) -> None:
     """Prints a value as JSON, on one line."""
     print(json.dumps(value, ensure_ascii=False, default=_plain))
-
-
-@contextmanager
-def opened() -> Iterator[Database]:
-    """Opens the database of the settings, if it is at the current step."""
-    database = Database(config.load().database_url)
-    try:
-        schema.check(database)
-        yield database
-    finally:
-        database.close()
-
-
-def organization(database: Database, name: str) -> Organization:
-    """Finds an organisation, or ends the command."""
-    found = Organizations(database).named(name)
-    return found or fail(f"there is no organisation {name!r}; `device-assignment org list` shows them")

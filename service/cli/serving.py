@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service import app, config, log
+from service import app, config, log, workers
 from service.cli import example
 from service.cli.output import fail
 from service.cli.remote import is_loopback
@@ -16,6 +16,7 @@ from service.transport.server import AddressUnavailable, Tls
 
 
 def serve(
+    *,
     grpc_address: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to serve gRPC. Port 0 takes a free one.")
     ] = "127.0.0.1:50051",
@@ -24,6 +25,16 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Serve plaintext on an address that is not loopback.")
     ] = False,
+    worker_count: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            help="How many processes serve the port together; more than the cores gain nothing. "
+            "Every setting, such as the threads and the rate limit, is each worker's own.",
+        ),
+    ] = 1,
     with_example: Annotated[
         bool,
         typer.Option(
@@ -53,7 +64,10 @@ def serve(
             sys.stdout.flush()
 
     try:
-        app.serve(settings, grpc_address, tls, started)
+        if worker_count == 1:
+            app.serve(settings, grpc_address, tls, started)
+        elif not workers.serve(settings, grpc_address, worker_count, tls, started):
+            fail("not all workers stopped in time; the log says which")
     except AddressUnavailable as error:
         fail(_why_not(grpc_address) or str(error))
 

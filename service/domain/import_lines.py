@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from service.domain import identifiers
 from service.domain.email import Email
+from service.domain.errors import OperatorError
 
 COLUMNS = ("customer_email", "device_identifier", "device_type")
 
 
-class NotAnImport(Exception):
+class NotAnImport(OperatorError):
     """The file as a whole cannot be read; the text says why."""
 
 

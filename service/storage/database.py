@@ -13,7 +13,14 @@ from sqlalchemy import PoolProxiedConnection, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from service.domain.errors import Conflict, DatabaseUnavailable, DeadlineExceeded, Overloaded, ServiceError
+from service.domain.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    OperatorError,
+    Overloaded,
+    ServiceError,
+)
 from service.domain.interruption import Interruption
 from service.storage.connection import Connection
 from service.storage.dialects import Dialect, Failure, View
@@ -29,7 +36,7 @@ _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.005
 
 
-class UnsupportedDatabase(Exception):
+class UnsupportedDatabase(OperatorError):
     """The URL names no database that this service works with; the text says which it does."""
 
 

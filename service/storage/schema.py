@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from service.domain.errors import DatabaseUnavailable
+from service.domain.errors import DatabaseUnavailable, OperatorError
 from service.storage.database import Database
 from service.storage.dialects import Failure
 from service.storage.tables import metadata
@@ -19,7 +19,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x0DE71CE
 
 
-class NotCurrent(Exception):
+class NotCurrent(OperatorError):
     """The database cannot be served as it is; the text says why and which command mends it."""
 
 

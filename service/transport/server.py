@@ -14,6 +14,7 @@ from deviceassignment.v1.device_pb2_grpc import add_DeviceServiceServicer_to_ser
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from service.domain.errors import OperatorError
 from service.domain.unit_of_work import OperationStream, Storage
 from service.transport import health
 from service.transport.assignments import Assignments
@@ -38,7 +39,7 @@ _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
 
 
-class AddressUnavailable(Exception):
+class AddressUnavailable(OperatorError):
     """The server cannot listen there; the text says where."""
 
 
@@ -90,6 +91,7 @@ class Server:
         limits: Limits,
         *,
         reflect: bool,
+        share_port: bool = False,
     ) -> None:
         self._calls = Lane("call", limits.threads, limits.waiting)
         health_lane = Lane("health", 2, 1_000)
@@ -110,8 +112,8 @@ class Server:
             options=(
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
-                # A second server on the same port must fail, not share it.
-                ("grpc.so_reuseport", 0),
+                # A second server on the same port must fail, unless they are to share it.
+                ("grpc.so_reuseport", int(share_port)),
                 # A caller that vanished without a word is noticed, and its call ended.
                 ("grpc.keepalive_time_ms", 30_000),
                 ("grpc.keepalive_timeout_ms", 10_000),

@@ -117,18 +117,22 @@ class Server:
             encoding="utf-8",
         )
         self.log: list[str] = []
+        self._mark = '"all workers serving"' if "--workers" in arguments else '"serving"'
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._follow, daemon=True)
         self._reader.start()
-        if not self._serving.wait(60) or not self.log or not self.log[0].startswith("{"):
+        self._serving.wait(60)
+        marked = next((line for line in self.log if self._mark in line), None)
+        if marked is None:
             pytest.fail(f"the server did not start: {self.stop(signal.SIGKILL).err}")
-        self.port: int = self.events[0]["port"]
+        self.port: int = json.loads(marked)["port"]
 
     def _follow(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log.append(line)
-            self._serving.set()
+            if self._mark in line:
+                self._serving.set()
         self._serving.set()
 
     @property

@@ -6,13 +6,13 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from service.cli.command import app
+from service.cli.command import command_line
 from tests.cli.conftest import Command
 
 
 def commands(found: Any = None, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Lists every command and group."""
-    found = found or get_command(app)
+    found = found or get_command(command_line())
     return [path, *(p for name, sub in getattr(found, "commands", {}).items() for p in commands(sub, (*path, name)))]
 
 
@@ -28,7 +28,7 @@ def test_help_is_shown_and_wrong_usage_exits_with_2(plain: Command) -> None:
 @pytest.mark.parametrize("path", commands(), ids=" ".join)
 def test_the_help_of_every_command_names_the_environment_and_cuts_nothing(path: tuple[str, ...]) -> None:
     # In this process: what is the same for all commands is seen with a real one above.
-    shown = CliRunner().invoke(app, [*path, "--help"], terminal_width=80)
+    shown = CliRunner().invoke(command_line(), [*path, "--help"], terminal_width=80)
     assert shown.exit_code == 0
     assert "Usage: " in shown.output
     remote = "--address" in shown.output

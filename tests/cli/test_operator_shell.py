@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from service.cli.command import app
+from service.cli.command import command_line
 from service.cli.remote import KEY_VARIABLE, is_loopback
 from service.transport.client import CallFailed, Client, Connection
 from tests.conftest import Client as GrpcClient
@@ -72,7 +72,9 @@ class Operator:
         """Runs a command that must succeed in this process, where it need not start. Gives what it prints."""
         # The server's log, in the same process, would go where the command prints.
         with capture_logs():
-            done = CliRunner().invoke(app, self.command(*words)[3:], env={KEY_VARIABLE: self.api_key}, input=stdin)
+            done = CliRunner().invoke(
+                command_line(), self.command(*words)[3:], env={KEY_VARIABLE: self.api_key}, input=stdin
+            )
         assert done.exit_code == 0, done.output
         return done.stdout
 
@@ -83,7 +85,7 @@ class Operator:
 
 def run_here(words: Sequence[str], **environment: str) -> tuple[int, str]:
     """Runs a command that reaches no server, in this process. Gives its exit code and what it said."""
-    done = CliRunner().invoke(app, list(words), env={KEY_VARIABLE: None, **environment})
+    done = CliRunner().invoke(command_line(), list(words), env={KEY_VARIABLE: None, **environment})
     return done.exit_code, done.output
 
 

@@ -82,6 +82,6 @@ def test_a_certificate_that_is_none_is_named(sqlite: Command) -> None:
 def test_a_bad_setting_is_named(plain: Command) -> None:
     answer = plain("serve", DEVICE_ASSIGNMENT_THREADS="0", DEVICE_ASSIGNMENT_LOG_FORMAT="xml")
     assert (answer.code, answer.out) == (1, "")
-    assert "DEVICE_ASSIGNMENT_THREADS: Input should be greater than or equal to 1" in answer.err
-    assert "DEVICE_ASSIGNMENT_LOG_FORMAT: Input should be 'auto', 'json' or 'console'" in answer.err
+    assert "DEVICE_ASSIGNMENT_THREADS must be a whole number, from 1 to 256" in answer.err
+    assert "DEVICE_ASSIGNMENT_LOG_FORMAT must be one of auto, json, console" in answer.err
     assert answer.err.count("\n") == 1

@@ -1,0 +1,1 @@
+"""Tests of the supervisor, in processes of their own."""

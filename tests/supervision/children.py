@@ -1,0 +1,104 @@
+"""A supervisor of children that do as their names say: `python -m tests.supervision.children serves crashes`."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from service import log
+from service.supervision.link import Link
+from service.supervision.process import Child
+from service.supervision.supervisor import CannotServe, Supervisor
+
+STOP_SECONDS = 3.0
+HEART_SECONDS = 3.0
+
+
+def tell(**what: object) -> None:
+    """Prints one line of JSON for the test, in one piece."""
+    os.write(1, (json.dumps(what) + "\n").encode())
+
+
+def _until_asked() -> None:
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    asked.wait()
+
+
+def serves(name: str, link: Link) -> None:
+    """Says that it serves, and tells what it hears of the others."""
+    link.follow(lambda all_serve: tell(name=name, all_serve=all_serve))
+    link.tell(True)
+    _until_asked()
+    tell(name=name, ended=True)
+
+
+def starts(name: str, link: Link) -> None:
+    """Lives, and never comes to serve."""
+    link.follow(lambda _: None)
+    _until_asked()
+    tell(name=name, ended=True)
+
+
+def slow(name: str, link: Link) -> None:
+    """Takes a second to end."""
+    serves(name, link)
+    time.sleep(1)
+    tell(name=name, slowly=True)
+
+
+def crashes(_name: str, _link: Link) -> None:
+    """Ends at once."""
+    sys.exit(3)
+
+
+def stubborn(_name: str, link: Link) -> None:
+    """Does not end when it is asked to."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    link.follow(lambda _: None)
+    link.tell(True)
+    time.sleep(600)
+
+
+def leaves(name: str, link: Link) -> None:
+    """Leaves a process behind, whose end is then the business of the first process there is."""
+    if os.fork() == 0:
+        if os.fork() == 0:
+            time.sleep(0.5)
+        os._exit(0)
+    os.wait()
+    serves(name, link)
+
+
+KINDS: dict[str, Callable[[str, Link], None]] = {
+    kind.__name__: kind for kind in (serves, starts, slow, crashes, stubborn, leaves)
+}
+
+
+def main(*names: str) -> None:
+    """Runs a child a name; `front:` before a name makes it a front."""
+    log.configure()
+    children = []
+    for number, name in enumerate(names):
+        kind = name.removeprefix("front:")
+        children.append(Child(f"{kind}-{number}", partial(KINDS[kind], f"{kind}-{number}"), kind != name))
+    supervisor = Supervisor(
+        children,
+        stop_seconds=STOP_SECONDS,
+        heart_seconds=HEART_SECONDS,
+        all_serve=lambda: tell(all_serve=True),
+    )
+    try:
+        in_order = supervisor.run()
+    except CannotServe as error:
+        tell(gave_up=str(error))
+        sys.exit(2)
+    sys.exit(0 if in_order else 1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
