@@ -1,76 +1,81 @@
 """`python -m benchmarks`: measures, prints the table and writes `results.json`."""
 
 import argparse
-import tempfile
 import time
-from contextlib import closing
-from pathlib import Path
-from statistics import median
+from contextlib import ExitStack, closing
 
 from rich.progress import Progress
 from sqlalchemy import text
 
-from benchmarks import report, servers, trace
+from benchmarks import pgbench, report
 from benchmarks.bare import workers
-from benchmarks.caller import caller
-from benchmarks.copies import PostgresDatabases, SQLiteFiles, prepare
-from benchmarks.rounds import Subject
-from benchmarks.work import LARGE, LARGE_WORK, SMALL, SMALL_WORKS
+from benchmarks.catalogue import WORKS
+from benchmarks.fleet import fill
+from benchmarks.load import load
+from benchmarks.report import Result, compared
+from benchmarks.subjects import Subject, Tools
 from service.config import Settings
 from service.storage.database import Database
 from tests import postgres
 
-# SQLite has one writer at a time.
-_PROCESSES = {"SQLite": (1, 2), "PostgreSQL": (1, 2, 4, 8)}
+_MS = 1_000
 
 
-def _subjects(databases: SQLiteFiles | PostgresDatabases) -> tuple[list[Subject], Subject]:
-    prepared = prepare(databases, SMALL)
-    processes = _PROCESSES[databases.name]
-    small = [Subject(work, prepared, trace.record(prepared, work), processes) for work in SMALL_WORKS]
-    prepared = prepare(databases, LARGE)
-    return small, Subject(LARGE_WORK, prepared, trace.record(prepared, LARGE_WORK), (1,))
+def _hot(subject: Subject) -> list[Result]:
+    name, in_flight = subject.work.name, subject.in_flight
+    rows = [
+        compared(f"{name}, {in_flight} in flight", "calls/s", subject.median("rate"), subject.sum_of_costs, 0.7),
+    ]
+    if subject.alone:
+        limit = subject.median("empty p50") + subject.median("bare p50")
+        rows.append(compared(f"{name}, 1 in flight, p50", "ms", subject.median("p50") * _MS, limit * _MS, 1.3))
+    if subject.half:
+        p99, p50 = subject.median("half p99"), subject.median("half p50")
+        rows.append(compared(f"{name}, p99 at half of the top rate beside p50", "ms", p99 * _MS, p50 * _MS, 4))
+    return rows
 
 
-def _version(url: str) -> str:
-    with closing(Database(url)) as database, database.session(write=False) as connection:
-        return str(connection.execute(text("SHOW server_version")).scalar_one()).split()[0]
+def _parts(subject: Subject) -> str:
+    rate, what = subject.database_rate
+    words = [f"{subject.work.name}: {what} {rate:,.0f}/s, empty {subject.median('empty rate'):,.0f}/s"]
+    words.append(
+        f"p50 {subject.median('p50 in flight') * _MS:.1f} ms and p99 {subject.median('p99 in flight') * _MS:.1f} ms"
+        f" with {subject.in_flight} in flight"
+    )
+    if subject.alone:
+        words.append(
+            f"one by one: p50 {subject.median('p50') * _MS:.2f} ms, p99 {subject.median('p99') * _MS:.2f} ms, bare p50"
+            f" {subject.median('bare p50') * _MS:.2f} ms, empty p50 {subject.median('empty p50') * _MS:.2f} ms"
+        )
+    return "; ".join(words)
 
 
 def main(rounds: int) -> None:
     """Measures everything in so many rounds."""
     started = time.monotonic()
-    empty: list[float] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="da-benchmarks-") as folder,
-        postgres.running() as server,
-        workers(max(max(counts) for counts in _PROCESSES.values())) as bare,
-        caller() as client,
-        Progress(transient=True) as progress,
-    ):
+    heading = ""
+    with ExitStack() as stack:
+        server = stack.enter_context(postgres.running())
+        tools = Tools(stack.enter_context(load()), stack.enter_context(workers(8)), pgbench.find(), Settings().threads)
+        progress = stack.enter_context(Progress(transient=True))
         shown = progress.add_task("preparing", total=None)
-        small: list[Subject] = []
-        large: list[Subject] = []
-        for databases in (SQLiteFiles(Path(folder)), PostgresDatabases(server)):
-            of_small, of_large = _subjects(databases)
-            small += of_small
-            large.append(of_large)
-        progress.update(shown, description="measuring", total=rounds * len(small + large))
+        hot = Subject(
+            WORKS["UnassignDevices, 10 ids"], fill(server.create(), 11_000 * rounds), 64, 2_000, alone=True, half=True
+        )
+        with closing(Database(hot.fleet.url)) as database, database.session(write=False) as connection:
+            settings = ("server_version", "synchronous_commit", "fsync")
+            values = [str(connection.execute(text(f"SHOW {name}")).scalar_one()).split()[0] for name in settings]
+        heading = report.machine(f"{values[0]} (synchronous_commit {values[1]}, fsync {values[2]})", [])
+        progress.update(shown, description="measuring", total=rounds)
         for _ in range(rounds):
-            with servers.empty(Settings().threads) as port:
-                empty.append(SMALL_WORKS[0].timed / client.nothing(port, SMALL_WORKS[0]))
-            for subject in small + large:
-                subject.measure(bare, client)
-                progress.advance(shown)
-        version = _version(large[-1].prepared.url)
-    results = [subject.small(median(empty)) for subject in small] + [subject.large() for subject in large]
-    parts = [f"empty call: {median(empty):,.0f}/s"]
-    for subject in small:
-        seconds, processes = subject.bare
-        what = f"bare SQL, {subject.work.name}, {subject.database}"
-        parts.append(f"{what}: {subject.work.timed / seconds:,.0f}/s, best with {processes} processes")
-    parts.append(f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all")
-    report.show(results, parts, report.machine(version))
+            hot.measure(tools)
+            progress.advance(shown)
+    results = _hot(hot)
+    parts = [_parts(hot), f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all"]
+    if tools.pgbench is None:
+        parts.append(pgbench.HOW_TO_GET_IT)
+    report.show(results, parts, heading)
+    report.write(results)
 
 
 if __name__ == "__main__":

@@ -31,10 +31,12 @@ def service(url: str) -> Iterator[Running]:
 
 
 @contextmanager
-def empty(threads: int) -> Iterator[int]:
-    """Serves the empty call on a number of threads. Gives the port."""
-    with _running([sys.executable, "-m", "benchmarks.empty", str(threads)], dict(os.environ)) as running:
-        yield running.port
+def empty(kind: str, threads: int, sizes: dict[str, int]) -> Iterator[Running]:
+    """Serves empty calls on a number of threads, or for kind `aio` on an event loop; `sizes` are those of the answers."""
+    with _running(
+        [sys.executable, "-m", "benchmarks.empty", kind, str(threads), json.dumps(sizes)], dict(os.environ)
+    ) as running:
+        yield running
 
 
 @contextmanager
