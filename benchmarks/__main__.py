@@ -1,84 +1,107 @@
-"""`python -m benchmarks`: measures, prints the table and writes `results.json`."""
+"""`python -m benchmarks`: measures, prints the table, writes `results.json` and draws `chart.png`."""
 
 import argparse
+import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
+from pathlib import Path
 
 from rich.progress import Progress
-from sqlalchemy import text
 
-from benchmarks import pgbench, report
+from benchmarks import chart, pgbench, report, rows, signals
 from benchmarks.bare import workers
+from benchmarks.beside import Beside
 from benchmarks.catalogue import WORKS
-from benchmarks.fleet import fill
-from benchmarks.load import load
-from benchmarks.report import Result, compared
+from benchmarks.fleet import Fleet, empty_fleet, fill
+from benchmarks.large import Large
+from benchmarks.load import NO_GO, PythonLoad, load
 from benchmarks.subjects import Subject, Tools
 from service.config import Settings
-from service.storage.database import Database
 from tests import postgres
+from tests.postgres import Postgres
 
-_MS = 1_000
+# Customers of whom devices are looked up, again and again.
+_ASKED = 3_000
 
 
-def _hot(subject: Subject) -> list[Result]:
-    name, in_flight = subject.work.name, subject.in_flight
-    rows = [
-        compared(f"{name}, {in_flight} in flight", "calls/s", subject.median("rate"), subject.sum_of_costs, 0.7),
+def _subjects(server: Postgres, folder: Path, rounds: int) -> list[tuple[Subject, float]]:
+    """Prepares the small calls, each with what it is to reach of the sum of costs."""
+
+    def changing(name: str, target: float, *, free: int = 0, hot: bool = False) -> tuple[Subject, float]:
+        # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
+        count, each = (1_500, 60) if hot else (800, 40)
+        fleet = fill(server.create(), rounds * (9_000 if hot else 3_800) + 20, free=free)
+        return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=hot, half=hot), target
+
+    asked = fill(server.create(), _ASKED)
+    file = folder / "bench.db"
+    sqlite = fill(f"sqlite:///{file}", rounds * 1_500 + 20)
+    return [
+        changing("UnassignDevices, 10 ids", 0.7, hot=True),
+        (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 1_500, reused=_ASKED), 0.6),
+        (Subject(WORKS["LookupOwners, 1,000 ids"], asked, 1, 0, alone=True, reused=_ASKED - 50), 0),
+        changing("AssignDevices, 10 ids", 0.6, free=10),
+        changing("TransferDevices, 10 ids", 0.6),
+        (Subject(WORKS["UnassignDevices, 10 ids"], sqlite, 16, 600, processes=(1, 2)), 0.6),
     ]
-    if subject.alone:
-        limit = subject.median("empty p50") + subject.median("bare p50")
-        rows.append(compared(f"{name}, 1 in flight, p50", "ms", subject.median("p50") * _MS, limit * _MS, 1.3))
-    if subject.half:
-        p99, p50 = subject.median("half p99"), subject.median("half p50")
-        rows.append(compared(f"{name}, p99 at half of the top rate beside p50", "ms", p99 * _MS, p50 * _MS, 4))
-    return rows
 
 
-def _parts(subject: Subject) -> str:
-    rate, what = subject.database_rate
-    words = [f"{subject.work.name}: {what} {rate:,.0f}/s, empty {subject.median('empty rate'):,.0f}/s"]
-    words.append(
-        f"p50 {subject.median('p50 in flight') * _MS:.1f} ms and p99 {subject.median('p99 in flight') * _MS:.1f} ms"
-        f" with {subject.in_flight} in flight"
-    )
-    if subject.alone:
-        words.append(
-            f"one by one: p50 {subject.median('p50') * _MS:.2f} ms, p99 {subject.median('p99') * _MS:.2f} ms, bare p50"
-            f" {subject.median('bare p50') * _MS:.2f} ms, empty p50 {subject.median('empty p50') * _MS:.2f} ms"
-        )
-    return "; ".join(words)
+def _heading(fleet: Fleet, load_name: str, program: str | None) -> str:
+    settings = {
+        name: str(fleet.one(f"SHOW {name}")[0]).split()[0] for name in ("server_version", "synchronous_commit", "fsync")
+    }
+    version = settings.pop("server_version")
+    words = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return report.machine(f"{version} ({words})", [load_name, pgbench.version(program) if program else "no pgbench"])
 
 
-def main(rounds: int) -> None:
-    """Measures everything in so many rounds."""
+def main(rounds: int, *, hot: bool) -> None:
+    """Measures everything in so many rounds, or only the first work, which is the one that most is done for."""
     started = time.monotonic()
-    heading = ""
     with ExitStack() as stack:
         server = stack.enter_context(postgres.running())
-        tools = Tools(stack.enter_context(load()), stack.enter_context(workers(8)), pgbench.find(), Settings().threads)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="da-benchmarks-")))
+        generator = stack.enter_context(load())
+        tools = Tools(generator, stack.enter_context(workers(8)), pgbench.find(), Settings().threads)
         progress = stack.enter_context(Progress(transient=True))
         shown = progress.add_task("preparing", total=None)
-        hot = Subject(
-            WORKS["UnassignDevices, 10 ids"], fill(server.create(), 11_000 * rounds), 64, 2_000, alone=True, half=True
-        )
-        with closing(Database(hot.fleet.url)) as database, database.session(write=False) as connection:
-            settings = ("server_version", "synchronous_commit", "fsync")
-            values = [str(connection.execute(text(f"SHOW {name}")).scalar_one()).split()[0] for name in settings]
-        heading = report.machine(f"{values[0]} (synchronous_commit {values[1]}, fsync {values[2]})", [])
-        progress.update(shown, description="measuring", total=rounds)
+        subjects = _subjects(server, folder, rounds)[: 1 if hot else None]
+        heading = _heading(subjects[0][0].fleet, generator.name, tools.pgbench)
+        large, beside = Large(server), Beside(empty_fleet(server.create()))
+        if not hot:
+            large.prepare()
+            beside.prepare(rounds)
+        progress.update(shown, description="measuring", total=rounds * (len(subjects) + (0 if hot else 2)))
         for _ in range(rounds):
-            hot.measure(tools)
-            progress.advance(shown)
-    results = _hot(hot)
-    parts = [_parts(hot), f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all"]
+            for subject, _ in subjects:
+                subject.measure(tools)
+                progress.advance(shown)
+            if not hot:
+                large.measure(tools.workers)
+                progress.advance(shown)
+                beside.measure(generator)
+                progress.advance(shown)
+        results = []
+        for subject, target in subjects:
+            results += rows.of_subject(subject, target) if subject.in_flight > 1 else rows.of_lookup(subject)
+        if not hot:
+            results += rows.of_large(large) + rows.of_beside(beside)
+        parts = [rows.parts(subject) for subject, _ in subjects]
+    parts.append(f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all")
     if tools.pgbench is None:
         parts.append(pgbench.HOW_TO_GET_IT)
+    if isinstance(generator, PythonLoad):
+        parts.append(NO_GO)
     report.show(results, parts, heading)
-    report.write(results)
+    if not hot:
+        report.write(results)
+        chart.draw(results)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    main(parser.parse_args().rounds)
+    parser.add_argument("--hot", action="store_true", help="only UnassignDevices of 10 identifiers; writes nothing")
+    arguments = parser.parse_args()
+    signals.interrupt_on_sigterm()
+    main(arguments.rounds, hot=arguments.hot)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from statistics import median
 from typing import Any, NamedTuple
@@ -42,7 +43,7 @@ class Workers:
         ]
         moments = [run.result() for run in runs]
         seconds = max(times[-1] for times in moments) - min(times[0] for times in moments)
-        each = [end - start for times in moments for start, end in zip(times, times[1:], strict=False)]
+        each = [end - start for times in moments for start, end in pairwise(times)]
         return Bare(len(timed) / seconds, median(each))
 
 

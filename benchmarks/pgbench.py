@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
-from benchmarks.trace import _PLACE, Statement, Transaction
+from benchmarks.trace import PLACE, Statement, Transaction
 
 HOW_TO_GET_IT = (
     "pgbench was not found, so the bare loop stands for it; it comes with PostgreSQL"
@@ -20,6 +20,7 @@ HOW_TO_GET_IT = (
 )
 # A client's first transactions prepare; and the rate is taken while all clients are at work.
 _WARM = 5
+_DOLLAR = re.compile(r"\$(\d+)")
 
 
 def find() -> str | None:
@@ -32,7 +33,14 @@ def find() -> str | None:
     return next(iter(found), shutil.which("pgbench"))
 
 
-def rate(binary: str, url: str, transaction: Transaction, first: int, clients: int, each: int) -> float:
+def version(binary: str) -> str:
+    """Gives its name and version."""
+    return " ".join(
+        subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[:3:2]
+    )
+
+
+def rate(binary: str, url: str, transaction: Transaction, *, first: int, clients: int, each: int) -> float:
     """Runs `clients * each` transactions, of the numbers from `first`, and gives how many there were a second.
 
     Raises:
@@ -44,7 +52,7 @@ def rate(binary: str, url: str, transaction: Transaction, first: int, clients: i
         command = [binary, "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-t", str(each), "-f", "script", "-l"]
         for name, value in variables.items():
             command += ["-D", f"{name}={value}"]
-        environment = os.environ | {"PGOPTIONS": _options()}
+        environment = os.environ | {"PGOPTIONS": transaction.options}
         dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         done = subprocess.run([*command, dsn], cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode or "number of failed transactions: 0" not in done.stdout:
@@ -52,15 +60,12 @@ def rate(binary: str, url: str, transaction: Transaction, first: int, clients: i
         return _steady_rate("".join(log.read_text() for log in Path(folder).glob("pgbench_log.*")))
 
 
-def _options() -> str:
-    from service.storage import postgresql  # noqa: PLC0415  # the connection's options are the service's
-
-    return str(postgresql._CONNECT["options"])
-
-
 def _script(transaction: Transaction, types: dict[int, str], first: int, clients: int) -> tuple[str, dict[str, str]]:
-    """Writes the script. Parameters that differ from call to call are built by `replace` from the call's number,
-    because pgbench knows no variables with text."""
+    """Writes the script, and the variables that it needs.
+
+    Parameters that differ from call to call are built from the call's number, by `replace`, because pgbench itself
+    cannot make text.
+    """
     variables: dict[str, str] = {"i": "-1"}
     lines = ["\\set i :i + 1", f"\\set n {first} + :i * {clients} + :client_id"]
     if transaction.begin:
@@ -73,9 +78,9 @@ def _script(transaction: Transaction, types: dict[int, str], first: int, clients
                 values[str(index)] = f"NULL{cast}" if value is None else f"''{cast}"
                 continue
             variables[name] = value
-            varies = _PLACE in value
-            values[str(index)] = f"replace(:{name}::text, '{_PLACE}', :n::text){cast}" if varies else f"(:{name}){cast}"
-        sql = re.sub(r"\$(\d+)", lambda found: values[found[1]], statement.wire)
+            varies = PLACE in value
+            values[str(index)] = f"replace(:{name}::text, '{PLACE}', :n::text){cast}" if varies else f"(:{name}){cast}"
+        sql = _DOLLAR.sub(lambda found, values=values: values[found[1]], statement.wire)  # type: ignore[misc]
         lines.append(" ".join(sql.split()) + ";")
     if transaction.begin:
         lines.append("END;")

@@ -77,6 +77,6 @@ def show(results: list[Result], parts: list[str], heading: str) -> None:
     console.print(heading, table, *parts, sep="\n", highlight=False)
 
 
-def write(results: list[Result]) -> None:
-    """Writes `results.json`."""
-    RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+def write(results: list[Result], file: Path = RESULTS) -> None:
+    """Writes the table as JSON."""
+    file.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")

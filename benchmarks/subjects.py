@@ -1,25 +1,20 @@
 """A kind of small call on one database: runs it and its limits in turns, and keeps what each round gave."""
 
 from collections import defaultdict
-from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import median
 
-from sqlalchemy import text
-
 from benchmarks import pgbench, servers, trace
-from benchmarks.bare import Workers
+from benchmarks.bare import Bare, Workers
 from benchmarks.fleet import Fleet
 from benchmarks.load import Calls, Load, Target
 from benchmarks.works import FIRST, Work
-from service.storage.database import Database
 
-_EMPTY_CALLS = 5_000
+_EMPTY_CALLS = 4_000
 _EMPTY_CALLS_ONE_BY_ONE = 800
 _ONE_BY_ONE = 400
-_HALF_RATE_SECONDS = 4.0
+_HALF_RATE_SECONDS = 3.0
 _BARE = 300
-_PGBENCH_EACH = 80
 _WARMING = 200
 
 
@@ -42,8 +37,10 @@ class Subject:
         fleet: the database; each run takes numbers that none has taken before.
         in_flight: how many calls are under way at once where it is not one.
         count: how many calls a run of the service makes.
+        pgbench_each: how many transactions each of pgbench's clients makes.
         alone: whether calls are made one by one, too.
         half: whether they are made at half of the top rate, too.
+        reused: of reads: how many numbers there are, to be taken again and again.
         processes: in how many the bare loop is tried where pgbench is not.
     """
 
@@ -51,8 +48,10 @@ class Subject:
     fleet: Fleet
     in_flight: int
     count: int
+    pgbench_each: int = 60
     alone: bool = False
     half: bool = False
+    reused: int = 0
     processes: tuple[int, ...] = (1, 2, 4, 8)
     _next: int = FIRST
     _done: int = 0
@@ -63,8 +62,13 @@ class Subject:
     def pattern(self) -> trace.Pattern:
         """Gives what the calls send to the database, recorded when it is first asked for."""
         if self._pattern is None:
-            self._pattern = trace.record(self.fleet, self.work, self._take(trace.TRACED))
+            self._pattern = trace.record(self.fleet, self.work, self._take(self.work.calls_traced))
         return self._pattern
+
+    @property
+    def name(self) -> str:
+        """Names the work, and the database if it is not PostgreSQL."""
+        return self.work.name if self.fleet.postgresql else f"SQLite: {self.work.name}"
 
     def median(self, what: str) -> float:
         """Gives the median over the rounds."""
@@ -86,13 +90,18 @@ class Subject:
         self.check()
 
     def _take(self, count: int) -> int:
+        if self.reused:
+            return FIRST
         first = self._next
         self._next += count
         self._done += count
         return first
 
     def _requests(self, first: int, count: int) -> list[object]:
-        return [self.work.request(number) for number in range(first, first + count)]
+        return [self.work.request(self._number(first + place)) for place in range(count)]
+
+    def _number(self, number: int) -> int:
+        return FIRST + (number - FIRST) % self.reused if self.reused else number
 
     def _empty(self, tools: Tools) -> None:
         sizes = {self.work.path: self.pattern.answer_bytes}
@@ -114,9 +123,16 @@ class Subject:
 
     def _database(self, tools: Tools) -> None:
         if self.in_flight > 1 and tools.pgbench and self.fleet.postgresql:
-            first = self._take(self.in_flight * _PGBENCH_EACH)
+            first = self._take(self.in_flight * self.pgbench_each)
             pattern = self.pattern.transaction
-            rate = pgbench.rate(tools.pgbench, self.fleet.url, pattern, first, self.in_flight, _PGBENCH_EACH)
+            rate = pgbench.rate(
+                tools.pgbench,
+                self.fleet.url,
+                pattern,
+                first=first,
+                clients=self.in_flight,
+                each=self.pgbench_each,
+            )
             self._samples["pgbench rate"].append(rate)
         elif self.in_flight > 1:
             for processes in self.processes:
@@ -124,21 +140,27 @@ class Subject:
         if self.alone:
             self._samples["bare p50"].append(self._bare(tools, 1).p50)
 
-    def _bare(self, tools: Tools, processes: int) -> "object":
+    def _bare(self, tools: Tools, processes: int) -> Bare:
         first = self._take(_BARE)
-        transactions = [self.pattern.of(number) for number in range(first, first + _BARE)]
+        transactions = [self.pattern.of(self._number(first + place)) for place in range(_BARE)]
         return tools.workers.run(self.fleet.url, transactions, _BARE // 4, processes)
 
     def _service(self, tools: Tools) -> None:
         with servers.service(self.fleet.url) as running:
+            self._samples["rest"].append(running.megabytes())
+            made = 0
             target = Target(running.port, self.work.path, self.fleet.api_key)
 
             def run(count: int, *, in_flight: int = 1, rate: float = 0, warming: int = _WARMING) -> Calls:
+                nonlocal made
                 requests = self._requests(self._take(count), count)
+                made += count
                 return tools.load.calls(target, requests, in_flight=in_flight, rate=rate, warming=warming)
 
             if self.in_flight > 1:
                 top = run(self.count + _WARMING, in_flight=self.in_flight)
+                self._samples["early"].append(running.megabytes())
+                self._samples["calls early"].append(made)
                 self._samples["rate"].append(top.rate)
                 self._samples["p50 in flight"].append(top.p50)
                 self._samples["p99 in flight"].append(top.p99)
@@ -150,10 +172,12 @@ class Subject:
                 alone = run(_ONE_BY_ONE + _WARMING)
                 self._samples["p50"].append(alone.p50)
                 self._samples["p99"].append(alone.p99)
+            self._samples["late"].append(running.megabytes())
+            self._samples["calls late"].append(made)
 
     @property
     def database_rate(self) -> tuple[float, str]:
-        """Gives the rate of the SQL alone, and what ran it: pgbench, or the bare loop in as many processes as did best."""
+        """Gives the rate of the SQL alone, and what ran it: pgbench, or so many processes of the bare loop."""
         if self.has("pgbench rate"):
             return self.median("pgbench rate"), "pgbench"
         rates = [(self.median(f"bare rate {count}"), count) for count in self.processes]
@@ -169,13 +193,11 @@ class Subject:
         """Counts what the calls left: one operation each, and one row of history for each assignment that changed."""
         if not self.work.operation:
             return
-        with closing(Database(self.fleet.url)) as database, database.session(write=False) as connection:
-            operations = connection.execute(
-                text("SELECT count(*) FROM operation WHERE kind = :kind"), {"kind": self.work.operation}
-            ).scalar_one()
-            changes = connection.execute(
-                text("SELECT count(*) FROM assignment_change WHERE revision > 1 OR customer_id LIKE 'cust_taker%'")
-            ).scalar_one()
+        operations, changes = self.fleet.one(
+            "SELECT (SELECT count(*) FROM operation WHERE kind = :kind),"
+            " (SELECT count(*) FROM assignment_change WHERE revision > 1 OR customer_id LIKE 'cust_taker%')",
+            kind=self.work.operation,
+        )
         if (operations, changes) != (self._done, self._done * self.work.changes):
             raise AssertionError(
                 f"{self.work.name}: {self._done} calls left {operations} operations and {changes} changes"

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -15,20 +16,20 @@ from unittest.mock import patch
 import grpc
 import psycopg
 import structlog
+from deviceassignment.v1 import device_assignment_pb2 as pb
 from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import Format
 
 from benchmarks.fleet import Fleet
+from benchmarks.servers import LARGE_MESSAGES
 from benchmarks.works import Work
 from service.app import Service
 from service.config import Settings
 
-TRACED = 6
-"""How many calls are made to record one: the first look up the key and prepare, two more are compared."""
-
 # No request has it.
-_PLACE = "\N{SECTION SIGN}"
+PLACE = "\N{SECTION SIGN}"
+_ANY = pb.LookupOwnersRequest(device_identifiers=["none"])
 _DIGITS = 7
 
 
@@ -44,10 +45,14 @@ class Statement(NamedTuple):
 
 
 class Transaction(NamedTuple):
-    """What one call sends. `begin` opens it, unless the driver commits every statement by itself."""
+    """What one call sends.
+
+    `begin` opens it, unless the driver commits every statement by itself; `options` are the connection's.
+    """
 
     statements: list[Statement]
     begin: str
+    options: str = ""
 
 
 class Pattern(NamedTuple):
@@ -59,7 +64,7 @@ class Pattern(NamedTuple):
     def of(self, number: int) -> Transaction:
         """Gives the transaction of the call of a number."""
         filled = [s._replace(parameters=_filled(s.parameters, str(number))) for s in self.transaction.statements]
-        return Transaction(filled, self.transaction.begin)
+        return self.transaction._replace(statements=filled)
 
 
 def record(fleet: Fleet, work: Work, first: int) -> Pattern:
@@ -82,29 +87,40 @@ def _record(fleet: Fleet, name: str, first: int) -> Pattern:
     seen: list[tuple[Transaction, int]] = []
     notes: list[Statement] = []
     begins: list[str] = []
-    with _noting(notes, begins):
+    options: list[str] = []
+    with Noting(notes, begins, options):
         service = Service(Settings(database_url=fleet.url, log_format="json"))
         port = service.start("127.0.0.1:0")
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with grpc.insecure_channel(f"127.0.0.1:{port}", options=LARGE_MESSAGES) as channel:
             method = getattr(DeviceAssignmentServiceStub(channel), work.method)
-            for number in range(first, first + TRACED):
+            metadata = (("x-api-key", fleet.api_key),)
+            # So that the key is known, and the looking it up is in nobody's transaction.
+            DeviceAssignmentServiceStub(channel).LookupOwners(_ANY, metadata=metadata)
+            for number in range(first, first + work.calls_traced):
                 notes.clear()
                 begins.clear()
-                answer = method(work.request(number), metadata=(("x-api-key", fleet.api_key),))
+                answer = method(work.request(number), metadata=metadata)
                 if not work.exact(answer, number):
                     raise AssertionError(f"{work.name} of {number} was not answered exactly: {answer}")
-                seen.append((Transaction(list(notes), begins[0] if begins else ""), answer.ByteSize()))
+                seen.append(
+                    (
+                        Transaction(list(notes), *(next(iter(found), "") for found in (begins, options))),
+                        answer.ByteSize(),
+                    )
+                )
         service.stop()
+    if len(seen) == 1:
+        return Pattern(*seen[0])
     shapes = [tuple(statement.sql for statement in transaction.statements) for transaction, _ in seen]
     usual = Counter(shapes).most_common(1)[0][0]
     last, before = [index for index, shape in enumerate(shapes) if shape == usual][:-3:-1]
     return Pattern(_compared(seen[before][0], first + before, seen[last][0], first + last), seen[last][1])
 
 
-class _noting:  # noqa: N801  # reads as a function
+class Noting:
     """Has every cursor that is opened meanwhile note what it executes."""
 
-    def __init__(self, notes: list[Statement], begins: list[str]) -> None:
+    def __init__(self, notes: list[Statement], begins: list[str], options: list[str]) -> None:
         def note(statement: Statement) -> None:
             # What the service does for itself in the background is no part of a call.
             if threading.current_thread().name != "upkeep" and not statement.sql.startswith("PRAGMA"):
@@ -112,11 +128,11 @@ class _noting:  # noqa: N801  # reads as a function
 
         class Cursor(sqlite3.Cursor):
             def execute(self, sql: str, parameters: Any = (), /) -> Any:
-                note(Statement(sql, parameters))
+                note(Statement(sql, copy(parameters)))
                 return super().execute(sql, parameters)
 
             def executemany(self, sql: str, parameters: Any, /) -> Any:
-                parameters = list(parameters)
+                parameters = [copy(each) for each in parameters]
                 note(Statement(sql, parameters, many=True))
                 return super().executemany(sql, parameters)
 
@@ -126,7 +142,8 @@ class _noting:  # noqa: N801  # reads as a function
 
         original = psycopg.Cursor.execute
 
-        def execute(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        def execute(self: Any, query: Any, params: Any = None, **how: Any) -> Any:
+            options.append(self.connection.info.get_parameters().get("options", ""))
             if not self.connection.autocommit:
                 level = self.connection.isolation_level
                 begins.append("BEGIN" + (f" ISOLATION LEVEL {level.name.replace('_', ' ')}" if level else ""))
@@ -135,10 +152,10 @@ class _noting:  # noqa: N801  # reads as a function
             parameters = zip(converted.params or (), converted.types, converted.formats or (), strict=True)
             texts = tuple(_text(*parameter) for parameter in parameters)
             sql = query if isinstance(query, str) else query.as_string(self)
-            note(Statement(sql, params, wire=converted.query.decode(), texts=texts, types=tuple(converted.types)))
-            return original(self, query, params, **options)
+            note(Statement(sql, copy(params), wire=converted.query.decode(), texts=texts, types=tuple(converted.types)))
+            return original(self, query, params, **how)
 
-        self._patches = [
+        self._patches: list[Any] = [
             patch("sqlite3.connect", partial(sqlite3.connect, factory=Connection)),
             patch.object(psycopg.Cursor, "execute", execute),
         ]
@@ -165,9 +182,9 @@ def _compared(one: Transaction, number: int, other: Transaction, other_number: i
 
     def compared(mine: Any, theirs: Any) -> Any:
         if isinstance(mine, str) and isinstance(theirs, str):
-            pattern = mine.replace(str(number), _PLACE)
-            same = pattern == theirs.replace(str(other_number), _PLACE)
-            return pattern if same else mine[:-_DIGITS] + _PLACE
+            pattern = mine.replace(str(number), PLACE)
+            same = pattern == theirs.replace(str(other_number), PLACE)
+            return pattern if same else mine[:-_DIGITS] + PLACE
         if isinstance(mine, dict):
             return {name: compared(mine[name], theirs[name]) for name in mine}
         if isinstance(mine, list | tuple):
@@ -178,12 +195,12 @@ def _compared(one: Transaction, number: int, other: Transaction, other_number: i
         mine._replace(parameters=compared(mine.parameters, theirs.parameters), texts=compared(mine.texts, theirs.texts))
         for mine, theirs in zip(one.statements, other.statements, strict=True)
     ]
-    return Transaction(statements, one.begin)
+    return one._replace(statements=statements)
 
 
 def _filled(parameters: Any, number: str) -> Any:
     if isinstance(parameters, str):
-        return parameters.replace(_PLACE, number)
+        return parameters.replace(PLACE, number)
     if isinstance(parameters, dict):
         return {name: _filled(value, number) for name, value in parameters.items()}
     if isinstance(parameters, list | tuple):

