@@ -30,12 +30,12 @@ def _subjects(server: Postgres, folder: Path, rounds: int) -> list[tuple[Subject
     def changing(name: str, target: float, *, free: int = 0, hot: bool = False) -> tuple[Subject, float]:
         # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
         count, each = (1_500, 60) if hot else (800, 40)
-        fleet = fill(server.create(), rounds * (9_000 if hot else 3_800) + 20, free=free)
+        fleet = fill(server.create(), rounds * (10_000 if hot else 4_000) + 20, free=free)
         return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=hot, half=hot), target
 
     asked = fill(server.create(), _ASKED)
     file = folder / "bench.db"
-    sqlite = fill(f"sqlite:///{file}", rounds * 1_500 + 20)
+    sqlite = fill(f"sqlite:///{file}", rounds * 2_000 + 20)
     return [
         changing("UnassignDevices, 10 ids", 0.7, hot=True),
         (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 1_500, reused=_ASKED), 0.6),

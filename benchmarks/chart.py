@@ -31,16 +31,18 @@ def draw(results: list[Result]) -> None:
     for axis, (panel, title) in zip(axes, panels, strict=True):
         places = range(len(panel))
         colours = [_GOOD if result.holds else _BAD for result in panel]
-        axis.barh(places, [result.ratio for result in panel], color=colours, height=0.55)
+        # What is far beyond its target would leave no room for the others.
+        end = max([1.0, *(min(result.ratio, 1.6 * result.target) for result in panel), *(r.target for r in panel)])
+        axis.barh(places, [min(result.ratio, end) for result in panel], color=colours, height=0.55)
         for place, result in zip(places, panel, strict=True):
             axis.plot([result.target] * 2, [place - 0.4, place + 0.4], color=_MARK, linewidth=2.5)
-            inside = max(result.ratio, result.target)
+            inside = min(max(result.ratio, result.target), end)
             axis.text(inside, place, f"  {result.ratio:.2f}", va="center", fontsize=10)
         axis.set_yticks(places, [_label(result.work) for result in panel], fontsize=9)
         axis.invert_yaxis()
-        axis.set_xlim(0, max([1.0, *(max(result.ratio, result.target) for result in panel)]) * 1.12)
+        axis.set_xlim(0, end * 1.15)
         axis.axvline(1, color="#999999", linewidth=1, linestyle=":", zorder=0)
-        axis.set_title(title, fontsize=11, loc="left")
+        axis.set_title(title, fontsize=11, loc="right")
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(left=False)
     figure.legend(
