@@ -31,7 +31,7 @@ def _subjects(server: Postgres, folder: Path, rounds: int) -> list[tuple[Subject
         # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
         count, each = (1_500, 60) if hot else (800, 40)
         fleet = fill(server.create(), rounds * (10_000 if hot else 4_000) + 20, free=free)
-        return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=hot, half=hot), target
+        return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hot, half=hot), target
 
     asked = fill(server.create(), _ASKED)
     file = folder / "bench.db"
@@ -39,7 +39,7 @@ def _subjects(server: Postgres, folder: Path, rounds: int) -> list[tuple[Subject
     return [
         changing("UnassignDevices, 10 ids", 0.7, hot=True),
         (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 1_500, reused=_ASKED), 0.6),
-        (Subject(WORKS["LookupOwners, 1,000 ids"], asked, 1, 0, alone=True, reused=_ASKED - 50), 0),
+        (Subject(WORKS["LookupOwners, 1,000 ids"], asked, 1, 0, bare=120, alone=120, reused=_ASKED - 50), 0),
         changing("AssignDevices, 10 ids", 0.6, free=10),
         changing("TransferDevices, 10 ids", 0.6),
         (Subject(WORKS["UnassignDevices, 10 ids"], sqlite, 16, 600, processes=(1, 2)), 0.6),

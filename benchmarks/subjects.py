@@ -12,9 +12,7 @@ from benchmarks.works import FIRST, Work
 
 _EMPTY_CALLS = 4_000
 _EMPTY_CALLS_ONE_BY_ONE = 800
-_ONE_BY_ONE = 400
 _HALF_RATE_SECONDS = 3.0
-_BARE = 500
 _WARMING = 200
 
 
@@ -38,7 +36,8 @@ class Subject:
         in_flight: how many calls are under way at once where it is not one.
         count: how many calls a run of the service makes.
         pgbench_each: how many transactions each of pgbench's clients makes.
-        alone: whether calls are made one by one, too.
+        bare: how many transactions the bare loop makes.
+        alone: how many calls are made one by one, too.
         half: whether they are made at half of the top rate, too.
         reused: of reads: how many numbers there are, to be taken again and again.
         processes: in how many the bare loop is tried where pgbench is not.
@@ -49,7 +48,8 @@ class Subject:
     in_flight: int
     count: int
     pgbench_each: int = 60
-    alone: bool = False
+    bare: int = 500
+    alone: int = 0
     half: bool = False
     reused: int = 0
     processes: tuple[int, ...] = (1, 2, 4, 8)
@@ -141,9 +141,9 @@ class Subject:
             self._samples["bare p50"].append(self._bare(tools, 1).p50)
 
     def _bare(self, tools: Tools, processes: int) -> Bare:
-        first = self._take(_BARE)
-        transactions = [self.pattern.of(self._number(first + place)) for place in range(_BARE)]
-        return tools.workers.run(self.fleet.url, transactions, _BARE // 4, processes)
+        first = self._take(self.bare)
+        transactions = [self.pattern.of(self._number(first + place)) for place in range(self.bare)]
+        return tools.workers.run(self.fleet.url, transactions, self.bare // 4, processes)
 
     def _service(self, tools: Tools) -> None:
         with servers.service(self.fleet.url) as running:
@@ -169,7 +169,8 @@ class Subject:
                     self._samples["half p50"].append(half.p50)
                     self._samples["half p99"].append(half.p99)
             if self.alone:
-                alone = run(_ONE_BY_ONE + _WARMING)
+                warming = self.alone // 2
+                alone = run(self.alone + warming, warming=warming)
                 self._samples["p50"].append(alone.p50)
                 self._samples["p99"].append(alone.p99)
             self._samples["late"].append(running.megabytes())
