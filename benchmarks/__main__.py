@@ -24,20 +24,23 @@ from tests.postgres import Postgres
 _ASKED = 3_000
 
 
-def _subjects(server: Postgres, folder: Path, rounds: int) -> list[tuple[Subject, float]]:
+def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list[tuple[Subject, float]]:
     """Prepares the small calls, each with what it is to reach of the sum of costs."""
 
-    def changing(name: str, target: float, *, free: int = 0, hot: bool = False) -> tuple[Subject, float]:
+    def changing(name: str, target: float, *, free: int = 0, hottest: bool = False) -> tuple[Subject, float]:
         # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
-        count, each = (1_500, 60) if hot else (800, 40)
-        fleet = fill(server.create(), rounds * (10_000 if hot else 4_000) + 20, free=free)
-        return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hot, half=hot), target
+        count, each = (1_500, 60) if hottest else (800, 40)
+        fleet = fill(server.create(), rounds * (10_000 if hottest else 4_000) + 20, free=free)
+        return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hottest, half=hottest), target
 
+    first = changing("UnassignDevices, 10 ids", 0.7, hottest=True)
+    if hot:
+        return [first]
     asked = fill(server.create(), _ASKED)
     file = folder / "bench.db"
     sqlite = fill(f"sqlite:///{file}", rounds * 2_000 + 20)
     return [
-        changing("UnassignDevices, 10 ids", 0.7, hot=True),
+        first,
         (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 1_500, reused=_ASKED), 0.6),
         (Subject(WORKS["LookupOwners, 1,000 ids"], asked, 1, 0, bare=120, alone=120, reused=_ASKED - 50), 0),
         changing("AssignDevices, 10 ids", 0.6, free=10),
@@ -65,7 +68,7 @@ def main(rounds: int, *, hot: bool) -> None:
         tools = Tools(generator, stack.enter_context(workers(8)), pgbench.find(), Settings().threads)
         progress = stack.enter_context(Progress(transient=True))
         shown = progress.add_task("preparing", total=None)
-        subjects = _subjects(server, folder, rounds)[: 1 if hot else None]
+        subjects = _subjects(server, folder, rounds, hot=hot)
         heading = _heading(subjects[0][0].fleet, generator.name, tools.pgbench)
         large, beside = Large(server), Beside(empty_fleet(server.create()))
         if not hot:
