@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from benchmarks import servers
+from benchmarks import servers, signals
 from benchmarks.servers import Running
 from service.domain.keys import SCOPES
 from service.storage import schema
@@ -119,4 +119,5 @@ def main(devices: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=__doc__)
     parser.add_argument("--devices", type=int, default=1_000_000)
+    signals.interrupt_on_sigterm()
     main(parser.parse_args().devices)
