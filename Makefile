@@ -1,13 +1,13 @@
 # Every target sets up what it needs: a virtual environment in .venv, from the pinned versions.
 .DEFAULT_GOAL := help
-.PHONY: help install proto lock check test run bench clean
+.PHONY: help install proto lock check test run bench bench-large clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 PROTOS := $(wildcard protos/deviceassignment/v1/*.proto)
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/installed: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -49,9 +49,13 @@ test: install ## Run every test, on SQLite and on a real PostgreSQL.
 run: install ## Serve an example on 127.0.0.1:50051 and print a call to paste.
 	@$(BIN)/device-assignment serve --example
 
-bench: install ## Measure the service beside its limits.
+bench: install ## Measure the service beside its limits (ten minutes). Go and pgbench make it better.
 	@$(BIN)/python -m benchmarks
+
+bench-large: install ## Measure growth, a million calls and a million devices (an hour, 20 GB of disk).
+	@$(BIN)/python -m benchmarks.growth
 	@$(BIN)/python -m benchmarks.million
+	@$(BIN)/python -m benchmarks.memory
 
 clean: ## Remove what make made.
 	@rm -rf .venv .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,12 +1,16 @@
-"""Measures the service beside its limits: `make bench`.
+"""Measures the service beside its limits: `make bench`, and what takes long: `make bench-large`.
 
-Small calls: how many a second the service answers, beside the *sum-of-costs* rate 1 / (1 / bare + 1 / empty). `bare` is
-the same SQL from the bare driver, in the number of processes that does best; `empty` is a gRPC call that does nothing,
-served by as many threads and called by the same client. The large call: how long it takes, beside the bare SQL.
+Everything happens on one machine and in turns, so that a slow minute slows all of it; what is shown are medians over
+the rounds. Every counted write is a real change: each call has a number, the number has a customer and devices of its
+own, and each run ends with a count of the operations and of the history.
 
-Every measurement starts on a fresh copy of the same database, makes real changes only, and is checked by counting what
-it left. The rounds take turns, so that a slow minute of the machine slows all of them; what is shown are medians.
+The limits: `empty` is a gRPC call that does nothing, with messages as large as the real ones, from a threaded and from
+an asyncio server, the better of the two. `bare` is the same SQL from the bare driver; `pgbench` is the same SQL as a
+pgbench script. The SQL is recorded from calls to the service itself. A call that is as cheap as its halves together
+has the rate 1 / (1 / pgbench + 1 / empty), the *sum of costs*.
 
-Reading order: `work.py` (what is done), `copies.py` (where), `trace.py` and `bare.py` (the SQL without the service),
-`servers.py` and `caller.py` (the service), `rounds.py` (the measuring), `report.py`, `__main__.py`.
+Reading order: `works.py` (what is called), `fleet.py` (the databases), `trace.py` (records SQL), `bare.py`,
+`pgbench.py` and `empty.py` (the limits), `load.py` (calls; `load/` is its program in Go), `subjects.py`, `large.py`
+and `beside.py` (the measuring), `rows.py` (what is compared with what), `report.py`, `chart.py`, `__main__.py`. Of
+`make bench-large`: `growth.py`, `million.py`, `memory.py`.
 """

@@ -1,79 +1,110 @@
-"""`python -m benchmarks`: measures, prints the table and writes `results.json`."""
+"""`python -m benchmarks`: measures, prints the table, writes `results.json` and draws `chart.png`."""
 
 import argparse
 import tempfile
 import time
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 
 from rich.progress import Progress
-from sqlalchemy import text
 
-from benchmarks import report, servers, trace
+from benchmarks import chart, pgbench, report, rows, signals
 from benchmarks.bare import workers
-from benchmarks.caller import caller
-from benchmarks.copies import PostgresDatabases, SQLiteFiles, prepare
-from benchmarks.rounds import Subject
-from benchmarks.work import LARGE, LARGE_WORK, SMALL, SMALL_WORKS
+from benchmarks.beside import Beside
+from benchmarks.catalogue import WORKS
+from benchmarks.fleet import Fleet, empty_fleet, fill
+from benchmarks.large import Large
+from benchmarks.load import NO_GO, PythonLoad, load
+from benchmarks.subjects import Subject, Tools
 from service.config import Settings
-from service.storage.database import Database
 from tests import postgres
+from tests.postgres import Postgres
 
-# SQLite has one writer at a time.
-_PROCESSES = {"SQLite": (1, 2), "PostgreSQL": (1, 2, 4, 8)}
-
-
-def _subjects(databases: SQLiteFiles | PostgresDatabases) -> tuple[list[Subject], Subject]:
-    prepared = prepare(databases, SMALL)
-    processes = _PROCESSES[databases.name]
-    small = [Subject(work, prepared, trace.record(prepared, work), processes) for work in SMALL_WORKS]
-    prepared = prepare(databases, LARGE)
-    return small, Subject(LARGE_WORK, prepared, trace.record(prepared, LARGE_WORK), (1,))
+# Customers of whom devices are looked up, again and again.
+_ASKED = 3_000
 
 
-def _version(url: str) -> str:
-    with closing(Database(url)) as database, database.session(write=False) as connection:
-        return str(connection.execute(text("SHOW server_version")).scalar_one()).split()[0]
+def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list[tuple[Subject, float]]:
+    """Prepares the small calls, each with what it is to reach of the sum of costs."""
+
+    def changing(name: str, target: float, *, free: int = 0, hottest: bool = False) -> tuple[Subject, float]:
+        # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
+        count, each = (1_500, 60) if hottest else (800, 40)
+        fleet = fill(server.create(), rounds * (10_000 if hottest else 4_000) + 20, free=free)
+        return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hottest, half=hottest), target
+
+    first = changing("UnassignDevices, 10 ids", 0.7, hottest=True)
+    if hot:
+        return [first]
+    asked = fill(server.create(), _ASKED)
+    file = folder / "bench.db"
+    sqlite = fill(f"sqlite:///{file}", rounds * 2_000 + 20)
+    return [
+        first,
+        (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 1_500, reused=_ASKED), 0.6),
+        (Subject(WORKS["LookupOwners, 1,000 ids"], asked, 1, 0, bare=120, alone=120, reused=_ASKED - 50), 0),
+        changing("AssignDevices, 10 ids", 0.6, free=10),
+        changing("TransferDevices, 10 ids", 0.6),
+        (Subject(WORKS["UnassignDevices, 10 ids"], sqlite, 16, 600, processes=(1, 2)), 0.6),
+    ]
 
 
-def main(rounds: int) -> None:
-    """Measures everything in so many rounds."""
+def _heading(fleet: Fleet, load_name: str, program: str | None) -> str:
+    settings = {
+        name: str(fleet.one(f"SHOW {name}")[0]).split()[0] for name in ("server_version", "synchronous_commit", "fsync")
+    }
+    version = settings.pop("server_version")
+    words = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return report.machine(f"{version} ({words})", [load_name, pgbench.version(program) if program else "no pgbench"])
+
+
+def main(rounds: int, *, hot: bool) -> None:
+    """Measures everything in so many rounds, or only the first work, which is the one that most is done for."""
     started = time.monotonic()
-    empty: list[float] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="da-benchmarks-") as folder,
-        postgres.running() as server,
-        workers(max(max(counts) for counts in _PROCESSES.values())) as bare,
-        caller() as client,
-        Progress(transient=True) as progress,
-    ):
+    with ExitStack() as stack:
+        server = stack.enter_context(postgres.running())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="da-benchmarks-")))
+        generator = stack.enter_context(load())
+        tools = Tools(generator, stack.enter_context(workers(8)), pgbench.find(), Settings().threads)
+        progress = stack.enter_context(Progress(transient=True))
         shown = progress.add_task("preparing", total=None)
-        small: list[Subject] = []
-        large: list[Subject] = []
-        for databases in (SQLiteFiles(Path(folder)), PostgresDatabases(server)):
-            of_small, of_large = _subjects(databases)
-            small += of_small
-            large.append(of_large)
-        progress.update(shown, description="measuring", total=rounds * len(small + large))
+        subjects = _subjects(server, folder, rounds, hot=hot)
+        heading = _heading(subjects[0][0].fleet, generator.name, tools.pgbench)
+        large, beside = Large(server), Beside(empty_fleet(server.create()))
+        if not hot:
+            large.prepare()
+            beside.prepare(rounds)
+        progress.update(shown, description="measuring", total=rounds * (len(subjects) + (0 if hot else 2)))
         for _ in range(rounds):
-            with servers.empty(Settings().threads) as port:
-                empty.append(SMALL_WORKS[0].timed / client.nothing(port, SMALL_WORKS[0]))
-            for subject in small + large:
-                subject.measure(bare, client)
+            for subject, _ in subjects:
+                subject.measure(tools)
                 progress.advance(shown)
-        version = _version(large[-1].prepared.url)
-    results = [subject.small(median(empty)) for subject in small] + [subject.large() for subject in large]
-    parts = [f"empty call: {median(empty):,.0f}/s"]
-    for subject in small:
-        seconds, processes = subject.bare
-        what = f"bare SQL, {subject.work.name}, {subject.database}"
-        parts.append(f"{what}: {subject.work.timed / seconds:,.0f}/s, best with {processes} processes")
+            if not hot:
+                large.measure(tools.workers)
+                progress.advance(shown)
+                beside.measure(generator)
+                progress.advance(shown)
+        results = []
+        for subject, target in subjects:
+            results += rows.of_subject(subject, target) if subject.in_flight > 1 else rows.of_lookup(subject)
+        if not hot:
+            results += rows.of_large(large) + rows.of_beside(beside)
+        parts = [rows.parts(subject) for subject, _ in subjects]
     parts.append(f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all")
-    report.show(results, parts, report.machine(version))
+    if tools.pgbench is None:
+        parts.append(pgbench.HOW_TO_GET_IT)
+    if isinstance(generator, PythonLoad):
+        parts.append(NO_GO)
+    report.show(results, parts, heading)
+    if not hot:
+        report.write(results)
+        chart.draw(results)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    main(parser.parse_args().rounds)
+    parser.add_argument("--hot", action="store_true", help="only UnassignDevices of 10 identifiers; writes nothing")
+    arguments = parser.parse_args()
+    signals.interrupt_on_sigterm()
+    main(arguments.rounds, hot=arguments.hot)

@@ -1,95 +1,86 @@
-"""The gRPC client, in a process of its own."""
+"""Makes calls from Python, in a process of its own: what `load.py` falls back to."""
 
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import grpc
-from deviceassignment.v1 import device_assignment_pb2 as pb
-from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
-from google.protobuf.empty_pb2 import Empty
 
-from benchmarks.empty import METHOD, SERVICE
-from benchmarks.work import Work
-
-_TIMEOUT_SECONDS = 30.0
-
-Answered = Callable[[int], Awaitable[None]]
+_TIMEOUT_SECONDS = 120.0
 
 
-class Caller:
-    """A process that calls."""
+class Made(NamedTuple):
+    """The calls to make; see `load.Load.calls`."""
 
-    def __init__(self, executor: ProcessPoolExecutor) -> None:
-        self._executor = executor
-
-    def unassign(self, port: int, api_key: str, work: Work) -> float:
-        """Makes the calls of a work, and gives the seconds that those after the warming took."""
-        return self._executor.submit(_unassign, port, api_key, work).result()
-
-    def nothing(self, port: int, work: Work) -> float:
-        """Makes as many empty calls in the same way."""
-        return self._executor.submit(_nothing, port, work).result()
+    port: int
+    path: str
+    api_key: str
+    bodies: list[bytes]
+    in_flight: int
+    warming: int
+    rate: float
 
 
-@contextmanager
-def caller() -> Iterator[Caller]:
-    """Starts the process. Not forked: gRPC does not outlive a fork."""
+def in_a_process(made: Made) -> dict[str, Any]:
+    """Makes them, and gives what the program in `load/` prints. Not forked: gRPC does not outlive a fork."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        yield Caller(executor)
+        return executor.submit(_run, made).result()
 
 
-def _unassign(port: int, api_key: str, work: Work) -> float:
-    requests = [
-        pb.UnassignDevicesRequest(customer_email=call.customer_email, device_identifiers=call.identifiers)
-        for call in work.calls
-    ]
-    metadata = (("x-api-key", api_key),)
-
-    async def run() -> float:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = DeviceAssignmentServiceStub(channel)
-
-            async def one(index: int) -> None:
-                answer = await stub.UnassignDevices(requests[index], metadata=metadata, timeout=_TIMEOUT_SECONDS)
-                if len(answer.devices_remaining) != answer.devices_remaining_count:
-                    raise AssertionError("the remaining list is not whole")
-
-            return await _seconds(one, work)
-
-    return asyncio.run(run())
+def _run(made: Made) -> dict[str, Any]:
+    return asyncio.run(_calls(made))
 
 
-def _nothing(port: int, work: Work) -> float:
-    async def run() -> float:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            nothing = channel.unary_unary(
-                f"/{SERVICE}/{METHOD}",
-                request_serializer=Empty.SerializeToString,
-                response_deserializer=Empty.FromString,
-            )
+async def _calls(made: Made) -> dict[str, Any]:
+    starts, took = [0.0] * len(made.bodies), [0.0] * len(made.bodies)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{made.port}") as channel:
+        method: Any = channel.unary_unary(made.path)
 
-            async def one(_index: int) -> None:
-                await nothing(Empty(), timeout=_TIMEOUT_SECONDS)
+        async def one(index: int) -> None:
+            starts[index] = time.time()
+            began = time.monotonic()
+            metadata = (("x-api-key", made.api_key),)
+            await method(made.bodies[index], metadata=metadata, timeout=_TIMEOUT_SECONDS)
+            took[index] = time.monotonic() - began
 
-            return await _seconds(one, work)
+        await _closed(one, range(made.warming), made.in_flight)
+        timed = range(made.warming, len(made.bodies))
+        cpu, start = time.process_time(), time.monotonic()
+        if made.rate:
+            await _open(one, timed, made.rate)
+        else:
+            await _closed(one, timed, made.in_flight)
+        seconds = time.monotonic() - start
+        cpu = time.process_time() - cpu
+    latencies = sorted(took[made.warming :])
+    return {
+        "rate": len(timed) / seconds,
+        "p50": latencies[len(timed) // 2] * 1e6,
+        "p99": latencies[len(timed) * 99 // 100] * 1e6,
+        "cpu": cpu / len(timed) * 1e6,
+        "starts": [moment * 1e6 for moment in starts[made.warming :]],
+        "took": [seconds * 1e6 for seconds in took[made.warming :]],
+    }
 
-    return asyncio.run(run())
 
+async def _closed(one: Callable[[int], Awaitable[None]], indexes: range, in_flight: int) -> None:
+    left = iter(indexes)
 
-async def _seconds(one: Answered, work: Work) -> float:
-    async def several(indexes: Iterator[int]) -> None:
-        for index in indexes:
+    async def several() -> None:
+        for index in left:
             await one(index)
 
-    async def share(indexes: range) -> None:
-        left = iter(indexes)
-        await asyncio.gather(*(several(left) for _ in range(work.in_flight)))
+    await asyncio.gather(*(several() for _ in range(in_flight)))
 
-    await share(range(work.warming))
+
+async def _open(one: Callable[[int], Awaitable[None]], indexes: range, rate: float) -> None:
     start = time.monotonic()
-    await share(range(work.warming, len(work.calls)))
-    return time.monotonic() - start
+
+    async def due(place: int, index: int) -> None:
+        await asyncio.sleep(start + place / rate - time.monotonic())
+        await one(index)
+
+    await asyncio.gather(*(due(place, index) for place, index in enumerate(indexes)))

@@ -1,33 +1,77 @@
-"""A gRPC server whose one call does nothing: `python -m benchmarks.empty THREADS`."""
+"""A gRPC server whose calls do nothing: `python -m benchmarks.empty sync|aio THREADS SIZES`.
 
+`SIZES` is a JSON object with the size of the answer to each call's path. Messages stay bytes.
+"""
+
+import asyncio
 import json
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
-from google.protobuf.empty_pb2 import Empty
-
-SERVICE, METHOD = "benchmarks.Empty", "Nothing"
 
 
-def _nothing(_request: Empty, _context: grpc.ServicerContext) -> Empty:
-    return Empty()
+def _handler(answer: bytes) -> Any:
+    def nothing(_request: bytes, _context: Any) -> bytes:
+        return answer
+
+    return grpc.unary_unary_rpc_method_handler(nothing)
 
 
-def main(threads: int) -> None:
-    """Serves until it is terminated."""
-    handler = grpc.unary_unary_rpc_method_handler(_nothing, Empty.FromString, Empty.SerializeToString)
-    server = grpc.server(ThreadPoolExecutor(threads))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+def _aio_handler(answer: bytes) -> Any:
+    async def nothing(_request: bytes, _context: Any) -> bytes:
+        return answer
+
+    return grpc.unary_unary_rpc_method_handler(nothing)
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    def __init__(self, handlers: dict[str, Any]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        return self._handlers.get(handler_call_details.method)
+
+
+def _serving(port: int) -> None:
     sys.stderr.write(json.dumps({"event": "serving", "port": port}) + "\n")
     sys.stderr.flush()
+
+
+def _sync(threads: int, answers: dict[str, bytes]) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    server = grpc.server(ThreadPoolExecutor(threads))
+    server.add_generic_rpc_handlers((_Handlers({path: _handler(answer) for path, answer in answers.items()}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    _serving(port)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     server.stop(None).wait()
 
 
+async def _aio(answers: dict[str, bytes]) -> None:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((_Handlers({path: _aio_handler(answer) for path, answer in answers.items()}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await server.start()
+    _serving(port)
+    await stopped.wait()
+    await server.stop(None)
+
+
+def main(kind: str, threads: int, sizes: dict[str, int]) -> None:
+    """Serves until it is terminated."""
+    answers = {path: bytes(size) for path, size in sizes.items()}
+    if kind == "sync":
+        _sync(threads, answers)
+    else:
+        asyncio.run(_aio(answers))
+
+
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    main(int(sys.argv[1]))
+    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))

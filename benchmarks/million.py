@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from benchmarks import servers
+from benchmarks import servers, signals
 from benchmarks.servers import Running
 from service.domain.keys import SCOPES
 from service.storage import schema
@@ -78,11 +78,6 @@ def _databases() -> Iterator[list[tuple[str, str]]]:
         yield [("SQLite", f"sqlite:///{Path(folder, 'million.db')}"), ("PostgreSQL", server.create())]
 
 
-def _peak_megabytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
-
-
 def _expect(count: int, devices: int) -> None:
     if count != devices:
         raise RuntimeError(f"{count} devices instead of {devices}: what was measured was not the work")
@@ -96,7 +91,7 @@ def _measure(name: str, running: Running, secret: str, devices: int, table: Tabl
         started = time.monotonic()
         answer = call()
         seconds = time.monotonic() - started
-        table.add_row(name, work, f"{devices:,}", f"{seconds:.1f}", str(_peak_megabytes(running.pid)))
+        table.add_row(name, work, f"{devices:,}", f"{seconds:.1f}", f"{running.megabytes('VmHWM'):.0f}")
         return answer
 
     rest = pb.ListAssignedDevicesRequest(customer_email=EMAIL, page_size=1)
@@ -124,4 +119,5 @@ def main(devices: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=__doc__)
     parser.add_argument("--devices", type=int, default=1_000_000)
+    signals.interrupt_on_sigterm()
     main(parser.parse_args().devices)

@@ -13,6 +13,9 @@ from pathlib import Path
 
 _START_SECONDS = 30.0
 
+LARGE_MESSAGES = (("grpc.max_receive_message_length", -1),)
+"""A channel's option to take answers of any size."""
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -20,6 +23,11 @@ class Running:
 
     port: int
     pid: int
+
+    def megabytes(self, what: str = "VmRSS") -> float:
+        """Gives the memory that it uses now, or the most that it has used (`VmHWM`)."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition(f"{what}:")[2].split()[0]) / 1024
 
 
 @contextmanager
@@ -31,10 +39,12 @@ def service(url: str) -> Iterator[Running]:
 
 
 @contextmanager
-def empty(threads: int) -> Iterator[int]:
-    """Serves the empty call on a number of threads. Gives the port."""
-    with _running([sys.executable, "-m", "benchmarks.empty", str(threads)], dict(os.environ)) as running:
-        yield running.port
+def empty(kind: str, threads: int, sizes: dict[str, int]) -> Iterator[Running]:
+    """Serves empty calls on threads (`sync`) or an event loop (`aio`); `sizes` are those of the answers, by path."""
+    with _running(
+        [sys.executable, "-m", "benchmarks.empty", kind, str(threads), json.dumps(sizes)], dict(os.environ)
+    ) as running:
+        yield running
 
 
 @contextmanager
