@@ -15,7 +15,9 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from service.config import PREFIX
-from service.transport.client import CallFailed, Client, Connection, Trust
+from service.transport.channel import Trust
+from service.transport.client import Client, Connection
+from service.transport.failure import CallFailed
 
 P = ParamSpec("P")
 
