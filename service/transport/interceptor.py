@@ -22,7 +22,6 @@ from service.domain.errors import (
 )
 from service.domain.interruption import Interruption
 from service.transport import status
-from service.transport.authentication import Authenticator, RateLimit
 from service.transport.call import Call, enter
 from service.transport.lanes import Lane, on_lane
 from service.transport.metadata import API_KEY
@@ -30,6 +29,8 @@ from service.transport.scopes import OPEN_SERVICES, SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from service.transport.authentication import Authenticator, RateLimit
 
 _log = structlog.get_logger("call")
 
