@@ -47,6 +47,18 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=20, ge=0)
     """How long calls in flight may take to finish when the server is stopped."""
 
+    rest_timeout_seconds: float = Field(default=60, gt=0, le=3_600)
+    """The deadline of a REST request that names none."""
+
+    rest_max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1_024)
+    """The longest body of a REST request: enough for 3 MiB of identifiers with every character escaped."""
+
+    rest_keep_alive_seconds: float = Field(default=15, gt=0)
+    """How often a stream of events with nothing to tell says that it is still there."""
+
+    rest_cors_origins: str = ""
+    """The origins whose web pages may call, with spaces between them; `*` is any, and none is none."""
+
     reflection: bool = True
     """Whether tools may ask the server for its services."""
 

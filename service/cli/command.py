@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from service.cli import admin, files, lookups, serving, single_writes, watching, writes
+from service.cli import admin, files, gateway, lookups, serving, single_writes, watching, writes
 from service.cli.output import ENVIRONMENT
 from service.config import BadSetting
 from service.domain.errors import ServiceError
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve", short_help="Serve gRPC.", epilog=ENVIRONMENT)(serving.serve)
+app.command("gateway", short_help="Serve REST, for a server elsewhere.", epilog=ENVIRONMENT)(gateway.gateway)
 app.add_typer(admin.database, name="db")
 app.add_typer(admin.organizations, name="org")
 app.add_typer(admin.keys, name="key")
