@@ -11,6 +11,7 @@ import structlog
 from service.config import Settings
 from service.transport.channel import Trust
 from service.transport.gateway.application import Options
+from service.transport.gateway.description import pages
 from service.transport.gateway.server import Runner, Target, listen
 
 _log = structlog.get_logger("gateway")
@@ -50,7 +51,8 @@ def serve(
         keep_alive_seconds=settings.rest_keep_alive_seconds,
         cors_origins=tuple(settings.rest_cors_origins.split()),
     )
-    runner = Runner(Target(target, trust), options, settings.drain_seconds, None if tls is None else _tls(*tls))
+    tls_context = None if tls is None else _tls(*tls)
+    runner = Runner(Target(target, trust), options, settings.drain_seconds, tls_context, pages.routes())
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         runner.stop()
