@@ -9,7 +9,7 @@ from service.transport.gateway.failures import Refused, malformed
 from service.transport.gateway.violations import Violations
 
 _LONGEST_SECONDS = 3_600.0
-_SECONDS = re.compile(rb"\d{1,6}(\.\d{1,6})?")
+_SECONDS = re.compile(rb"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?")
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,256})?")
 _PRINTABLE = re.compile(rb"[ -~]{1,512}")
 _JSON_TYPES = re.compile(rb"application/json(?:\s*;\s*charset\s*=\s*\"?utf-8\"?)?\s*;?", re.IGNORECASE)
@@ -48,10 +48,13 @@ def context(exchange: Exchange, violations: Violations, seconds: float | None) -
     return Context(tuple(passed), seconds)
 
 
-def idempotency_key(exchange: Exchange) -> str:
-    """Gives the header `Idempotency-Key`, with or without quotes; empty if there is none."""
-    given = exchange.headers.get(b"idempotency-key", b"").decode("latin-1")
-    return given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
+def idempotency_key(exchange: Exchange) -> str | None:
+    """Gives the header `Idempotency-Key`, with or without quotes; None if there is none."""
+    given = exchange.headers.get(b"idempotency-key")
+    if given is None:
+        return None
+    text = given.decode("latin-1")
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def check_body(exchange: Exchange, most: int) -> None:

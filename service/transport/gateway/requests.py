@@ -120,8 +120,11 @@ def _query(text: bytes, violations: Violations) -> list[tuple[str, str]]:
 
 def _add_request_id(current: Exchange, message: Any, violations: Violations) -> None:
     key = headers.idempotency_key(current)
-    if not key:
+    if key is None:
         return
-    if message.request_id and message.request_id.lower() != key.lower():
+    if not key:
+        # Who sends it wants a retry to be safe, and without a key it would not be.
+        violations.wrong("Idempotency-Key", "must not be empty")
+    elif message.request_id and message.request_id.lower() != key.lower():
         violations.wrong("requestId", "must be the same as the header Idempotency-Key, or absent")
     message.request_id = key
