@@ -122,8 +122,7 @@ class Cors(CORSMiddleware):
         if answer.status_code != HTTPStatus.BAD_REQUEST:
             return answer
         text = "This origin, or its method or headers, may not call"
-        request_id = request_headers.get("x-request-id", "")
-        body = failures.malformed(text).body(request_id)
+        body = failures.malformed(text).body()
         kept = {name: value for name, value in answer.headers.items() if name.startswith(("access-", "vary"))}
         return Response(body, HTTPStatus.BAD_REQUEST, kept, "application/json")
 

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = ((b"content-type", b"application/json"),)
 
+_SMALL_BYTES = 64 * 1024
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 # A page that needs more than this JSON does says so itself.
 _DEFAULT_HEADERS = (
@@ -57,11 +59,20 @@ def of(scope: Scope) -> Exchange:
     return exchange
 
 
-async def respond(send: Send, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = JSON) -> None:
-    """Sends a whole answer."""
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+async def respond(
+    send: Send, status: int, body: bytes | list[bytes], headers: tuple[tuple[bytes, bytes], ...] = JSON
+) -> None:
+    """Sends a whole answer. A body in pieces is sent piece by piece, as quickly as the caller reads it."""
+    pieces = [body] if isinstance(body, bytes) else body
+    size = sum(map(len, pieces))
+    length = () if status == HTTPStatus.NO_CONTENT else ((b"content-length", str(size).encode()),)
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+    if size <= _SMALL_BYTES:
+        pieces = [b"".join(pieces)]
+    pieces.reverse()
+    while len(pieces) > 1:
+        await send({"type": "http.response.body", "body": pieces.pop(), "more_body": True})
+    await send({"type": "http.response.body", "body": pieces.pop()})
 
 
 async def refuse(scope: Scope, send: Send, refused: Refused) -> None:
@@ -91,8 +102,8 @@ class Door:
                 exchange.status = message["status"]
                 own = message["headers"]
                 named = {name for name, _ in own}
-                own += [header for header in _DEFAULT_HEADERS if header[0] not in named]
-                own.append((b"x-request-id", request_id.encode()))
+                added = [header for header in _DEFAULT_HEADERS if header[0] not in named]
+                message["headers"] = [*own, *added, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -108,4 +119,5 @@ class Door:
                 duration_ms=round((time.monotonic() - exchange.started) * 1000, 3),
                 x_request_id=request_id,
                 call_id=refused.metadata.get("callId") if refused else None,
+                **({"cause": refused.cause} if refused and refused.cause else {}),
             )

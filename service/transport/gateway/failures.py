@@ -58,6 +58,7 @@ class Refused(Exception):
         violations: what is wrong, by JSON path; the first of them.
         metadata: what else is told, by JSON name.
         headers: of the answer.
+        cause: what the log has of it, and the caller has not.
     """
 
     status: int
@@ -66,15 +67,18 @@ class Refused(Exception):
     violations: Sequence[tuple[str, str]] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    cause: str = ""
 
-    def body(self, request_id: str) -> bytes:
+    def body(self, request_id: str = "") -> bytes:
         """Gives the answer's JSON. The call's id is the service's, or else the request's."""
         told: dict[str, Any] = {"error": self.text}
         if self.reason:
             told["reason"] = self.reason
         if self.violations:
             told["violations"] = [{"field": path, "description": text} for path, text in self.violations]
-        return to_text({**told, "callId": request_id, **self.metadata}).encode("utf-8", "replace")
+        if request_id:
+            told["callId"] = request_id
+        return to_text({**told, **self.metadata}).encode("utf-8", "replace")
 
 
 def malformed(text: str, status: int = HTTPStatus.BAD_REQUEST) -> Refused:
@@ -144,7 +148,9 @@ def told(failed: CallFailed, map_field: str = "", keys: Sequence[str] = ()) -> R
         keys: the names of that object's members, in the list's order.
     """
     if not failed.reason:
-        return _unspoken(failed)
+        refused = _unspoken(failed)
+        refused.cause = f"{failed.code}: {failed.text}"
+        return refused
     headers = {} if failed.retry_seconds is None else {"Retry-After": str(max(1, math.ceil(failed.retry_seconds)))}
 
     def path(name: str) -> str:

@@ -152,7 +152,7 @@ class _Protocol(HttpToolsProtocol):
     def send_400_response(self, _message: str) -> None:
         if self.transport.is_closing():
             return
-        body = failures.malformed("The request is not HTTP/1.1, or its head is too long").body("")
+        body = failures.malformed("The request is not HTTP/1.1, or its head is too long").body()
         head: list[Any] = [
             STATUS_LINE[400],
             b"content-type: application/json\r\nconnection: close\r\n",

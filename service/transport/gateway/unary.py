@@ -11,7 +11,7 @@ from service.transport.gateway import exchange, failures, headers, requests
 from service.transport.gateway.exchange import Receive, Scope, Send
 from service.transport.gateway.routes import Route
 from service.transport.gateway.violations import Violations
-from service.transport.gateway.writer import write
+from service.transport.gateway.writer import pieces
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -64,9 +64,9 @@ class Unary:
         del call
         read = self._answer.FromString(answer)
         del answer
-        text = write(read)
+        body = pieces(read)
         del read
-        await exchange.respond(send, 200, text.encode())
+        await exchange.respond(send, 200, body)
 
 
 async def _cancel_when_gone(receive: Receive, call: Any) -> None:

@@ -1,7 +1,7 @@
 """Writes an answer message as JSON: every field is there, but for one with presence that is not set."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
@@ -13,6 +13,8 @@ from service.transport.gateway import structs
 
 _Write = Callable[[Any], str]
 
+_SLICE = 2_000
+
 to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Writes plain values as JSON."""
 
@@ -22,6 +24,29 @@ def write(message: Message) -> str:
     return _writer(message.DESCRIPTOR)(message)
 
 
+def pieces(message: Message) -> list[bytes]:
+    """Writes a message in pieces, so that a long list is never there in all of its forms at once."""
+    written = [b"{"]
+    for name, field, write_field, optional in _fields(message.DESCRIPTOR):
+        if optional and not message.HasField(field):
+            continue
+        comma = "," if len(written) > 1 else ""
+        value = getattr(message, field)
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) <= _SLICE:
+            written.append(f"{comma}{name}{write_field(value)}".encode())
+            continue
+        for start in range(0, len(value), _SLICE):
+            before = "," if start else f"{comma}{name}["
+            written.append(f"{before}{write_field(value[start : start + _SLICE])[1:-1]}".encode())
+        written.append(b"]")
+    return [*written, b"}"]
+
+
+@cache
+def _fields(descriptor: Descriptor) -> list[tuple[str, str, _Write, bool]]:
+    return [(f'"{f.json_name}":', f.name, _field_writer(f), _optional(f)) for f in descriptor.fields]
+
+
 @cache
 def _writer(descriptor: Descriptor) -> _Write:
     match descriptor.full_name:
@@ -29,7 +54,7 @@ def _writer(descriptor: Descriptor) -> _Write:
             return lambda struct: to_text(structs.plain(struct))
         case "google.protobuf.Timestamp":
             return lambda moment: f'"{moment.ToJsonString()}"'
-    fields = [(f'"{f.json_name}":', f.name, _field_writer(f), _optional(f)) for f in descriptor.fields]
+    fields = _fields(descriptor)
 
     def write_object(message: Message) -> str:
         return (
