@@ -15,6 +15,7 @@ _FILE = {4: "message_type", 5: "enum_type", 6: "service"}
 _BELOW = {"message_type": {2: "field"}, "enum_type": {2: "value"}, "service": {2: "method"}}
 
 _CODE = re.compile(r"`([^`]+)`")
+_METADATA = re.compile(r"\b(?:[Tt]he )?metadata `")
 _SNAKE = re.compile(r"[a-z]+(_[a-z]+)+")
 # A text that is one of some values, which are no names of fields.
 _VALUES = frozenset({"DeviceMetadataResult.status"})
@@ -28,6 +29,7 @@ _WORDS = {
     "google.rpc.BadRequest": "violations",
     "google.rpc.PreconditionFailure": "violations",
     "RetryInfo": "Retry-After",
+    "CANCELLED": f"{CLIENT_CLOSED_REQUEST} Client Closed Request",
 }
 
 # Where REST differs in more than names.
@@ -68,7 +70,7 @@ class Comments:
             name: such as `Customer`, `Customer.email` or `Change.CHANGE_ASSIGNED`.
         """
         comment = self._whole(name)
-        return comment if name in _VALUES else _CODE.sub(self._in_rest, comment.replace("the metadata `", "`"))
+        return comment if name in _VALUES else _CODE.sub(self._in_rest, _METADATA.sub("`", comment))
 
     def values(self, name: str) -> list[str]:
         """Lists the values that a text can have, if it is not free."""

@@ -2,6 +2,7 @@
 
 import re
 from html import escape
+from itertools import groupby
 
 from service.transport.gateway.description.schemas import Schema
 
@@ -57,12 +58,12 @@ class Markup:
     def text(self, text: str) -> str:
         """Renders paragraphs and lists."""
         html: list[str] = []
-        for line in filter(None, text.splitlines()):
-            if line.startswith("- "):
-                html.append(f"<li>{self.inline(line[2:])}</li>")
+        for is_item, lines in groupby(text.split("\n"), lambda line: line.startswith("- ")):
+            if is_item:
+                html += ["<ul>", *(f"<li>{self.inline(line[2:])}</li>" for line in lines), "</ul>"]
             else:
-                html.append(f"<p>{self.inline(line)}</p>")
-        return "\n".join(html).replace("</p>\n<li>", "</p>\n<ul><li>").replace("</li>\n<p>", "</li></ul>\n<p>")
+                html += [f"<p>{self.inline(line)}</p>" for line in lines if line]
+        return "\n".join(html)
 
     def inline(self, text: str) -> str:
         """Renders text within a paragraph."""

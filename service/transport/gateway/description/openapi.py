@@ -105,7 +105,7 @@ def _error(reason: Schema) -> Schema:
             "type": "array",
             "items": violation,
             "description": "Each thing that is wrong: the field, such as `deviceIdentifiers[3]`, and what to do about "
-            "it; or the device and its `SkipReason`. The first 20.",
+            "it, or the `SkipReason`. The first 20.",
         },
         "violationsOmitted": {"type": "integer", "description": "How many more violations there are, if there are."},
         "scope": {**text, "description": "With `ERROR_REASON_SCOPE_MISSING`: the scope that the key lacks."},

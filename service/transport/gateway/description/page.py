@@ -119,7 +119,7 @@ class _Page:
         if "properties" not in schema:
             return
         # Requests need few of their fields, and answers have nearly all: what is rare is told.
-        asked = "additionalProperties" in schema
+        asked = schema.get("additionalProperties") is False
         required = schema.get("required", [])
         yield "<dl>"
         for name, found in schema["properties"].items():
@@ -138,11 +138,10 @@ class _Page:
         if "requestBody" in operation:
             body = _json(operation["requestBody"]["content"]["application/json"]["example"])
             words += ["-H 'content-type: application/json'", f"-d '{body}'"]
-        [content] = operation["responses"]["200"]["content"].values()
-        answer = content["example"]
+        [(media_type, content)] = operation["responses"]["200"]["content"].items()
         yield "<h4>Example</h4>"
         yield _block(" \\\n  ".join(words))
-        yield _block(answer if isinstance(answer, str) else _json(answer))
+        yield _block((_event if media_type == "text/event-stream" else _json)(content["example"]))
 
     def _failures(self) -> Iterator[str]:
         yield '<h2 id="errors">Errors</h2>'
@@ -170,6 +169,10 @@ def _anchor(name: str) -> str:
 def _block(text: str) -> str:
     # What may have to be scrolled must be reached with the keyboard.
     return f'<pre tabindex="0">{escape(text, quote=False)}</pre>'
+
+
+def _event(fields: Schema) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in fields.items())
 
 
 def _json(value: object) -> str:

@@ -5,7 +5,7 @@ from service.transport.gateway.description.schemas import Schema
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def _header(name: str, description: str, schema: Schema, example: str) -> Schema:
+def _header(name: str, description: str, schema: Schema, example: object) -> Schema:
     return {"name": name, "in": "header", "description": description, "schema": schema, "example": example}
 
 
@@ -29,7 +29,7 @@ PARAMETERS: dict[str, Schema] = {
             "X-Request-Timeout",
             "How many seconds the call may take, 3600 at most.",
             {"type": "number", "exclusiveMinimum": 0, "maximum": 3600},
-            "2.5",
+            2.5,
         ),
         _header(
             "X-Request-Id",

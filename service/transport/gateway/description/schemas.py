@@ -103,8 +103,8 @@ class Schemas:
             single = {"type": "array", "items": single}
             if asked and (members := _MEMBERS.search(comment)):
                 single |= {"minItems": _number(members[1]), "maxItems": _number(members[2])}
-        if asked and null and not self.required(field):
-            single = _or_null(single)
+        if asked and not self.required(field):
+            single = _absent(single, null=null)
         return {**single, "description": comment.removeprefix("Required. ")}
 
     def enum(self, enum: EnumDescriptor, *, asked: bool) -> Schema:
@@ -197,10 +197,13 @@ def _reference(message: Descriptor) -> Schema:
     return {"$ref": f"#/components/schemas/{message.name}"}
 
 
-def _or_null(schema: Schema) -> Schema:
-    if "$ref" in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
-    return {**schema, "type": [schema["type"], "null"]}
+def _absent(schema: Schema, *, null: bool) -> Schema:
+    """Adds what is the same as absent: null, and the empty text, where the format has no room for it."""
+    absent = [""] if schema.get("format") in {"email", "uuid"} else []
+    if null and not absent and "$ref" not in schema:
+        return {**schema, "type": [schema["type"], "null"]}
+    values = [*absent, *([None] if null else [])]
+    return {"anyOf": [schema, {"enum": values}]} if values else schema
 
 
 def _optional(field: FieldDescriptor) -> bool:
