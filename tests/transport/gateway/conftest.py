@@ -2,19 +2,23 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 
 from service.app import Service
 from service.config import Settings
 from service.storage import schema
 from service.storage.database import Database
+from service.transport.metadata import RESUME_TOKEN
 from tests.conftest import Tenant, new_tenant
-from tests.transport.gateway.rest import Gateway, Rest
+from tests.transport.gateway.rest import EventStream, Gateway, Rest
 
 Launch = Callable[..., Gateway]
 Begin = Callable[..., tuple[Service, int]]
+Watch = Callable[..., EventStream]
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +76,69 @@ def launch() -> Iterator[Launch]:
         gateway.stop()
 
 
+class Scripted(grpc.GenericRpcHandler):
+    """A server that answers every call as the test has it, and keeps what came beside the last message.
+
+    Attributes:
+        answer: takes the call's context; it may abort it.
+        bytes: the answer; an empty message unless told.
+        metadata: the last call's.
+        seconds: how much time the last call had.
+        gateway: the one in front of it.
+        count: how many answers a stream has.
+        sent: how many of them the last one was asked for.
+    """
+
+    gateway: Gateway
+    count = 0
+    sent = 0
+
+    def __init__(self) -> None:
+        self.answer: Callable[[grpc.ServicerContext], None] = lambda _context: None
+        self.bytes = b""
+        self.metadata: dict[str, str] = {}
+        self.seconds: float | None = None
+        self.server = grpc.server(ThreadPoolExecutor(4), handlers=[self])
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Takes every call."""
+
+        def respond(_request: bytes, context: grpc.ServicerContext) -> bytes:
+            self.metadata = {key: str(value) for key, value in context.invocation_metadata()}
+            self.seconds = context.time_remaining()
+            self.answer(context)
+            return self.bytes
+
+        def stream(_request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+            context.send_initial_metadata(((RESUME_TOKEN, "begin"),))
+            for self.sent in range(1, self.count + 1):  # noqa: B020  # the test looks at it meanwhile
+                yield self.bytes
+
+        if handler_call_details.method.endswith("/WatchOperations"):
+            return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(respond)
+
+
+@pytest.fixture(scope="session")
+def script() -> Iterator[tuple[Scripted, Gateway]]:
+    """A scripted server and a gateway in front of it."""
+    made = Scripted()
+    before = Gateway(f"127.0.0.1:{made.port}")
+    yield made, before
+    before.stop()
+    made.server.stop(None).wait()
+
+
+@pytest.fixture
+def scripted(script: tuple[Scripted, Gateway]) -> Scripted:
+    """A server for what the real one cannot be made to do, or does not tell."""
+    made, before = script
+    made.answer, made.bytes, made.gateway = lambda _context: None, b"", before
+    return made
+
+
 @pytest.fixture(scope="session")
 def server(database_url: str) -> Iterator[int]:
     """The port of a gRPC server with the usual settings."""
@@ -86,6 +153,20 @@ def gateway(server: int) -> Iterator[Gateway]:
     started = Gateway(f"127.0.0.1:{server}")
     yield started
     assert started.stop() == 0
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Opens streams: `watch(rest, "?fromNow=true", last_event_id=…)`."""
+    opened: list[EventStream] = []
+
+    def start(rest: Rest, query: str = "", **headers: str) -> EventStream:
+        opened.append(EventStream(rest, query, **headers))
+        return opened[-1]
+
+    yield start
+    for stream in opened:
+        stream.close()
 
 
 @pytest.fixture
