@@ -19,7 +19,7 @@ WATCH = "/deviceAssignment/watchOperations"
 
 def operations(stream: EventStream, count: int) -> list[str]:
     """Reads events, which must be operations with their own token as their id. Gives the operations' ids."""
-    found = []
+    found: list[str] = []
     while len(found) < count:
         event = stream.next()
         if event is None:

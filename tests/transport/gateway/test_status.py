@@ -30,7 +30,7 @@ def test_each_error_has_its_status(rest: Rest, gateway: Gateway, tenant: Tenant)
     single = "/deviceAssignment/unassignDeviceFromOwner"
     operation = "/deviceAssignment/getOperation"
     customer = "/customer/createOrUpdateCustomer"
-    wanted = {"customerEmail": ADA, "deviceIdentifiers": ["A"]}
+    wanted: dict[str, Any] = {"customerEmail": ADA, "deviceIdentifiers": ["A"]}
     assert told(rest(UNASSIGN)) == (400, "INVALID_FIELDS")
     assert told(rest(single, customerEmail=ADA, deviceIdentifier="B")) == (400, "DEVICE_NOT_ASSIGNED")
     assert told(rest(UNASSIGN, customerEmail="eve@example.com", deviceIdentifiers=["A"])) == (404, "CUSTOMER_NOT_FOUND")
