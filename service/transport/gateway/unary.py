@@ -1,6 +1,7 @@
 """Serves an rpc with one answer."""
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -50,7 +51,8 @@ class Unary:
         del message
         call = self._rpc(request, metadata=context.metadata, timeout=context.seconds)
         del request
-        watch = asyncio.create_task(_cancel_when_gone(receive, call))
+        # The watch lets go only after its cancellation has had its turn, and the call has the request's bytes.
+        watch = asyncio.create_task(_cancel_when_gone(receive, weakref.ref(call)))
         try:
             answer = await call
         except grpc.RpcError as error:
@@ -69,7 +71,8 @@ class Unary:
         await exchange.respond(send, 200, body)
 
 
-async def _cancel_when_gone(receive: Receive, call: Any) -> None:
+async def _cancel_when_gone(receive: Receive, made: Any) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    call.cancel()
+    if (call := made()) is not None:
+        call.cancel()

@@ -35,6 +35,7 @@ def values(descriptor: Descriptor) -> st.SearchStrategy[dict[str, Any]]:
 
 def _values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
     one: st.SearchStrategy[Any]
+    kind: Any = field.message_type or field.enum_type
     match field.type:
         case FieldDescriptor.TYPE_STRING:
             one = TEXT
@@ -43,13 +44,13 @@ def _values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
         case FieldDescriptor.TYPE_INT32:
             one = st.integers(-(2**31), 2**31 - 1)
         case FieldDescriptor.TYPE_ENUM:
-            one = st.sampled_from([value.name for value in field.enum_type.values])
-        case _ if field.message_type.name == "Struct":
+            one = st.sampled_from([value.name for value in kind.values])
+        case _ if kind.name == "Struct":
             one = st.dictionaries(TEXT, FREE, max_size=3)
-        case _ if field.message_type.name == "Timestamp":
+        case _ if kind.name == "Timestamp":
             one = st.datetimes().map(lambda moment: moment.isoformat() + "Z")
         case _:
-            one = values(field.message_type)
+            one = values(kind)
     return st.lists(one, max_size=4) if field.is_repeated else one
 
 
