@@ -53,6 +53,7 @@ run: install ## Serve an example on 127.0.0.1:50051 and print a call to paste.
 bench: install ## Measure the service beside its limits.
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.million
+	@$(BIN)/python -m benchmarks.gateway
 
 clean: ## Remove what make made.
 	@rm -rf .venv .mypy_cache .ruff_cache .hypothesis build dist

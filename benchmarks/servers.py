@@ -31,6 +31,22 @@ def service(url: str) -> Iterator[Running]:
 
 
 @contextmanager
+def gateway(port: int) -> Iterator[Running]:
+    """Serves REST in front of a server on this machine."""
+    addresses = ["--grpc-target", f"127.0.0.1:{port}", "--rest-address", "127.0.0.1:0"]
+    with _running([sys.executable, "-m", "service", "gateway", *addresses], dict(os.environ)) as running:
+        yield running
+
+
+def megabytes(pid: int, name: str) -> float:
+    """Reads a line of what the kernel knows of a process's memory, in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1024
+    raise LookupError(name)
+
+
+@contextmanager
 def empty(threads: int) -> Iterator[int]:
     """Serves the empty call on a number of threads. Gives the port."""
     with _running([sys.executable, "-m", "benchmarks.empty", str(threads)], dict(os.environ)) as running:
@@ -52,7 +68,7 @@ def _port(log: Path, process: subprocess.Popen[bytes]) -> int:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text().splitlines():
-            if '"serving"' in line:
+            if '"event": "serving' in line:
                 return int(json.loads(line)["port"])
         time.sleep(0.02)
     raise RuntimeError(f"no server: {log.read_text()}")
