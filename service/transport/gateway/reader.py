@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from service.transport.gateway import structs
@@ -132,8 +132,9 @@ def _integer(field: FieldDescriptor) -> Read:
     return read
 
 
-def _enum(field: FieldDescriptor) -> Read:
-    numbers = {value.name: value.number for value in field.enum_type.values}
+def _enum(field: Any) -> Read:
+    kind: EnumDescriptor = field.enum_type  # type: ignore[assignment]  # an enum's field has one
+    numbers = {value.name: value.number for value in kind.values}
     names = list(numbers)
 
     def read(message: Message, value: Any, path: str, violations: Violations) -> None:
@@ -175,8 +176,9 @@ def _set_moment(target: Any, value: Any) -> None:
     target.nanos = int((found[2] or "0").ljust(9, "0"))
 
 
-def _map(field: FieldDescriptor) -> Read:
-    key, content = field.message_type.fields[:2]
+def _map(field: Any) -> Read:
+    kind: Descriptor = field.message_type  # type: ignore[assignment]  # a list of messages has one
+    key, content = kind.fields[:2]
     read_content = _reader(content)
 
     def read(message: Message, value: Any, path: str, violations: Violations) -> None:

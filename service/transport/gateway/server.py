@@ -84,7 +84,7 @@ class Runner:
         async with _dial(self._target) as dialled:
             gateway = application.build(dialled, self._options, self._pages)
             config = uvicorn.Config(
-                gateway.app,  # type: ignore[arg-type]  # ASGI in words of our own
+                gateway.app,
                 http=_Protocol,
                 ws="none",
                 loop="none",
