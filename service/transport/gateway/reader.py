@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from service.transport.gateway import structs
@@ -133,8 +133,7 @@ def _integer(field: FieldDescriptor) -> Read:
 
 
 def _enum(field: Any) -> Read:
-    kind: EnumDescriptor = field.enum_type  # type: ignore[assignment]  # an enum's field has one
-    numbers = {value.name: value.number for value in kind.values}
+    numbers = {value.name: value.number for value in field.enum_type.values}
     names = list(numbers)
 
     def read(message: Message, value: Any, path: str, violations: Violations) -> None:
@@ -177,8 +176,7 @@ def _set_moment(target: Any, value: Any) -> None:
 
 
 def _map(field: Any) -> Read:
-    kind: Descriptor = field.message_type  # type: ignore[assignment]  # a list of messages has one
-    key, content = kind.fields[:2]
+    key, content = field.message_type.fields[:2]
     read_content = _reader(content)
 
     def read(message: Message, value: Any, path: str, violations: Violations) -> None:

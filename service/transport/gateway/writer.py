@@ -6,7 +6,7 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from service.transport.gateway import structs
@@ -96,8 +96,7 @@ def _one(field: Any) -> _Write:
         case FieldDescriptor.TYPE_INT32:
             return str
         case FieldDescriptor.TYPE_ENUM:
-            kind: EnumDescriptor = field.enum_type  # type: ignore[assignment]  # an enum's field has one
-            names = {value.number: f'"{value.name}"' for value in kind.values}
+            names = {value.number: f'"{value.name}"' for value in field.enum_type.values}
             # A newer service may know more.
             return lambda number: names.get(number, f'"{number}"')
         case FieldDescriptor.TYPE_MESSAGE:
