@@ -113,9 +113,7 @@ def story(rest: Rest) -> Story:
         toCustomerEmail=BOB,
         deviceIdentifiers=["SN-2", "SN-9"],
     )
-    told.post(
-        "unassign_device", f"{assignments}/unassignDeviceFromOwner", customerEmail=BOB, deviceIdentifier="SN-1"
-    )
+    told.post("unassign_device", f"{assignments}/unassignDeviceFromOwner", customerEmail=BOB, deviceIdentifier="SN-1")
     taken = told.post(
         "unassign_devices",
         f"{assignments}/unassignDevicesFromOwner",
