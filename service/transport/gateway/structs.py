@@ -63,8 +63,9 @@ def _value(item: Any, field: Value, path: str, violations: Violations, level: in
 
 
 def plain(struct: Struct) -> dict[str, Any]:
-    """Gives an object as plain values; a whole number is an integer."""
-    return {name: _plain(value) for name, value in struct.fields.items()}
+    """Gives an object as plain values, its members in the order of their names; a whole number is an integer."""
+    # On the wire they have no order, and come in another one each time.
+    return {name: _plain(struct.fields[name]) for name in sorted(struct.fields)}
 
 
 def _plain(value: Value) -> Any:
