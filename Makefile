@@ -22,10 +22,11 @@ help: ## Show this list.
 install: .venv/installed ## Make .venv with everything in it, .venv/bin/device-assignment included.
 
 proto: install ## Make generated/ from protos/.
-	@rm -rf generated && mkdir generated
+	@rm -rf generated && mkdir -p generated/deviceassignment/v1
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-	  --python_out=generated --grpc_python_out=generated --mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
+	  --python_out=generated --grpc_python_out=generated --mypy_out=quiet:generated --mypy_grpc_out=quiet:generated \
+	  --include_source_info --descriptor_set_out=generated/deviceassignment/v1/descriptors.binpb $(PROTOS)
 
 lock: ## Pin the newest versions that pyproject.toml allows. Needs uv.
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
@@ -51,6 +52,7 @@ run: install ## Serve an example on 127.0.0.1:50051 and print a call to paste.
 
 bench: install ## Measure the service beside its limits (ten minutes). Go and pgbench make it better.
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.gateway
 
 bench-large: install ## Measure growth, a million calls and a million devices (an hour, 20 GB of disk).
 	@$(BIN)/python -m benchmarks.growth

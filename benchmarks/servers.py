@@ -48,6 +48,14 @@ def empty(kind: str, threads: int, sizes: dict[str, int]) -> Iterator[Running]:
 
 
 @contextmanager
+def gateway(port: int) -> Iterator[Running]:
+    """Serves REST in front of a server on this machine."""
+    addresses = ["--grpc-target", f"127.0.0.1:{port}", "--rest-address", "127.0.0.1:0"]
+    with _running([sys.executable, "-m", "service", "gateway", *addresses], dict(os.environ)) as running:
+        yield running
+
+
+@contextmanager
 def _running(command: list[str], environment: dict[str, str]) -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
@@ -62,7 +70,7 @@ def _port(log: Path, process: subprocess.Popen[bytes]) -> int:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text().splitlines():
-            if '"serving"' in line:
+            if '"event": "serving' in line:
                 return int(json.loads(line)["port"])
         time.sleep(0.02)
     raise RuntimeError(f"no server: {log.read_text()}")

@@ -61,6 +61,18 @@ class Settings:
     drain_seconds: float = _number(20.0)
     """How long calls in flight may take to finish when the server is stopped."""
 
+    rest_timeout_seconds: float = _number(60.0, 0.001, 3_600)
+    """The deadline of a REST request that names none."""
+
+    rest_max_body_bytes: int = _number(10 * 1024 * 1024, 1_024)
+    """The longest body of a REST request: enough for 3 MiB of identifiers with every character escaped."""
+
+    rest_keep_alive_seconds: float = _number(15.0, 0.001)
+    """How often a stream of events with nothing to tell says that it is still there."""
+
+    rest_cors_origins: str = ""
+    """The origins whose web pages may call, with spaces between them; `*` is any, and none is none."""
+
     reflection: bool = True
     """Whether tools may ask the server for its services."""
 

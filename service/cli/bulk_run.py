@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from service.cli import printing, run_id
 from service.cli.outcomes import Answer, Outcome, Tally, show, written
-from service.transport.client import CallFailed, Client
+from service.transport.client import Client
+from service.transport.failure import CallFailed
 
 
 @dataclass(frozen=True, slots=True)

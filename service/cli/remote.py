@@ -15,7 +15,9 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from service.config import PREFIX
-from service.transport.client import CallFailed, Client, Connection, Trust
+from service.transport.channel import Trust
+from service.transport.client import Client, Connection
+from service.transport.failure import CallFailed
 
 P = ParamSpec("P")
 
@@ -51,9 +53,9 @@ def remote(command: Callable[Concatenate[Client, P], None]) -> Callable[..., Non
         timeout: Timeout = 120.0,
         **given: Any,
     ) -> None:
-        trust = _trust(address, tls_ca, insecure=insecure)
+        trusted = trust(address, tls_ca, insecure=insecure)
         api_key = _api_key(api_key_file)
-        with closing(Connection(address, trust)) as connection:
+        with closing(Connection(address, trusted)) as connection:
             try:
                 command(Client(connection, api_key, timeout, _news()), **given)  # type: ignore[call-arg]  # typer's word
             except CallFailed as failed:
@@ -80,15 +82,25 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def _trust(address: str, tls_ca: Path | None, *, insecure: bool) -> Trust | None:
+def trust(
+    address: str,
+    tls_ca: Path | None,
+    *,
+    insecure: bool,
+    options: tuple[str, str, str] = ("--address", "--tls-ca", "--insecure"),
+) -> Trust | None:
+    """Checks where a server is and how it is to be spoken to; `options` are the names of the three."""
+    address_option, tls_ca_option, insecure_option = options
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004  # ports are so
         raise typer.BadParameter(
-            "must be HOST:PORT, such as 127.0.0.1:50051 or devices.example.com:443", param_hint="--address"
+            "must be HOST:PORT, such as 127.0.0.1:50051 or devices.example.com:443", param_hint=address_option
         )
     if tls_ca is not None:
         if insecure:
-            raise typer.BadParameter("--tls-ca and --insecure exclude each other", param_hint="--insecure")
+            raise typer.BadParameter(
+                f"{tls_ca_option} and {insecure_option} exclude each other", param_hint=insecure_option
+            )
         return Trust(tls_ca.read_bytes())
     return None if insecure or is_loopback(address) else Trust()
 

@@ -44,13 +44,9 @@ def serve(
     ] = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the calls in flight and exit with 0."""
-    _check_address(grpc_address)
-    tls = _tls(tls_cert, tls_key)
-    if tls is None and not insecure and not is_loopback(grpc_address):
-        raise typer.BadParameter(
-            "plaintext beyond loopback shows API keys to the network: give --tls-cert and --tls-key, or --insecure",
-            param_hint="--grpc-address",
-        )
+    check_address(grpc_address, "--grpc-address")
+    tls = checked_tls(tls_cert, tls_key)
+    check_plaintext(grpc_address, "--grpc-address", allowed=insecure or tls is not None)
     if with_example and tls is not None:
         raise typer.BadParameter("the call that it prints is plaintext; leave TLS out", param_hint="--example")
     settings = config.load()
@@ -69,10 +65,10 @@ def serve(
         elif not workers.serve(settings, grpc_address, worker_count, tls, started):
             fail("not all workers stopped in time; the log says which")
     except AddressUnavailable as error:
-        fail(_why_not(grpc_address) or str(error))
+        fail(why_not(grpc_address) or str(error))
 
 
-def _why_not(address: str) -> str | None:
+def why_not(address: str) -> str | None:
     """Asks the system why it does not let anybody listen on an address, which gRPC does not tell."""
     host, _, port = address.rpartition(":")
     try:
@@ -85,16 +81,25 @@ def _why_not(address: str) -> str | None:
     return None
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str, option: str) -> None:
+    """Refuses what is no address to listen on, as wrong usage of an option."""
     host, _, port = address.rpartition(":")
     bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
     if not host or bare_ipv6 or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  # the last port there is
+        raise typer.BadParameter("must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051", param_hint=option)
+
+
+def check_plaintext(address: str, option: str, *, allowed: bool) -> None:
+    """Refuses to serve plaintext where others can listen in, unless that is allowed."""
+    if not allowed and not is_loopback(address):
         raise typer.BadParameter(
-            "must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051", param_hint="--grpc-address"
+            "plaintext beyond loopback shows API keys to the network: give --tls-cert and --tls-key, or --insecure",
+            param_hint=option,
         )
 
 
-def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+def checked_tls(certificate: Path | None, key: Path | None) -> Tls | None:
+    """Reads a certificate and its key, if they are given, and ends the command if they are none."""
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:

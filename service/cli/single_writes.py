@@ -12,7 +12,8 @@ from service.cli import printing
 from service.cli.output import AsJson, print_json
 from service.cli.remote import remote
 from service.cli.write_options import Email, Note, Preview, Yes, ask, for_the_question, refuse_unattended
-from service.transport.client import CallFailed, Client
+from service.transport.client import Client
+from service.transport.failure import CallFailed
 
 _SHOWN = 10
 

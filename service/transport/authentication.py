@@ -11,7 +11,6 @@ from service.domain.errors import ApiKeyInvalid, RateLimited
 from service.domain.interruption import Interruption
 from service.domain.keys import Principal
 
-METADATA_KEY = "x-api-key"
 _MAX_CACHED = 10_000
 _MAX_KEY_CHARACTERS = 256
 

@@ -8,23 +8,24 @@ from __future__ import annotations  # gRPC's classes are generic to the type che
 
 import random
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
-from grpc_status import rpc_status
 
-from service.transport.authentication import METADATA_KEY
+from service.transport import channel, failure
+from service.transport.failure import CallFailed
+from service.transport.metadata import API_KEY, RESUME_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
+
+    from service.transport.channel import Trust
 
 Values: TypeAlias = "dict[str, Any]"
 
@@ -39,64 +40,6 @@ _ATTEMPTS = 8
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 5.0
 
-_OPTIONS = (
-    # The server bounds its answers, by a setting of its own.
-    ("grpc.max_receive_message_length", -1),
-    # A server that restarts is found again at once: gRPC's own delays grow to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A server that vanished without a word is noticed, also by a stream that has nothing to tell.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-)
-
-
-@dataclass(eq=False)
-class CallFailed(Exception):
-    """A call ended with another status than OK.
-
-    Attributes:
-        code: the status, such as `NOT_FOUND`.
-        text: the server's sentence, or gRPC's where the server did not speak.
-        reason: the `ErrorReason`; empty where the server did not speak.
-        metadata: what else the error says, `call_id` included.
-        violations: what is wrong, by field.
-        retry_seconds: when to try again, if the server says so.
-    """
-
-    code: str
-    text: str
-    reason: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
-    violations: list[tuple[str, str]] = field(default_factory=list)
-    retry_seconds: float | None = None
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether the call may have been done nonetheless."""
-        return self.code in {"UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN"}
-
-    @property
-    def passing(self) -> bool:
-        """Whether the same call, with the same request id, may do better in a while."""
-        match self.code:
-            case "UNAVAILABLE" | "CANCELLED":
-                # Cancelled by the server, that is, which stopped: nobody here cancels a call and goes on.
-                return True
-            case "ABORTED":
-                return self.reason == "ERROR_REASON_CONFLICT"
-            case "RESOURCE_EXHAUSTED":
-                # Without a delay this is gRPC's own word for a message that is too big.
-                return self.retry_seconds is not None
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whom to trust over TLS: the authorities in `root_certificates` (PEM), or else the usual ones."""
-
-    root_certificates: bytes | None = None
-
 
 class Connection:
     """A channel to a server.
@@ -109,11 +52,10 @@ class Connection:
     def __init__(self, address: str, trust: Trust | None) -> None:
         self._address = address
         if trust is None:
-            # What is said in the open is said to nobody in between: a proxy would read the key.
-            self._channel = grpc.insecure_channel(address, (*_OPTIONS, ("grpc.enable_http_proxy", 0)))
+            self._channel = grpc.insecure_channel(address, channel.options(trust))
         else:
             credentials = grpc.ssl_channel_credentials(trust.root_certificates)
-            self._channel = grpc.secure_channel(address, credentials, _OPTIONS)
+            self._channel = grpc.secure_channel(address, credentials, channel.options(trust))
 
     def close(self) -> None:
         """Ends what is still open."""
@@ -134,7 +76,7 @@ class Connection:
         message, path, read = _prepared(method, request)
         rpc = self._channel.unary_unary(path, _serialized, read)
         try:
-            return _values(rpc(message, metadata=((METADATA_KEY, api_key),), timeout=seconds))
+            return _values(rpc(message, metadata=((API_KEY, api_key),), timeout=seconds))
         except grpc.RpcError as error:
             raise self._failure(error) from None
 
@@ -148,7 +90,7 @@ class Connection:
             CallFailed: while iterating; it did not end with OK.
         """
         message, path, read = _prepared(method, request)
-        call = self._channel.unary_stream(path, _serialized, read)(message, metadata=((METADATA_KEY, api_key),))
+        call = self._channel.unary_stream(path, _serialized, read)(message, metadata=((API_KEY, api_key),))
 
         def answers() -> Iterator[Values]:
             try:
@@ -162,13 +104,7 @@ class Connection:
         return {key: str(value) for key, value in call.initial_metadata() or ()}, answers()
 
     def _failure(self, error: Any) -> CallFailed:
-        failed = CallFailed(error.code().name, error.details() or "")
-        try:
-            status = rpc_status.from_call(error)
-        except ValueError:  # something in between put a status of its own over the server's
-            status = None
-        for packed in () if status is None else status.details:
-            _add_detail(failed, packed)
+        failed = failure.from_error(error)
         if not failed.reason and failed.code == "UNAVAILABLE":
             # gRPC names what it tried and where it failed before it says why.
             cause = failed.text.rpartition("last error: ")[2].removeprefix("UNKNOWN: ")
@@ -197,19 +133,6 @@ def _values(message: Message) -> Values:
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-
-
-def _add_detail(failed: CallFailed, packed: Any) -> None:
-    info, bad, precondition, retry = ErrorInfo(), BadRequest(), PreconditionFailure(), RetryInfo()
-    if packed.Unpack(info):
-        failed.reason = info.reason
-        failed.metadata = dict(info.metadata)
-    elif packed.Unpack(bad):
-        failed.violations += [(v.field, v.description) for v in bad.field_violations]
-    elif packed.Unpack(precondition):
-        failed.violations += [(v.subject, v.type) for v in precondition.violations]
-    elif packed.Unpack(retry):
-        failed.retry_seconds = retry.retry_delay.ToNanoseconds() / 1e9
 
 
 class Client:
@@ -267,7 +190,7 @@ class Client:
         while True:
             try:
                 metadata, messages = self._connection.stream("WatchOperations", request, self._api_key)
-                if token := metadata.get("resume-token"):
+                if token := metadata.get(RESUME_TOKEN):
                     # From here on nothing may be missed, so it never gives up.
                     attempt, deadline = 0, float("inf")
                     request = {**request, "after": token, "from_now": False}

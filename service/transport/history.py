@@ -11,6 +11,7 @@ from service.domain.history import ListOperationChanges, ListOperations
 from service.domain.unit_of_work import Storage
 from service.transport import call, messages
 from service.transport.fields import Fields
+from service.transport.metadata import RESUME_TOKEN
 from service.transport.watch import Watchers
 from service.transport.writing import count, read
 
@@ -105,7 +106,7 @@ class History:
             customer_id = customer.id
         if request.from_now:
             after = self._watchers.last(organization_id)
-        context.send_initial_metadata((("resume-token", resume_token(organization_id, after)),))
+        context.send_initial_metadata(((RESUME_TOKEN, resume_token(organization_id, after)),))
         for operation in self._watchers.follow(organization_id, after, customer_id):
             yield pb.WatchOperationsResponse(
                 operation=messages.operation(operation), resume_token=resume_token(organization_id, operation.position)

@@ -22,13 +22,15 @@ from service.domain.errors import (
 )
 from service.domain.interruption import Interruption
 from service.transport import status
-from service.transport.authentication import METADATA_KEY, Authenticator, RateLimit
 from service.transport.call import Call, enter
 from service.transport.lanes import Lane, on_lane
+from service.transport.metadata import API_KEY
 from service.transport.scopes import OPEN_SERVICES, SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from service.transport.authentication import Authenticator, RateLimit
 
 _log = structlog.get_logger("call")
 
@@ -185,7 +187,7 @@ class Interceptor(grpc.ServerInterceptor):
 
     def _admit(self, call: Call, context: grpc.ServicerContext) -> None:
         call.interruption.check()
-        secret = next((value for key, value in context.invocation_metadata() if key == METADATA_KEY), None)
+        secret = next((value for key, value in context.invocation_metadata() if key == API_KEY), None)
         call.principal = self._authenticator.principal(secret, call.interruption)
         scope = SCOPES.get(call.method, "")
         if scope not in call.principal.scopes:

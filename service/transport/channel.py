@@ -1,0 +1,37 @@
+"""How clients reach a server."""
+
+from dataclasses import dataclass
+
+Options = tuple[tuple[str, int | str], ...]
+
+_OPTIONS: Options = (
+    # The server bounds its answers, by a setting of its own.
+    ("grpc.max_receive_message_length", -1),
+    # A server that restarts is found again at once: gRPC's own delays grow to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A server that vanished without a word is noticed, also by a stream that has nothing to tell.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to trust over TLS.
+
+    Attributes:
+        root_certificates: the authorities, in PEM; None for the usual ones.
+        name: whose certificate the server has, if not that of the host in its address.
+    """
+
+    root_certificates: bytes | None = None
+    name: str | None = None
+
+
+def options(trust: Trust | None) -> Options:
+    """Gives the options of a channel. `trust` is None for plaintext."""
+    if trust is None:
+        # What is said in the open is said to nobody in between: a proxy would read the key.
+        return (*_OPTIONS, ("grpc.enable_http_proxy", 0))
+    return _OPTIONS if trust.name is None else (*_OPTIONS, ("grpc.ssl_target_name_override", trust.name))

@@ -1,0 +1,140 @@
+"""Puts the gateway together: the door, CORS, errors, and the routes of the table."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import grpc
+import structlog
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Router
+from starlette.routing import Route as HttpRoute
+
+from service.transport.gateway import exchange, failures, health
+from service.transport.gateway.events import Events
+from service.transport.gateway.exchange import App, Door, Receive, Scope, Send
+from service.transport.gateway.failures import Refused
+from service.transport.gateway.requests import CallerGone
+from service.transport.gateway.routes import ROUTES, Route
+from service.transport.gateway.unary import Unary
+
+_log = structlog.get_logger("gateway")
+
+_ALLOWED_HEADERS = (
+    "content-type",
+    "idempotency-key",
+    "last-event-id",
+    "traceparent",
+    "tracestate",
+    "x-api-key",
+    "x-request-id",
+    "x-request-timeout",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the gateway takes on.
+
+    Attributes:
+        max_body_bytes: the longest body.
+        seconds: the deadline of a request that names none; streams have none.
+        keep_alive_seconds: how often a stream with nothing to tell says so.
+        cors_origins: the origins whose pages may call; `*` is any.
+    """
+
+    max_body_bytes: int
+    seconds: float
+    keep_alive_seconds: float
+    cors_origins: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The application, and what ends its streams."""
+
+    app: App
+    stopping: asyncio.Event
+
+
+def build(channel: grpc.aio.Channel, options: Options, pages: Sequence[BaseRoute] = ()) -> Gateway:
+    """Builds the application; `pages` are served beside the table. To be called in the loop that will serve it."""
+    stopping = asyncio.Event()
+
+    def endpoint(route: Route) -> App:
+        if route.method.server_streaming:
+            return Events(route, channel, options.keep_alive_seconds, stopping)
+        return Unary(route, channel, options.max_body_bytes, options.seconds)
+
+    routes: list[BaseRoute] = [
+        HttpRoute(route.full_path, endpoint(route), methods=[route.http_method]) for route in ROUTES
+    ]
+    routes += health.routes(channel, stopping)
+    routes += pages
+    app: Any = Guard(Router(routes, redirect_slashes=False, default=_nothing))
+    if options.cors_origins:
+        app = Cors(
+            app,
+            allow_origins=options.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=_ALLOWED_HEADERS,
+            expose_headers=["X-Request-Id", "Retry-After"],
+        )
+    return Gateway(Door(app), stopping)
+
+
+class Guard:
+    """Turns what goes wrong behind it into an answer."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        current = exchange.of(scope)
+        scope["app"] = self  # so that the router raises its refusals instead of wording them
+        try:
+            await self._router(scope, receive, send)
+        except HTTPException as error:
+            await _refuse_method(scope, send, error)
+        except Refused as refused:
+            await exchange.refuse(scope, send, refused)
+        except CallerGone:
+            pass
+        except Exception:  # whatever it is, the caller gets an answer and the log the cause
+            _log.exception("defect", x_request_id=current.request_id)
+            if current.status:
+                raise
+            await exchange.refuse(scope, send, failures.defect())
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, with our JSON when it refuses."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answers a browser that asks before it calls."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code != HTTPStatus.BAD_REQUEST:
+            return answer
+        text = "This origin, or its method or headers, may not call"
+        body = failures.malformed(text).body()
+        kept = {name: value for name, value in answer.headers.items() if name.startswith(("access-", "vary"))}
+        return Response(body, HTTPStatus.BAD_REQUEST, kept, "application/json")
+
+
+async def _refuse_method(scope: Scope, send: Send, error: HTTPException) -> None:
+    """Answers a method that the path does not have; the router finds nothing else to refuse."""
+    allowed = ", ".join(sorted({*(error.headers or {}).get("Allow", "").split(", "), "OPTIONS"} - {""}))
+    if scope["method"] == "OPTIONS":
+        await exchange.respond(send, HTTPStatus.NO_CONTENT, b"", ((b"allow", allowed.encode()),))
+    else:
+        await exchange.refuse(scope, send, failures.wrong_method(allowed))
+
+
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise failures.unknown_path()

@@ -1,0 +1,123 @@
+"""One HTTP request and its answer, and what every one of them gets: an id, headers, and a line in the log."""
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+
+from service.transport.gateway.failures import CLIENT_CLOSED_REQUEST, Refused
+
+_log = structlog.get_logger("request")
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON = ((b"content-type", b"application/json"),)
+
+_SMALL_BYTES = 64 * 1024
+_REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+# A page that needs more than this JSON does says so itself.
+_DEFAULT_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """What is known of a request while it is answered.
+
+    Attributes:
+        request_id: the header `X-Request-Id`, or made here.
+        headers: the request's, lower case; the first of each name.
+        route: the path in the table; empty until one is found. The path itself may hold what the log must not.
+        status: what was answered; 0 until then.
+        refused: the error that was answered.
+    """
+
+    request_id: str
+    headers: dict[bytes, bytes]
+    route: str = ""
+    status: int = 0
+    refused: Refused | None = None
+    started: float = field(default_factory=time.monotonic)
+
+
+def of(scope: Scope) -> Exchange:
+    """Gives the exchange that an application is called for."""
+    exchange: Exchange = scope["exchange"]
+    return exchange
+
+
+async def respond(
+    send: Send, status: int, body: bytes | list[bytes], headers: tuple[tuple[bytes, bytes], ...] = JSON
+) -> None:
+    """Sends a whole answer. A body in pieces is sent piece by piece, as quickly as the caller reads it."""
+    pieces = [body] if isinstance(body, bytes) else body
+    size = sum(map(len, pieces))
+    length = () if status == HTTPStatus.NO_CONTENT else ((b"content-length", str(size).encode()),)
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+    if size <= _SMALL_BYTES:
+        pieces = [b"".join(pieces)]
+    pieces.reverse()
+    while len(pieces) > 1:
+        await send({"type": "http.response.body", "body": pieces.pop(), "more_body": True})
+    await send({"type": "http.response.body", "body": pieces.pop()})
+
+
+async def refuse(scope: Scope, send: Send, refused: Refused) -> None:
+    """Sends an error."""
+    exchange = of(scope)
+    exchange.refused = refused
+    headers = tuple((name.lower().encode(), value.encode()) for name, value in refused.headers.items())
+    await respond(send, refused.status, refused.body(exchange.request_id), JSON + headers)
+
+
+class Door:
+    """The outermost application: every request comes in here, and every answer goes out."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        headers = dict(reversed(scope["headers"]))
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        exchange = Exchange(request_id, headers)
+        scope["exchange"] = exchange
+
+        async def out(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                own = message["headers"]
+                named = {name for name, _ in own}
+                added = [header for header in _DEFAULT_HEADERS if header[0] not in named]
+                message["headers"] = [*own, *added, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, out)
+        finally:
+            refused = exchange.refused
+            _log.info(
+                "request",
+                method=scope["method"],
+                path=exchange.route or None,
+                status=exchange.status or CLIENT_CLOSED_REQUEST,
+                reason=refused.reason if refused else None,
+                duration_ms=round((time.monotonic() - exchange.started) * 1000, 3),
+                x_request_id=request_id,
+                call_id=refused.metadata.get("callId") if refused else None,
+                **({"cause": refused.cause} if refused and refused.cause else {}),
+            )

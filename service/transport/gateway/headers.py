@@ -1,0 +1,77 @@
+"""What a request's headers mean to the call."""
+
+import re
+from dataclasses import dataclass
+
+from service.transport import metadata
+from service.transport.gateway.exchange import Exchange
+from service.transport.gateway.failures import Refused, malformed
+from service.transport.gateway.violations import Violations
+
+_LONGEST_SECONDS = 3_600.0
+_SECONDS = re.compile(rb"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?")
+_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,256})?")
+_PRINTABLE = re.compile(rb"[ -~]{1,512}")
+_JSON_TYPES = re.compile(rb"application/json(?:\s*;\s*charset\s*=\s*\"?utf-8\"?)?\s*;?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What goes beside a message: the metadata and the deadline, in seconds, if there is one."""
+
+    metadata: tuple[tuple[str, str], ...]
+    seconds: float | None
+
+
+def context(exchange: Exchange, violations: Violations, seconds: float | None) -> Context:
+    """Reads the key, the trace and the deadline; `seconds` is the deadline of a request that names none."""
+    headers = exchange.headers
+    passed = [("x-request-id", exchange.request_id)]
+    key = headers.get(b"x-api-key")
+    # What cannot travel as metadata is no key either; the service has one answer for both.
+    if key is not None and _PRINTABLE.fullmatch(key):
+        passed.append((metadata.API_KEY, key.decode()))
+    parent = headers.get(b"traceparent")
+    if parent is not None and _TRACE_PARENT.fullmatch(parent):
+        passed.append(("traceparent", parent.decode()))
+        state = headers.get(b"tracestate")
+        if state is not None and _PRINTABLE.fullmatch(state):
+            passed.append(("tracestate", state.decode()))
+    timeout = headers.get(b"x-request-timeout")
+    if timeout is not None:
+        seconds = float(timeout) if _SECONDS.fullmatch(timeout) else 0.0
+        if not 0 < seconds <= _LONGEST_SECONDS:
+            violations.wrong(
+                "X-Request-Timeout",
+                f"must be a number of seconds above 0, such as 2.5, and at most {_LONGEST_SECONDS:.0f}",
+            )
+    return Context(tuple(passed), seconds)
+
+
+def idempotency_key(exchange: Exchange) -> str | None:
+    """Gives the header `Idempotency-Key`, with or without quotes; None if there is none."""
+    given = exchange.headers.get(b"idempotency-key")
+    if given is None:
+        return None
+    text = given.decode("latin-1")
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def check_body(exchange: Exchange, most: int) -> None:
+    """Refuses a body that is not JSON by its own word, or too long. Raises `Refused`."""
+    kind = exchange.headers.get(b"content-type")
+    if kind is not None and not _JSON_TYPES.fullmatch(kind):
+        raise malformed("The Content-Type must be application/json, in UTF-8", 415)
+    if exchange.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise malformed("The body must not have a Content-Encoding", 415)
+    length = exchange.headers.get(b"content-length")
+    if length is not None and int(length) > most:
+        refused = too_long(most)
+        if b"expect" in exchange.headers:
+            refused.headers["Connection"] = "close"  # the body will not come, so the connection is of no more use
+        raise refused
+
+
+def too_long(most: int) -> Refused:
+    """A body over the limit. What is left of it is read and dropped, so that the caller gets to see this."""
+    return malformed(f"The body must have at most {most} bytes", 413)

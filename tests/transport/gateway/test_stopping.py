@@ -1,0 +1,85 @@
+"""How a gateway ends: what is in flight is finished, and what its callers gave up is given up."""
+
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.conftest import Tenant
+from tests.transport.conftest import eventually, held
+from tests.transport.gateway.conftest import Begin, Launch
+from tests.transport.gateway.rest import PREFIX, Answer, Rest
+
+ADA = "ada@example.com"
+UNASSIGN = "/deviceAssignment/unassignDevicesFromOwner"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_0_after_what_is_in_flight(
+    begin: Begin, launch: Launch, tenant: Tenant, number: int
+) -> None:
+    tenant.assign(ADA, ["A"])
+    service, port = begin()
+    gateway = launch(port)
+    answers: list[Answer] = []
+    rest = Rest(gateway, tenant.api_key)
+    idle = gateway.connection()
+    idle.connect()
+    caller = threading.Thread(target=lambda: answers.append(rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"])))
+    with held(tenant.database, ADA):
+        caller.start()
+        eventually(lambda: not service._server._calls.idle)
+        gateway.process.send_signal(number)
+        time.sleep(0.5)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", gateway.port))
+        assert gateway.process.poll() is None
+    caller.join()
+    assert answers[0].json["unassignedDevices"] == ["A"]
+    assert gateway.stop() == 0
+    assert [event["event"] for event in gateway.events] == ["serving REST", "request", "stopped REST"]
+    idle.close()
+
+
+def test_what_takes_too_long_is_given_up(begin: Begin, launch: Launch, tenant: Tenant) -> None:
+    tenant.assign(ADA, ["A"])
+    service, port = begin()
+    gateway = launch(port, drain_seconds="0.5")
+    with held(tenant.database, ADA):
+        connection = gateway.connection()
+        body = b'{"customerEmail": "ada@example.com", "deviceIdentifiers": ["A"]}'
+        connection.request("POST", PREFIX + UNASSIGN, body, {"x-api-key": tenant.api_key})
+        eventually(lambda: not service._server._calls.idle)
+        assert gateway.stop() == 0
+        eventually(lambda: service._server._calls.idle)
+    connection.close()
+
+
+def test_a_caller_that_goes_away_cancels_the_call(begin: Begin, launch: Launch, tenant: Tenant) -> None:
+    tenant.assign(ADA, ["A"])
+    service, port = begin()
+    gateway = launch(port)
+    rest = Rest(gateway, tenant.api_key)
+    with held(tenant.database, ADA):
+        connection = gateway.connection()
+        body = b'{"customerEmail": "ada@example.com", "deviceIdentifiers": ["A"]}'
+        connection.request("POST", PREFIX + UNASSIGN, body, {"x-api-key": tenant.api_key})
+        eventually(lambda: not service._server._calls.idle)
+        connection.close()
+        eventually(lambda: service._server._calls.idle)
+    eventually(lambda: [line["status"] for line in gateway.requests()] == [499])
+    assert rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"]).json["unassignedDevices"] == ["A"]
+
+
+def test_a_caller_that_goes_away_in_the_middle_of_its_body_leaves_nothing(
+    begin: Begin, launch: Launch, tenant: Tenant
+) -> None:
+    gateway = launch(begin()[1])
+    head = f"POST {PREFIX}{UNASSIGN} HTTP/1.1\r\nhost: x\r\nx-api-key: {tenant.api_key}\r\ncontent-length: 99\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+        connection.sendall(head.encode() + b'{"customerEmail": ')
+        time.sleep(0.2)
+    eventually(lambda: [line["status"] for line in gateway.requests()] == [499])
+    assert {event["event"] for event in gateway.events} == {"serving REST", "request"}
