@@ -67,6 +67,8 @@ def _run(url: str, warm: list[Transaction], timed: list[Transaction], processes:
     pooled = database.engine.raw_connection()
     driver: Any = pooled.driver_connection
     if isinstance(driver, psycopg.Connection):
+        # The service prepares for itself.
+        driver.prepare_threshold = 1
         begin = timed[0].begin
         driver.autocommit = not begin
         if level := begin.partition("LEVEL ")[2]:

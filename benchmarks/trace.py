@@ -1,12 +1,14 @@
 """Records the SQL of real calls, as the drivers get it from the service, and makes a pattern for any number of it.
 
-It looks at the drivers' cursors, so it sees whatever the service does above them.
+It looks at the drivers' cursors, and at what the service prepares on libpq itself.
 """
 
 import multiprocessing
+import re
 import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from copy import copy
 from functools import partial
@@ -26,11 +28,16 @@ from benchmarks.servers import LARGE_MESSAGES
 from benchmarks.works import Work
 from service.app import Service
 from service.config import Settings
+from service.storage.libpq import Session, _written
+from service.storage.postgresql import _CONNECT
 
 # No request has it.
 PLACE = "\N{SECTION SIGN}"
 _ANY = pb.LookupOwnersRequest(device_identifiers=["none"])
 _DIGITS = 7
+_DOLLAR = re.compile(r"\$(\d+)")
+_BACKGROUND = {"upkeep", "health", "probe"}
+_CONTROL = ("PRAGMA", "BEGIN", "COMMIT")
 
 
 class Statement(NamedTuple):
@@ -123,7 +130,7 @@ class Noting:
     def __init__(self, notes: list[Statement], begins: list[str], options: list[str]) -> None:
         def note(statement: Statement) -> None:
             # What the service does for itself in the background is no part of a call.
-            if threading.current_thread().name != "upkeep" and not statement.sql.startswith("PRAGMA"):
+            if threading.current_thread().name not in _BACKGROUND and not statement.sql.startswith(_CONTROL):
                 notes.append(statement)
 
         class Cursor(sqlite3.Cursor):
@@ -139,6 +146,9 @@ class Noting:
         class Connection(sqlite3.Connection):
             def cursor(self, *_: Any) -> Any:
                 return super().cursor(Cursor)
+
+            def execute(self, sql: str, parameters: Any = (), /) -> Any:
+                return self.cursor().execute(sql, parameters)
 
         original = psycopg.Cursor.execute
 
@@ -158,6 +168,7 @@ class Noting:
         self._patches: list[Any] = [
             patch("sqlite3.connect", partial(sqlite3.connect, factory=Connection)),
             patch.object(psycopg.Cursor, "execute", execute),
+            patch.object(Session, "_prepared", _preparing(note, begins, options)),
         ]
 
     def __enter__(self) -> None:
@@ -167,6 +178,24 @@ class Noting:
     def __exit__(self, *_: object) -> None:
         for each in self._patches:
             each.stop()
+
+
+def _preparing(note: Callable[[Statement], None], begins: list[str], options: list[str]) -> Callable[..., Any]:
+    """Notes what the service prepares; for psycopg's sake with names instead of numbers."""
+    prepared = Session._prepared  # noqa: SLF001  # all that is sent passes here
+
+    def prepare(self: Session, sql: str, values: Sequence[Any]) -> Any:
+        if sql.startswith("BEGIN"):
+            begins.append(sql)
+        elif sql != "COMMIT":
+            options.append(str(_CONNECT["options"]))
+            named = {f"p{place}": copy(value) for place, value in enumerate(values, 1)}
+            texts = tuple(None if value is None else (_written(value) or b"").decode() for value in values)
+            psycopgs = _DOLLAR.sub(r"%(p\1)s", sql.replace("%", "%%"))
+            note(Statement(psycopgs, named, wire=sql, texts=texts, types=(0,) * len(values)))
+        return prepared(self, sql, values)
+
+    return prepare
 
 
 def _text(value: Any, oid: int, form: Format) -> str | None:

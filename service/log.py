@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from json import JSONEncoder
 from typing import TextIO
 
 import structlog
@@ -43,6 +44,14 @@ def _add_process(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
+# Kept: `json.dumps` would make one for every line.
+_ENCODER = JSONEncoder(default=repr)
+
+
+def _to_json(event: EventDict, **_: object) -> str:
+    return _ENCODER.encode(event)
+
+
 def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> None:
     """Sets the log up, for this service's events and for the libraries' warnings.
 
@@ -59,7 +68,9 @@ def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> None:
         _redact_exception,
     ]
     render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        structlog.processors.JSONRenderer(serializer=_to_json)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
     structlog.configure(
         processors=[*shared, render],

@@ -1,5 +1,6 @@
 """E-mail addresses: what is one, and when two are the same."""
 
+import re
 import string
 from dataclasses import dataclass
 
@@ -8,6 +9,12 @@ import email_validator
 # The library refuses names such as `example` and `local` that no public mail reaches. Here an address is a name for a
 # customer, checked for syntax and never mailed to, and test or intranet domains are in use.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+
+# What nearly all addresses look like. The library takes 40 µs for an address and says the same of these.
+_PLAIN = re.compile(
+    r"(?=.{1,64}@)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?=.{1,189}\Z)(?:(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z",
+    re.ASCII,
+)
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -32,6 +39,8 @@ class Email:
         Raises:
             ValueError: its text says what is wrong with the syntax.
         """
+        if _PLAIN.match(given):
+            return cls(given, given)
         try:
             checked = email_validator.validate_email(given, check_deliverability=False)
         except email_validator.EmailNotValidError as error:

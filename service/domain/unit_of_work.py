@@ -70,7 +70,6 @@ class AssignedDevice:
 class Owner:
     """A device's owner since a moment, and how many owners the device has in all."""
 
-    identifier: str
     customer_id: str
     email: str
     assigned_at: datetime
@@ -180,8 +179,11 @@ class Assignments(Protocol):
     def end_all(self, customer: Customer) -> int:
         """Ends all of the customer's assignments, as `end` does, however many. Gives their number."""
 
-    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> list[Owner]:
-        """Finds who has the devices, or had at an instant: at most so many owners of each, the longest first."""
+    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> dict[str, list[Owner]]:
+        """Finds who has the devices, or had at an instant: at most so many owners of each, the longest first.
+
+        Gives them by device, for every device that exists, with a single statement.
+        """
 
     def among(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Tells which of these devices the customer has, in no particular order."""
@@ -346,5 +348,15 @@ class Storage(Protocol):
             Cancelled, DeadlineExceeded: the caller's patience ended first.
         """
 
-    def read(self, organization_id: str, interruption: Interruption, work: Callable[[UnitOfWork], T]) -> T:
-        """Runs `work` without a lock on one unchanging view of the data. Raises as `write` does."""
+    def read(
+        self,
+        organization_id: str,
+        interruption: Interruption,
+        work: Callable[[UnitOfWork], T],
+        *,
+        one_statement: bool = False,
+    ) -> T:
+        """Runs `work` without a lock on one unchanging view of the data. Raises as `write` does.
+
+        Work that makes do with one statement can say so: a statement has one view by itself, and costs least alone.
+        """

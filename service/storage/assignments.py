@@ -118,7 +118,7 @@ class Assignments:
         next_revision = customer.revision + 1
         return self._dialect.end_all_assignments(self._connection, self._organization_id, customer.id, next_revision)
 
-    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> list[Owner]:
+    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> dict[str, list[Owner]]:
         """Finds who has the devices, or had at an instant."""
         return owners.owners(self._connection, self._organization_id, identifiers, at, limit)
 

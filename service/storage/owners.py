@@ -2,14 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, FromClause, Select, and_, bindparam, func, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    CompoundSelect,
+    FromClause,
+    and_,
+    bindparam,
+    func,
+    null,
+    select,
+    union_all,
+)
 
 from service.domain.unit_of_work import Change, Owner
 from service.storage.connection import Connection
 from service.storage.statement import Statement
-from service.storage.tables import assignment, assignment_change, customer, customer_revision
+from service.storage.tables import assignment, assignment_change, customer, customer_revision, device
 from service.storage.types import Instant, TextArray, among
 
 _WANTED = bindparam("identifiers", type_=TextArray())
@@ -43,7 +54,7 @@ _ended_later = (
 )
 
 
-def _owners(held: FromClause, *conditions: Any) -> Select[Any]:
+def _owners(held: FromClause, *conditions: Any) -> CompoundSelect[Any]:
     since = _beginning.c.occurred_at
     ranked = (
         select(
@@ -69,11 +80,15 @@ def _owners(held: FromClause, *conditions: Any) -> Select[Any]:
         .join(customer, and_(customer.c.organization_id == _ORGANIZATION, customer.c.id == held.c.customer_id))
         .subquery()
     )
-    return (
-        select(ranked.c.device_identifier, ranked.c.id, ranked.c.email, ranked.c.since, ranked.c.owner_count)
-        .where(ranked.c.place <= bindparam("limit"))
-        .order_by(ranked.c.device_identifier, ranked.c.place)
+    columns = (ranked.c.id, ranked.c.email, ranked.c.since, ranked.c.owner_count, ranked.c.place)
+    owned = select(ranked.c.device_identifier, *columns).where(ranked.c.place <= bindparam("limit"))
+    # With them in one statement, and so at one moment, the devices that exist at all. Not joined: what is expected of a
+    # list of unknown length would make that join a loop in a loop.
+    nobody = [null().label(column.name) for column in columns]
+    existing = select(device.c.identifier, *nobody).where(
+        device.c.organization_id == _ORGANIZATION, among(device.c.identifier, _WANTED)
     )
+    return union_all(owned, existing)
 
 
 _NOW = Statement(_owners(_now.subquery()))
@@ -83,13 +98,20 @@ _THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), _beginning.c
 
 def owners(
     connection: Connection, organization_id: str, identifiers: Sequence[str], at: datetime | None, limit: int
-) -> list[Owner]:
-    """Finds the owners of devices, at most so many of each, those of longest standing first."""
+) -> dict[str, list[Owner]]:
+    """Finds the owners of devices, at most so many of each, those of longest standing first.
+
+    Returns:
+        They, by device; a device that does not exist is not in it. All is of one statement, so of one moment.
+    """
     parameters: dict[str, Any] = {
         "organization_id": organization_id,
         "identifiers": list(identifiers),
         "limit": limit,
     }
-    if at is None:
-        return [Owner(*row) for row in connection.rows(_NOW, parameters)]
-    return [Owner(*row) for row in connection.rows(_THEN, {**parameters, "at": at})]
+    rows = connection.rows(_NOW, parameters) if at is None else connection.rows(_THEN, {**parameters, "at": at})
+    found: dict[str, list[Owner]] = {row[0]: [] for row in rows if row[1] is None}
+    # By place: a union has no order of its own.
+    for row in sorted((row for row in rows if row[1] is not None), key=itemgetter(5)):
+        found[row[0]].append(Owner(*row[1:5]))
+    return found

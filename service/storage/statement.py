@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ClauseElement, Dialect, Select
+from sqlalchemy import ClauseElement, Dialect, SelectBase
 
 Convert = Callable[[Any], Any]
 
@@ -73,7 +73,7 @@ def _compile(clause: ClauseElement, dialect: Dialect) -> Compiled:
     compiled: Any = clause.compile(dialect=dialect)
     binds = compiled.bind_names
     writers = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for bind, name in binds.items()}
-    columns = list(clause.selected_columns) if isinstance(clause, Select) else []
+    columns = list(clause.selected_columns) if isinstance(clause, SelectBase) else []
     readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
     return Compiled(
         sql=compiled.string,

@@ -170,7 +170,7 @@ class Assignments:
             max_answer_bytes=self._max_answer_bytes,
         )
         fields.check()
-        found = read(self._storage, lambda uow: lookup_owners(uow, wish))
+        found = read(self._storage, lambda uow: lookup_owners(uow, wish), one_statement=True)
         count(requested=len(wish.identifiers), found=sum(device.found for device in found))
         return answers.owners(found)
 

@@ -2,11 +2,12 @@
 
 import string
 
+import email_validator
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from service.domain.email import Email
+from service.domain.email import _PLAIN, Email
 from tests.domain.test_identifiers import CHARACTERS
 
 ANY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -94,3 +95,18 @@ def test_any_text_is_an_address_or_refused_and_never_breaks_the_reader(text: str
     assert domain.isascii()
     assert domain == domain.lower()
     assert key(parsed.key) == parsed.key
+
+
+LABELS = st.text("abz019-", min_size=1, max_size=8) | st.just("x" * 63) | st.just("x" * 64) | st.just("xn--ab")
+
+
+@ANY
+@given(
+    st.text("ab1.+-_", min_size=1, max_size=8) | st.just("a" * 64) | st.just("a" * 65),
+    st.lists(LABELS, min_size=1, max_size=4),
+)
+def test_the_quick_look_takes_only_what_the_library_takes_and_in_the_same_way(local: str, labels: list[str]) -> None:
+    plain = f"{local}@{'.'.join(labels)}.com"
+    assume(_PLAIN.match(plain))
+    checked = email_validator.validate_email(plain, check_deliverability=False)
+    assert Email.parse(plain) == Email(plain, f"{checked.local_part}@{checked.ascii_domain}")
