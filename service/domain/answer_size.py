@@ -9,7 +9,7 @@ _MEMBER_OVERHEAD = 4
 # What the single fields of an answer take at most: ids, a message, a page token of one longest identifier.
 FIELDS_BYTES = 4096
 
-_FIRST_READ = 1_000
+FIRST_READ = 1_000
 _READ = 20_000
 _PART = 200
 
@@ -55,7 +55,7 @@ def fit(
     """
     room = max_bytes - taken - FIELDS_BYTES
     fitted: list[str] = []
-    after, limit = "", _FIRST_READ
+    after, limit = "", FIRST_READ
     while True:
         part = read(after, limit)
         kept = [identifier for identifier in part if identifier not in without] if without else part

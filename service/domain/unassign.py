@@ -10,7 +10,7 @@ from service.domain.identifiers import unique
 from service.domain.ids import new_id
 from service.domain.options import Options
 from service.domain.replay import Request
-from service.domain.unit_of_work import Customer, Operation, UnitOfWork
+from service.domain.unit_of_work import Customer, Ended, Operation, UnitOfWork
 
 
 class SkipReason(IntEnum):
@@ -76,16 +76,20 @@ def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
         RevisionMoved: `expected_revision` differs.
         DevicesSkipped: `require_all` is set and a device would be skipped.
     """
-    customer = uow.customers.lock(wish.customer)
+    validate_only = wish.options.validate_only
+    wanted = unique(wish.identifiers)
+    # A preview looks where the real call ends; `require_all` may have to refuse, which costs least before any change.
+    # Otherwise nothing is decided before the end: should `expected_revision` differ, it is undone.
+    if validate_only or wish.require_all:
+        ended, customer = None, uow.customers.lock(wish.customer)
+    else:
+        full = wish.remaining_view is RemainingView.FULL
+        ended = uow.assignments.end_of(wish.customer, wanted, answer_size.FIRST_READ if full else 0)
+        customer = ended.customer if ended else None
     if customer is None:
         raise CustomerNotFound
     wish.options.guard(customer)
-    validate_only = wish.options.validate_only
-    # A preview looks where the real call ends; `require_all` may have to refuse, which costs least before any change.
-    look_first = validate_only or wish.require_all
-    touch = uow.assignments.among if look_first else uow.assignments.end
-    wanted = unique(wish.identifiers)
-    touched = frozenset(touch(customer, wanted))
+    touched = frozenset(ended.identifiers if ended else uow.assignments.among(customer, wanted))
     unassigned = [identifier for identifier in wanted if identifier in touched]
     skipped = [identifier for identifier in wanted if identifier not in touched]
     reasons = skip_reasons(uow, skipped)
@@ -97,7 +101,7 @@ def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
     changes = bool(unassigned) and not validate_only
     after = customer.revision + changes
     lists = answer_size.size_of(unassigned) + answer_size.size_of(skipped)
-    remaining = _remaining(uow, customer, wish, touched, lists_bytes=lists, revision=after)
+    remaining = _remaining(uow, customer, wish, touched, first=ended, lists_bytes=lists, revision=after)
     operation_id = new_id("op") if changes else ""
     if changes:
         deltas = {customer.id: -len(unassigned)}
@@ -121,6 +125,7 @@ def _remaining(
     wish: UnassignDevices,
     ended: frozenset[str],
     *,
+    first: Ended | None,
     lists_bytes: int,
     revision: int,
 ) -> Remaining:
@@ -132,7 +137,10 @@ def _remaining(
             return Remaining([], count, "")
         case RemainingView.FULL:
             fitted = answer_size.fit(
-                lambda after, limit: uow.assignments.current(customer, after, limit),
+                # The first part may be there already.
+                lambda after, limit: (
+                    first.left if first and not after else uow.assignments.current(customer, after, limit)
+                ),
                 max_bytes=wish.max_answer_bytes,
                 taken=lists_bytes,
                 without=ended if wish.options.validate_only else frozenset(),

@@ -77,6 +77,15 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """A locked customer, as they were before; which of their assignments were ended; and the first of those left."""
+
+    customer: Customer
+    identifiers: list[str]
+    left: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """A customer's state after one operation: the revision it made and the number of devices it left."""
 
@@ -174,6 +183,12 @@ class Assignments(Protocol):
 
         Returns:
             Those that the customer did not have yet, in no particular order.
+        """
+
+    def end_of(self, email: Email, identifiers: Sequence[str], listed: int) -> Ended | None:
+        """Does at once what `Customers.lock`, `end` and `current` do, where nothing has to be decided in between.
+
+        Lists up to so many of the assignments left. None, if there is no such customer.
         """
 
     def end_all(self, customer: Customer) -> int:

@@ -6,12 +6,14 @@ from typing import Any
 
 from sqlalchemy import Subquery, Table, and_, bindparam, desc, select, union_all
 
-from service.domain.unit_of_work import AssignedDevice, Change, Customer, Moment, Owner
+from service.domain.email import Email
+from service.domain.unit_of_work import AssignedDevice, Change, Customer, Ended, Moment, Owner
 from service.storage import owners
 from service.storage.connection import Connection
+from service.storage.customers import LOCK
 from service.storage.dialects import ChangeSet, Dialect
 from service.storage.statement import Statement
-from service.storage.tables import assignment, assignment_change, customer_revision, device
+from service.storage.tables import assignment, assignment_change, customer, customer_revision, device
 from service.storage.types import TextArray, among
 
 
@@ -32,6 +34,22 @@ _AMONG = Statement(
 _CURRENT = Statement(
     select(assignment.c.device_identifier)
     .where(_of_customer(assignment), assignment.c.device_identifier > bindparam("after"))
+    .order_by(assignment.c.device_identifier)
+    .limit(bindparam("limit"))
+)
+
+
+_CURRENT_OF = Statement(
+    select(assignment.c.device_identifier)
+    .where(
+        assignment.c.organization_id == bindparam("organization_id"),
+        assignment.c.customer_id
+        == select(customer.c.id)
+        .where(
+            customer.c.organization_id == bindparam("organization_id"), customer.c.email_key == bindparam("email_key")
+        )
+        .scalar_subquery(),
+    )
     .order_by(assignment.c.device_identifier)
     .limit(bindparam("limit"))
 )
@@ -107,6 +125,19 @@ class Assignments:
         """Ends the customer's assignments of these devices and logs it under the customer's next revision."""
         change = ChangeSet(self._organization_id, customer.id, customer.revision + 1, identifiers)
         return self._dialect.end_assignments(self._connection, change)
+
+    def end_of(self, email: Email, identifiers: Sequence[str], listed: int) -> Ended | None:
+        """Locks the customer of an address, ends, and lists what is left, in one round trip."""
+        parameters = {
+            "organization_id": self._organization_id,
+            "email_key": email.key,
+            "identifiers": list(identifiers),
+            "limit": listed,
+        }
+        locked, *_, ended, left = self._connection.batch((LOCK, *self._dialect.end_of, _CURRENT_OF), parameters)
+        if not locked:
+            return None
+        return Ended(Customer(*locked[0]), [row[0] for row in ended], [row[0] for row in left])
 
     def begin(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Assigns devices to the customer and logs it under the customer's next revision."""

@@ -1,6 +1,6 @@
 """A pooled connection in a transaction: what is run at every call goes to the driver, the rest through SQLAlchemy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
@@ -29,6 +29,13 @@ class Connection:
         """Runs a statement and gives its rows."""
         compiled = statement.compiled(self._dialect.words)
         return compiled.read(self._dialect.rows(self._pooled, compiled, compiled.bound(parameters)))
+
+    def batch(self, statements: Sequence[Statement], parameters: Mapping[str, Any]) -> list[list[tuple[Any, ...]]]:
+        """Runs statements one after the other, each with its own of the parameters, and gives each one's rows."""
+        words = self._dialect.words
+        compiled = [statement.compiled(words) for statement in statements]
+        found = self._dialect.batch(self._pooled, [(each, each.bound(parameters)) for each in compiled])
+        return [each.read(rows) for each, rows in zip(compiled, found, strict=True)]
 
     def count(self, statement: Statement, parameters: Mapping[str, Any]) -> int:
         """Runs a statement and tells how many rows it wrote."""

@@ -23,7 +23,7 @@ _BY_ID = Statement(_CUSTOMER.where(customer.c.id == bindparam("customer_id")))
 # On PostgreSQL `FOR NO KEY UPDATE`: it keeps other writers of the customer out, and lets foreign keys refer to the row.
 # It must stay a statement of its own: what reads in the same statement reads from before the wait for the lock.
 # (SQLite has locked the whole database by then.)
-_LOCK = Statement(_OF_EMAIL.with_for_update(key_share=True))
+LOCK = Statement(_OF_EMAIL.with_for_update(key_share=True))
 # Ordered by what is no column: SQLite would read all of the organisation's customers in the order of their ids instead.
 _LOCK_ALL = Statement(
     _CUSTOMER.add_columns(customer.c.email_key)
@@ -58,7 +58,7 @@ class Customers:
 
     def lock(self, email: Email) -> Customer | None:
         """Finds a customer and holds their assignments still until the transaction ends."""
-        return self._one(_LOCK, email_key=email.key)
+        return self._one(LOCK, email_key=email.key)
 
     def lock_all(self, emails: Sequence[Email]) -> dict[str, Customer]:
         """Locks several customers, in the order of their ids. Gives those that there are, by key."""

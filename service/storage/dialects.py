@@ -1,6 +1,6 @@
 """Where SQLite and PostgreSQL differ: one interface here, one module for each of them beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy import Engine, PoolProxiedConnection
 
 from service.domain.interruption import Interruption
-from service.storage.statement import Compiled
+from service.storage.statement import Compiled, Statement
 
 if TYPE_CHECKING:
     from service.storage.connection import Connection
@@ -58,6 +58,10 @@ class Dialect(Protocol):
     """What the two databases do each in their own way."""
 
     @property
+    def end_of(self) -> Sequence[Statement]:
+        """What `end_assignments` does, of the customer of an `email_key`, who is locked; the last tells which."""
+
+    @property
     def words(self) -> sqlalchemy.Dialect:
         """The SQL that statements are compiled to."""
 
@@ -80,6 +84,11 @@ class Dialect(Protocol):
         self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
         """Runs a statement and gives its rows."""
+
+    def batch(
+        self, pooled: PoolProxiedConnection, statements: Iterable[tuple[Compiled, Mapping[str, Any]]]
+    ) -> list[list[tuple[Any, ...]]]:
+        """Runs statements one after the other, in one round trip if there are any, and gives each one's rows."""
 
     def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
         """Runs a statement and tells how many rows it wrote."""

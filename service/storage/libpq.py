@@ -6,7 +6,7 @@ there, and its transaction state is libpq's, so that cursors can be used in betw
 """
 
 import select
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -104,7 +104,16 @@ class Session:
 
     def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Runs a statement and gives its rows, read as psycopg reads them."""
-        result = self.run(sql, values)
+        return self._read(self.run(sql, values))
+
+    def batch(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> list[list[tuple[Any, ...]]]:
+        """Runs statements in one round trip, each of which sees what the one before it left; gives each one's rows."""
+        waited = len(self._waiting)
+        for sql, values in statements:
+            self.later(sql, values)
+        return [self._read(result) for result in self._exchange()[waited:]]
+
+    def _read(self, result: PGresult) -> list[tuple[Any, ...]]:
         self._reader.set_pgresult(result)
         return self._reader.load_rows(0, result.ntuples, tuple)
 

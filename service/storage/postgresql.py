@@ -1,6 +1,6 @@
 """PostgreSQL: row locks, its own clock, and one statement for what belongs together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -49,6 +49,27 @@ WITH ended AS (
   INSERT INTO assignment_change
     (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
   SELECT CAST(:organization_id AS text), CAST(:customer_id AS text), CAST(:revision AS bigint),
+    device_identifier, 2, assigned_revision
+  FROM ended
+)
+SELECT device_identifier FROM ended
+""").bindparams(bindparam("identifiers", type_=TextArray()))
+)
+
+# The customer is locked by then: what is read of them here is what will be when the transaction ends.
+_END_OF = Statement(
+    text("""
+WITH ended AS (
+  DELETE FROM assignment
+  WHERE organization_id = :organization_id
+    AND customer_id = (SELECT id FROM customer WHERE organization_id = :organization_id AND email_key = :email_key)
+    AND device_identifier = ANY (:identifiers)
+  RETURNING customer_id, device_identifier, assigned_revision
+), logged AS (
+  INSERT INTO assignment_change
+    (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
+  SELECT CAST(:organization_id AS text), customer_id,
+    (SELECT revision + 1 FROM customer WHERE organization_id = :organization_id AND email_key = :email_key),
     device_identifier, 2, assigned_revision
   FROM ended
 )
@@ -134,6 +155,8 @@ _BEGIN = {View.WRITE: "BEGIN", View.SNAPSHOT: "BEGIN ISOLATION LEVEL REPEATABLE 
 class PostgreSQL:
     """See `dialects.Dialect`."""
 
+    end_of = (_END_OF,)
+
     words: sqlalchemy.Dialect = sqlalchemy_psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
     def engine(self, url: str, connections: int) -> Engine:
@@ -168,6 +191,14 @@ class PostgreSQL:
     ) -> list[tuple[Any, ...]]:
         """Goes past psycopg's cursors."""
         return Session.of(pooled).rows(compiled.sql, [bound[name] for name in compiled.names])
+
+    def batch(
+        self, pooled: PoolProxiedConnection, statements: Iterable[tuple[Compiled, Mapping[str, Any]]]
+    ) -> list[list[tuple[Any, ...]]]:
+        """Sends all at once."""
+        return Session.of(pooled).batch(
+            (compiled.sql, [bound[name] for name in compiled.names]) for compiled, bound in statements
+        )
 
     def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
         """Goes past psycopg's cursors."""

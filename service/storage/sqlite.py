@@ -4,7 +4,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -49,6 +49,26 @@ WHERE organization_id = :organization_id AND customer_id = :customer_id
 _DELETE_ENDED = _with_identifiers("""
 DELETE FROM assignment
 WHERE organization_id = :organization_id AND customer_id = :customer_id
+  AND device_identifier IN (SELECT value FROM json_each(:identifiers))
+RETURNING device_identifier
+""")
+
+_LOG_ENDS_OF = _with_identifiers("""
+INSERT INTO assignment_change
+  (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
+SELECT organization_id, customer_id,
+  (SELECT revision + 1 FROM customer WHERE organization_id = :organization_id AND email_key = :email_key),
+  device_identifier, 2, assigned_revision
+FROM assignment
+WHERE organization_id = :organization_id AND customer_id = (
+    SELECT id FROM customer WHERE organization_id = :organization_id AND email_key = :email_key)
+  AND device_identifier IN (SELECT value FROM json_each(:identifiers))
+""")
+
+_DELETE_ENDED_OF = _with_identifiers("""
+DELETE FROM assignment
+WHERE organization_id = :organization_id AND customer_id = (
+    SELECT id FROM customer WHERE organization_id = :organization_id AND email_key = :email_key)
   AND device_identifier IN (SELECT value FROM json_each(:identifiers))
 RETURNING device_identifier
 """)
@@ -126,6 +146,8 @@ WHERE organization_id = :organization_id AND id IN (SELECT key FROM json_each(:d
 class SQLite:
     """See `dialects.Dialect`."""
 
+    end_of = (_LOG_ENDS_OF, _DELETE_ENDED_OF)
+
     words: sqlalchemy.Dialect = sqlite.dialect(paramstyle="named")
 
     def __init__(self) -> None:
@@ -188,6 +210,12 @@ class SQLite:
     ) -> list[tuple[Any, ...]]:
         """Fetches at once: a cursor left open would hold up the commit."""
         return _driver(pooled).execute(compiled.sql, bound).fetchall()
+
+    def batch(
+        self, pooled: PoolProxiedConnection, statements: Iterable[tuple[Compiled, Mapping[str, Any]]]
+    ) -> list[list[tuple[Any, ...]]]:
+        """Runs one after the other."""
+        return [self.rows(pooled, compiled, bound) for compiled, bound in statements]
 
     def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
         """Goes by the cursor."""
