@@ -31,10 +31,11 @@ class Running:
 
 
 @contextmanager
-def service(url: str) -> Iterator[Running]:
-    """Serves a database with the usual settings."""
-    command = [sys.executable, "-m", "service", "serve", "--grpc-address", "127.0.0.1:0"]
-    with _running(command, {**os.environ, "DEVICE_ASSIGNMENT_DATABASE_URL": url}) as running:
+def service(url: str, workers: int = 1) -> Iterator[Running]:
+    """Serves a database with the usual settings. With several workers, the process is their supervisor."""
+    command = [sys.executable, "-m", "service", "serve", "--grpc-address", "127.0.0.1:0", "--workers", str(workers)]
+    event = "serving" if workers == 1 else "all workers serving"
+    with _running(command, {**os.environ, "DEVICE_ASSIGNMENT_DATABASE_URL": url}, event) as running:
         yield running
 
 
@@ -56,21 +57,21 @@ def gateway(port: int) -> Iterator[Running]:
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str]) -> Iterator[Running]:
+def _running(command: list[str], environment: dict[str, str], event: str = "serving") -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         with log.open("w") as output, subprocess.Popen(command, stderr=output, env=environment) as process:
             try:
-                yield Running(_port(log, process), process.pid)
+                yield Running(_port(log, process, event), process.pid)
             finally:
                 process.terminate()
 
 
-def _port(log: Path, process: subprocess.Popen[bytes]) -> int:
+def _port(log: Path, process: subprocess.Popen[bytes], event: str) -> int:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text().splitlines():
-            if '"event": "serving' in line:
+            if f'"event": "{event}' in line:
                 return int(json.loads(line)["port"])
         time.sleep(0.02)
     raise RuntimeError(f"no server: {log.read_text()}")
