@@ -161,7 +161,6 @@ _AGO = {**_TEN, "customer_email": WHALE, "at": LONG_AGO}
 _ALL_OF_CUSTOMER = "operations.py sorts all of a customer's operations for a page"
 _ALL_OF_OPERATION = "operations.py sorts all of an operation's changes for a page"
 _WALKS_ALL = "operations.py has SQLite look through all operations for a customer's or a device's"
-_FORKS = "postgresql.py lets PostgreSQL start processes for it"
 _ALL_SINCE = "assignments.py reads all that ended since the moment for a page"
 
 WRITES = [
@@ -227,21 +226,18 @@ READS = [
         "look up one device at a moment",
         15,
         _call("LookupOwners", device_identifiers=_whale(61, 1), at=LONG_AGO),
-        gap=_FORKS,
     ),
     Work("look up 1,000 devices", 5_000, _call("LookupOwners", device_identifiers=_MANY)),
     Work(
         "look up 1,000 devices at a moment",
         6_000,
         _call("LookupOwners", device_identifiers=_MANY, at=LONG_AGO),
-        gap=_FORKS,
     ),
     Work("look up 1,000 devices of 100 owners", 400_000, _call("LookupOwners", device_identifiers=_SHARED)),
     Work(
         "look up 1,000 devices of 100 owners at a moment",
         500_000,
         _call("LookupOwners", device_identifiers=_SHARED, at=LATELY),
-        gap=_FORKS,
     ),
     Work("list ten devices", 50, _call("ListAssignedDevices", customer_email=WHALE, **_TEN)),
     Work("list the next ten devices", 50, _next_page("ListAssignedDevices", customer_email=WHALE, **_TEN)),
