@@ -177,6 +177,16 @@ class Assignments(Protocol):
             Those that the customer did not have yet, in no particular order.
         """
 
+    def share(self, customers: Sequence[Customer], identifier: str) -> set[str]:
+        """Assigns a device, which must exist, to customers and logs it under each one's next revision.
+
+        Returns:
+            The ids of those who did not have it yet.
+        """
+
+    def sharing(self, customers: Sequence[Customer], identifier: str) -> set[str]:
+        """Tells which of these customers have a device, by id."""
+
     def end_all(self, customer: Customer) -> int:
         """Ends all of the customer's assignments, as `end` does, however many. Gives their number."""
 

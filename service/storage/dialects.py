@@ -102,6 +102,11 @@ class Dialect(Protocol):
     def begin_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
         """Inserts assignments and logs their beginning. Gives the identifiers of those that were not there yet."""
 
+    def share_device(
+        self, connection: "Connection", organization_id: str, identifier: str, revisions: Mapping[str, int]
+    ) -> list[str]:
+        """Assigns a device to customers and logs it under a revision of each, by id. Gives those that it was new to."""
+
     def end_all_assignments(
         self, connection: "Connection", organization_id: str, customer_id: str, revision: int
     ) -> int:
@@ -116,3 +121,6 @@ class Dialect(Protocol):
         self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int]
     ) -> None:
         """Writes an operation and moves each of its customers on by a revision, at one later time for all."""
+
+    def operation_changes(self, connection: "Connection", parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Lists an operation's changes as customer, device and change, by the first two, from behind such a pair."""

@@ -66,6 +66,23 @@ INSERT INTO assignment_change
 SELECT :organization_id, :customer_id, :revision, value, 1, :revision FROM json_each(:identifiers)
 """)
 
+_INSERT_SHARED = Statement(
+    text("""
+INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
+SELECT :organization_id, key, :identifier, value FROM json_each(:revisions) WHERE true
+ON CONFLICT DO NOTHING
+RETURNING customer_id
+""")
+)
+
+_LOG_SHARED = Statement(
+    text("""
+INSERT INTO assignment_change
+  (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
+SELECT :organization_id, key, value, :identifier, 1, value FROM json_each(:revisions)
+""")
+)
+
 _LOG_ALL_ENDS = Statement(
     text("""
 INSERT INTO assignment_change
@@ -119,6 +136,27 @@ INSERT INTO customer_revision
   (organization_id, customer_id, revision, operation_id, occurred_at, device_count)
 SELECT organization_id, id, revision, :id, :occurred_at, device_count FROM customer
 WHERE organization_id = :organization_id AND id IN (SELECT key FROM json_each(:deltas))
+""")
+)
+
+# Customer by customer, and of each no more than the page needs: an operation may have changed a million devices of one.
+_OPERATION_CHANGES = Statement(
+    text("""
+SELECT made.customer_id, listed.device_identifier, listed.change
+FROM (
+  SELECT customer_id, revision FROM customer_revision
+  WHERE organization_id = :organization_id AND operation_id = :operation_id AND customer_id >= :after_customer
+  ORDER BY customer_id LIMIT :limit + 1
+) AS made
+CROSS JOIN assignment_change AS listed
+WHERE listed.organization_id = :organization_id AND listed.customer_id = made.customer_id
+  AND listed.revision = made.revision AND listed.device_identifier IN (
+    SELECT device_identifier FROM assignment_change
+    WHERE organization_id = :organization_id AND customer_id = made.customer_id AND revision = made.revision
+      AND device_identifier > CASE made.customer_id WHEN :after_customer THEN :after_device ELSE '' END
+    ORDER BY device_identifier LIMIT :limit
+  )
+ORDER BY made.customer_id, listed.device_identifier LIMIT :limit
 """)
 )
 
@@ -225,6 +263,16 @@ class SQLite:
         connection.count(_LOG_BEGINNINGS, {**change.parameters, "identifiers": begun})
         return begun
 
+    def share_device(
+        self, connection: Connection, organization_id: str, identifier: str, revisions: Mapping[str, int]
+    ) -> list[str]:
+        """Inserts first, and logs what was new."""
+        who = {"organization_id": organization_id, "identifier": identifier}
+        rows = connection.rows(_INSERT_SHARED, {**who, "revisions": json.dumps(dict(revisions))})
+        begun = {row[0]: revisions[row[0]] for row in rows}
+        connection.count(_LOG_SHARED, {**who, "revisions": json.dumps(begun)})
+        return list(begun)
+
     def end_all_assignments(self, connection: Connection, organization_id: str, customer_id: str, revision: int) -> int:
         """Logs first, as `end_assignments` does."""
         who = {"organization_id": organization_id, "customer_id": customer_id}
@@ -247,6 +295,10 @@ class SQLite:
         for customer_id, delta in deltas.items():
             connection.count(_MOVE_CUSTOMER, {**shared, "customer_id": customer_id, "delta": delta})
         connection.count(_INSERT_REVISIONS, {**who, "occurred_at": occurred_at, "id": operation["id"]})
+
+    def operation_changes(self, connection: Connection, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Looks up each customer's part, because there is no joining sideways."""
+        return connection.rows(_OPERATION_CHANGES, parameters)
 
 
 def _connect(path: str) -> sqlite3.Connection:
