@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -118,9 +119,12 @@ class Dialect(Protocol):
         """Inserts devices, with their ids by identifier, where there are none."""
 
     def record_operation(
-        self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int]
+        self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
     ) -> None:
-        """Writes an operation and moves each of its customers on by a revision, at one later time for all."""
+        """Writes an operation and moves each of its customers on by a revision, at one later time for all.
+
+        The time is `lead` ahead of the clock.
+        """
 
     def operation_changes(self, connection: "Connection", parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Lists an operation's changes as customer, device and change, by the first two, from behind such a pair."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -122,7 +123,10 @@ _RECORD_OPERATION = Statement(
 WITH delta AS (
   SELECT * FROM unnest(CAST(:customer_ids AS text[]), CAST(:deltas AS integer[])) AS d (customer_id, value)
 ), moment AS (
-  SELECT greatest(clock_timestamp(), max(changed_at) + interval '1 microsecond') AS occurred_at
+  SELECT greatest(
+    clock_timestamp() + CAST(:lead AS bigint) * interval '1 microsecond',
+    max(changed_at) + interval '1 microsecond'
+  ) AS occurred_at
   FROM customer
   WHERE organization_id = :organization_id AND id = ANY (CAST(:customer_ids AS text[]))
 ), recorded AS (
@@ -276,9 +280,16 @@ class PostgreSQL:
         }
         connection.count(_CREATE_DEVICES, parameters)
 
-    def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
+    def record_operation(
+        self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
+    ) -> None:
         """Reads the clock and writes all of it in one statement, sent with the commit."""
-        parameters = {**operation, "customer_ids": list(deltas), "deltas": list(deltas.values())}
+        parameters = {
+            **operation,
+            "customer_ids": list(deltas),
+            "deltas": list(deltas.values()),
+            "lead": lead // timedelta(microseconds=1),
+        }
         connection.later(_RECORD_OPERATION, parameters)
 
     def operation_changes(self, connection: Connection, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy
@@ -108,7 +109,7 @@ ON CONFLICT DO NOTHING
 
 _MOMENT = Statement(
     text("""
-SELECT max(clock_timestamp(), coalesce(max(changed_at), 0) + 1) FROM customer
+SELECT max(clock_timestamp() + :lead, coalesce(max(changed_at), 0) + 1) FROM customer
 WHERE organization_id = :organization_id AND id IN (SELECT key FROM json_each(:deltas))
 """)
 )
@@ -286,10 +287,12 @@ class SQLite:
         parameters = {"organization_id": organization_id, "type": device_type, "ids": json.dumps(ids)}
         connection.count(_CREATE_DEVICES, parameters)
 
-    def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
+    def record_operation(
+        self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
+    ) -> None:
         """Reads the clock, then writes table by table."""
         who = {"organization_id": operation["organization_id"], "deltas": json.dumps(deltas)}
-        ((occurred_at,),) = connection.rows(_MOMENT, who)
+        ((occurred_at,),) = connection.rows(_MOMENT, {**who, "lead": lead // timedelta(microseconds=1)})
         connection.count(_INSERT_OPERATION, {**operation, "occurred_at": occurred_at})
         shared = {"organization_id": operation["organization_id"], "occurred_at": occurred_at}
         for customer_id, delta in deltas.items():
