@@ -168,7 +168,7 @@ def import_lines(
     done = database.write(organization_id, Interruption(), work)
     # What is served next shall not be planned for the tables as they were. The import is done, whatever becomes of it.
     with suppress(ServiceError):
-        statistics.renew(database)
+        statistics.renew(database, committed=True)
     return done
 
 

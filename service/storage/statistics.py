@@ -18,13 +18,21 @@ _OUTGROWN = text("""
 SELECT relation.relname
 FROM unnest(CAST(:names AS text[])) AS ours (name) JOIN pg_class AS relation ON relation.oid = to_regclass(ours.name)
 WHERE pg_relation_size(relation.oid) / current_setting('block_size')::int
-  > greatest(CAST(:small AS integer), 2 * relation.relpages)
+  > greatest(
+    CAST(:small AS integer),
+    CASE WHEN :committed AND relation.reltuples < relation.relpages THEN 0 ELSE 2 * relation.relpages END
+  )
 ORDER BY relation.relname
 """)
 
 
-def renew(database: Database) -> list[str]:
+def renew(database: Database, *, committed: bool = False) -> list[str]:
     """Has the planner look again at the tables that have more than doubled since it last did.
+
+    Args:
+        database: the database.
+        committed: whether much has just been committed; then also at those in which it saw pages and hardly a row,
+            because it looked before the commit.
 
     Returns:
         Their names.
@@ -35,9 +43,10 @@ def renew(database: Database) -> list[str]:
     if database.engine.dialect.name != "postgresql":
         return []
     with database.session() as connection:
-        parameters = {"names": sorted(metadata.tables), "small": _SMALL}
+        parameters = {"names": sorted(metadata.tables), "small": _SMALL, "committed": committed}
         outgrown = list(connection.execute(_OUTGROWN, parameters).scalars())
         if outgrown:
-            # Whoever else is at it does as well.
-            connection.execute(text(f"ANALYZE (SKIP_LOCKED) {', '.join(outgrown)}"))
+            # Whoever else is at it does as well, unless they began before the commit.
+            how = "" if committed else "(SKIP_LOCKED)"
+            connection.execute(text(f"ANALYZE {how} {', '.join(outgrown)}"))
     return outgrown
