@@ -30,7 +30,7 @@ def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list
     def changing(name: str, target: float, *, free: int = 0, hottest: bool = False) -> tuple[Subject, float]:
         # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
         count, each = (1_500, 60) if hottest else (800, 40)
-        fleet = fill(server.create(), rounds * (10_000 if hottest else 4_000) + 20, free=free)
+        fleet = fill(server.create(), rounds * (12_000 if hottest else 5_000) + 20, free=free)
         return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hottest, half=hottest), target
 
     first = changing("UnassignDevices, 10 ids", 0.7, hottest=True)

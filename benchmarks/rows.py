@@ -3,7 +3,7 @@
 from benchmarks.beside import RATE, Beside
 from benchmarks.large import SIZE, Large
 from benchmarks.report import Result, compared
-from benchmarks.subjects import Subject
+from benchmarks.subjects import WORKERS, Subject
 
 MS = 1_000
 AT_REST_MB = 80
@@ -19,6 +19,9 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
     if subject.in_flight > 1:
         work = f"{name}, {subject.in_flight} in flight, beside the sum of costs"
         rows.append(compared(work, "calls/s", subject.median("rate"), subject.sum_of_costs, target))
+        if subject.has("rate of workers"):
+            work = f"{name}, the same with {WORKERS} workers"
+            rows.append(compared(work, "calls/s", subject.median("rate of workers"), subject.sum_of_costs, target))
     if subject.alone and subject.in_flight > 1:
         limit = subject.median("empty p50") + subject.median("bare p50")
         work = f"{name}, 1 in flight, p50 beside empty + bare"

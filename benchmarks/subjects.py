@@ -10,6 +10,9 @@ from benchmarks.fleet import Fleet
 from benchmarks.load import Calls, Load, Target
 from benchmarks.works import FIRST, Work
 
+WORKERS = 2
+"""Processes that a second run is served with."""
+
 _EMPTY_CALLS = 4_000
 _EMPTY_CALLS_ONE_BY_ONE = 800
 _HALF_RATE_SECONDS = 3.0
@@ -175,6 +178,14 @@ class Subject:
                 self._samples["p99"].append(alone.p99)
             self._samples["late"].append(running.megabytes())
             self._samples["calls late"].append(made)
+
+        if self.in_flight > 1 and self.fleet.postgresql:
+            with servers.service(self.fleet.url, workers=WORKERS) as running:
+                count = self.count + _WARMING
+                requests = self._requests(self._take(count), count)
+                target = Target(running.port, self.work.path, self.fleet.api_key)
+                shared = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
+                self._samples["rate of workers"].append(shared.rate)
 
     @property
     def database_rate(self) -> tuple[float, str]:

@@ -12,7 +12,7 @@ import structlog
 
 from service.config import Settings
 from service.domain.errors import ServiceError
-from service.storage import housekeeping, schema
+from service.storage import housekeeping, schema, statistics
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.probe import Probe
@@ -31,6 +31,7 @@ _EXTRA_CONNECTIONS = 3 + READERS
 _HEALTH_SECONDS = 1.0
 _HEALTH_PATIENCE_SECONDS = 1.5
 _KEYS_SECONDS = 10.0
+_STATISTICS_SECONDS = 5.0
 _REPLIES_SECONDS = 600.0
 # A database that hangs must not keep the process from ending.
 _UPKEEP_END_SECONDS = 5.0
@@ -111,6 +112,7 @@ class Service:
     def _keep_up(self) -> None:
         tasks: list[tuple[float, Callable[[], None]]] = [
             (_KEYS_SECONDS, self._note_used_keys),
+            (_STATISTICS_SECONDS, self._renew_statistics),
             (_REPLIES_SECONDS, self._forget_replies),
         ]
         due = [time.monotonic() + seconds for seconds, _ in tasks]
@@ -150,6 +152,15 @@ class Service:
             self._keys.used(self._authenticator.take_used())
         except ServiceError as error:
             _log.warning("last use of keys not noted", reason=error.reason)
+
+    def _renew_statistics(self) -> None:
+        try:
+            tables = statistics.renew(self._database)
+        except ServiceError as error:
+            _log.warning("statistics not renewed", reason=error.reason)
+        else:
+            if tables:
+                _log.info("statistics renewed", tables=tables)
 
     def _forget_replies(self) -> None:
         try:

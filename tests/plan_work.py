@@ -41,8 +41,7 @@ class Work:
         name: what it is.
         rows: how many rows of tables that grow it may look at on PostgreSQL.
         prepare: does what has to be done before, and gives the work itself.
-        gap: why it looks at more today; empty if it does not.
-        sqlite_gap: why SQLite reads a table whole for it today; empty if it does not.
+        gap: why it looks at more on PostgreSQL today; empty if it does not.
         walks: whether it reads an organisation's rows in their order, from one end, until the page is full.
     """
 
@@ -50,7 +49,6 @@ class Work:
     rows: int
     prepare: Callable[[Grown], Call] = field(repr=False)
     gap: str = ""
-    sqlite_gap: str = ""
     walks: bool = False
 
 
@@ -158,10 +156,6 @@ _SHARED = [shared_device(1 + number) for number in range(1_000)]
 _MANY = [small_device(1_000 + number) for number in range(1_000)]
 _AGO = {**_TEN, "customer_email": WHALE, "at": LONG_AGO}
 
-_ALL_OF_CUSTOMER = "operations.py sorts all of a customer's operations for a page"
-_ALL_OF_OPERATION = "operations.py sorts all of an operation's changes for a page"
-_WALKS_ALL = "operations.py has SQLite look through all operations for a customer's or a device's"
-_FORKS = "postgresql.py lets PostgreSQL start processes for it"
 _ALL_SINCE = "assignments.py reads all that ended since the moment for a page"
 
 WRITES = [
@@ -227,21 +221,18 @@ READS = [
         "look up one device at a moment",
         15,
         _call("LookupOwners", device_identifiers=_whale(61, 1), at=LONG_AGO),
-        gap=_FORKS,
     ),
     Work("look up 1,000 devices", 5_000, _call("LookupOwners", device_identifiers=_MANY)),
     Work(
         "look up 1,000 devices at a moment",
         6_000,
         _call("LookupOwners", device_identifiers=_MANY, at=LONG_AGO),
-        gap=_FORKS,
     ),
     Work("look up 1,000 devices of 100 owners", 400_000, _call("LookupOwners", device_identifiers=_SHARED)),
     Work(
         "look up 1,000 devices of 100 owners at a moment",
         500_000,
         _call("LookupOwners", device_identifiers=_SHARED, at=LATELY),
-        gap=_FORKS,
     ),
     Work("list ten devices", 50, _call("ListAssignedDevices", customer_email=WHALE, **_TEN)),
     Work("list the next ten devices", 50, _next_page("ListAssignedDevices", customer_email=WHALE, **_TEN)),
@@ -255,39 +246,31 @@ READS = [
         "list a small customer's operations",
         20,
         _call("ListOperations", customer_email=small(70), **_TEN),
-        sqlite_gap=_WALKS_ALL,
     ),
     Work(
         "list a big customer's operations",
         250,
         _call("ListOperations", customer_email=WHALE, **_TEN),
-        gap=_ALL_OF_CUSTOMER,
-        sqlite_gap=_WALKS_ALL,
     ),
     Work(
         "list a big customer's next operations",
         250,
         _next_page("ListOperations", customer_email=WHALE, **_TEN),
-        gap=_ALL_OF_CUSTOMER,
     ),
     Work(
         "list a device's operations",
         20,
         _call("ListOperations", device_identifier=_whale(70, 1)[0], **_TEN),
-        sqlite_gap=_WALKS_ALL,
     ),
     Work(
         "list a big customer's operations of a device",
         50,
         _call("ListOperations", customer_email=WHALE, device_identifier=_whale(70, 1)[0], **_TEN),
-        gap=_ALL_OF_CUSTOMER,
-        sqlite_gap=_WALKS_ALL,
     ),
     Work(
         "list a shared device's operations",
         500,
         _call("ListOperations", device_identifier=_SHARED[0], **_TEN),
-        sqlite_gap=_WALKS_ALL,
     ),
     Work("list a busy key's operations", 250, _call("ListOperations", key_id="key_usual", **_TEN), walks=True),
     Work(
@@ -303,13 +286,11 @@ READS = [
         "list a big operation's changes",
         250,
         _call("ListOperationChanges", operation_id="op_w", **_TEN),
-        gap=_ALL_OF_OPERATION,
     ),
     Work(
         "list a big operation's next changes",
         250,
         _next_page("ListOperationChanges", operation_id="op_w", **_TEN),
-        gap=_ALL_OF_OPERATION,
     ),
     Work("query a customer", 20, _call("QueryCustomer", email=small(60))),
     Work("get a big customer", 300_000, _call("GetCustomer", telemetron_customer_id=WHALE_ID)),

@@ -67,17 +67,16 @@ def check(recording: Recording, rows: int) -> None:
     assert recording.blocks <= blocks, f"looks at {recording.blocks} blocks:\n{recording}"
 
 
-def cases(*, sqlite: bool) -> list[object]:
+def cases() -> list[object]:
     """Every work, those with a known gap expected to fail until it is closed."""
     listed: list[object] = []
     for work in plan_work.ALL:
-        gap = work.sqlite_gap if sqlite else work.gap
-        marks = [pytest.mark.xfail(reason=gap, raises=AssertionError, strict=True)] if gap else []
+        marks = [pytest.mark.xfail(reason=work.gap, raises=AssertionError, strict=True)] if work.gap else []
         listed.append(pytest.param(work, id=work.name, marks=marks))
     return listed
 
 
-@pytest.mark.parametrize("work", cases(sqlite=False))
+@pytest.mark.parametrize("work", cases())
 def test_postgresql_reads_no_table_whole_and_not_much_more_than_it_needs(grounds: Grounds, work: Work) -> None:
     call = work.prepare(grounds.grown)
     with grounds.recorder.recording() as recording:
@@ -142,7 +141,7 @@ def whole_reads(work: Work) -> list[Step]:
     return [step for step in found if not (work.walks and " LIMIT " in step.statement)]
 
 
-@pytest.mark.parametrize("work", cases(sqlite=True))
+@pytest.mark.parametrize("work", plan_work.ALL, ids=[work.name for work in plan_work.ALL])
 def test_sqlite_reads_no_table_whole(on_sqlite: Grown, work: Work) -> None:
     call = work.prepare(on_sqlite)
     Explaining.steps.clear()

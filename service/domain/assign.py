@@ -186,19 +186,16 @@ def assign_device(uow: UnitOfWork, wish: AssignDevice) -> AssignedToCustomers:
         if not validate_only:
             device_was_created = bool(uow.devices.create([wish.identifier], wish.device_type))
             known = uow.devices.known([wish.identifier])
-    begun = set()
-    for key, customer in customers.items():
-        if validate_only:
-            begins = not uow.assignments.among(customer, [wish.identifier])
-        else:
-            begins = bool(uow.assignments.begin(customer, [wish.identifier]))
-        if begins:
-            begun.add(key)
+    found = list(customers.values())
+    if validate_only:
+        begun = {customer.id for customer in found} - uow.assignments.sharing(found, wish.identifier)
+    else:
+        begun = uow.assignments.share(found, wish.identifier)
 
     operation_id = ""
     if begun and not validate_only:
         operation_id = new_id("op")
-        deltas = {customers[key].id: 1 for key in begun}
+        deltas = dict.fromkeys(sorted(begun), 1)
         options = wish.options
         uow.operations.record(
             Operation(operation_id, "assign", options.key_id, options.note, deltas, assigned_count=len(begun))
@@ -216,6 +213,6 @@ def assign_device(uow: UnitOfWork, wish: AssignDevice) -> AssignedToCustomers:
         device_id=known.get(wish.identifier, ""),
         device_was_created=device_was_created,
         customers=list(listed.values()),
-        already_assigned=[item for key, item in listed.items() if key in customers and key not in begun],
+        already_assigned=[item for key, item in listed.items() if key in customers and customers[key].id not in begun],
         operation_id=operation_id,
     )

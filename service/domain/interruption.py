@@ -63,6 +63,13 @@ class Interruption:
         """The seconds left until the deadline, or None if there is none. Never negative."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
+    def wait(self, seconds: float) -> None:
+        """Lets so much time pass. Raises as `check` does, as soon as the caller's patience ends."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, _ASK_AGAIN_SECONDS))
+
     def check(self) -> None:
         """Raises what ended the caller's patience, if something has.
 

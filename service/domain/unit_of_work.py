@@ -191,6 +191,16 @@ class Assignments(Protocol):
         Lists up to so many of the assignments left. None, if there is no such customer.
         """
 
+    def share(self, customers: Sequence[Customer], identifier: str) -> set[str]:
+        """Assigns a device, which must exist, to customers and logs it under each one's next revision.
+
+        Returns:
+            The ids of those who did not have it yet.
+        """
+
+    def sharing(self, customers: Sequence[Customer], identifier: str) -> set[str]:
+        """Tells which of these customers have a device, by id."""
+
     def end_all(self, customer: Customer) -> int:
         """Ends all of the customer's assignments, as `end` does, however many. Gives their number."""
 

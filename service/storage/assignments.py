@@ -31,6 +31,14 @@ _AMONG = Statement(
     )
 )
 
+_SHARING = Statement(
+    select(assignment.c.customer_id).where(
+        assignment.c.organization_id == bindparam("organization_id"),
+        assignment.c.device_identifier == bindparam("identifier"),
+        among(assignment.c.customer_id, bindparam("customer_ids", type_=TextArray())),
+    )
+)
+
 _CURRENT = Statement(
     select(assignment.c.device_identifier)
     .where(_of_customer(assignment), assignment.c.device_identifier > bindparam("after"))
@@ -143,6 +151,20 @@ class Assignments:
         """Assigns devices to the customer and logs it under the customer's next revision."""
         change = ChangeSet(self._organization_id, customer.id, customer.revision + 1, identifiers)
         return self._dialect.begin_assignments(self._connection, change)
+
+    def share(self, customers: Sequence[Customer], identifier: str) -> set[str]:
+        """Assigns a device to customers and logs it under each one's next revision."""
+        revisions = {customer.id: customer.revision + 1 for customer in customers}
+        return set(self._dialect.share_device(self._connection, self._organization_id, identifier, revisions))
+
+    def sharing(self, customers: Sequence[Customer], identifier: str) -> set[str]:
+        """Tells which of these customers have a device."""
+        parameters = {
+            "organization_id": self._organization_id,
+            "identifier": identifier,
+            "customer_ids": [customer.id for customer in customers],
+        }
+        return {row[0] for row in self._connection.rows(_SHARING, parameters)}
 
     def end_all(self, customer: Customer) -> int:
         """Ends all of the customer's assignments and logs it in the same way."""

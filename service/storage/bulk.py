@@ -1,15 +1,18 @@
 """Whole files in and out: the import of assignments and their export."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, and_, func, insert, select, text
 
+from service.domain.errors import ServiceError
 from service.domain.ids import new_id
 from service.domain.import_lines import BadLine, Line
 from service.domain.interruption import Interruption
 from service.domain.unit_of_work import Operation
+from service.storage import statistics
 from service.storage.database import Database
 from service.storage.tables import assignment, customer, device
 from service.storage.transaction import Transaction
@@ -162,7 +165,11 @@ def import_lines(
         _line.drop(connection)
         return Imported(customers, devices, assigned, operation_id), bad
 
-    return database.write(organization_id, Interruption(), work)
+    done = database.write(organization_id, Interruption(), work)
+    # What is served next shall not be planned for the tables as they were. The import is done, whatever becomes of it.
+    with suppress(ServiceError):
+        statistics.renew(database, committed=True)
+    return done
 
 
 def _stage(connection: Connection, lines: Sequence[Line]) -> None:

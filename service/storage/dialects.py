@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -111,6 +112,11 @@ class Dialect(Protocol):
     def begin_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
         """Inserts assignments and logs their beginning. Gives the identifiers of those that were not there yet."""
 
+    def share_device(
+        self, connection: "Connection", organization_id: str, identifier: str, revisions: Mapping[str, int]
+    ) -> list[str]:
+        """Assigns a device to customers and logs it under a revision of each, by id. Gives those that it was new to."""
+
     def end_all_assignments(
         self, connection: "Connection", organization_id: str, customer_id: str, revision: int
     ) -> int:
@@ -122,6 +128,12 @@ class Dialect(Protocol):
         """Inserts devices, with their ids by identifier, where there are none."""
 
     def record_operation(
-        self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int]
+        self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
     ) -> None:
-        """Writes an operation and moves each of its customers on by a revision, at one later time for all."""
+        """Writes an operation and moves each of its customers on by a revision, at one later time for all.
+
+        The time is `lead` ahead of the clock.
+        """
+
+    def operation_changes(self, connection: "Connection", parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Lists an operation's changes as customer, device and change, by the first two, from behind such a pair."""

@@ -1,12 +1,14 @@
 """Operations in SQL: the record, and how it is read."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Select, and_, bindparam, func, literal, select, tuple_
+from sqlalchemy import Select, bindparam, func, literal, select, tuple_
 
+from service.domain.errors import Conflict
+from service.domain.interruption import Interruption
 from service.domain.unit_of_work import (
     AssignmentChange,
     Change,
@@ -18,10 +20,19 @@ from service.domain.unit_of_work import (
 from service.storage import reverts
 from service.storage.connection import Connection
 from service.storage.dialects import Dialect
+from service.storage.statement import Statement
 from service.storage.tables import assignment_change, customer_revision, operation
-from service.storage.types import Ordered, TextArray, among
+from service.storage.types import Instant, Ordered, TextArray, among
 
 _SHOWN_CUSTOMERS = 1_000
+
+# So many customers take less than a tenth of a second to write, and are written under the present time.
+_AT_ONCE = 1_000
+# How far ahead an operation of more customers is dated, for each of them; on an idle machine they need less.
+_LEAD = timedelta(microseconds=50)
+# How long after an operation's time its commit may begin.
+_LATE = timedelta(seconds=0.5)
+_TRIES = 5
 
 RECORDED = select(
     operation.c.id,
@@ -34,6 +45,11 @@ RECORDED = select(
     operation.c.reverts_operation_id,
     operation.c.position,
 ).where(operation.c.organization_id == bindparam("organization_id"))
+_TIMES = Statement(
+    select(operation.c.occurred_at, func.clock_timestamp(type_=Instant())).where(
+        operation.c.organization_id == bindparam("organization_id"), operation.c.id == bindparam("operation_id")
+    )
+)
 _BY_ID = RECORDED.where(operation.c.id == bindparam("operation_id"))
 
 _ranked = (
@@ -56,28 +72,6 @@ _CUSTOMERS = (
     .order_by(_ranked.c.operation_id, _ranked.c.place)
 )
 
-_CHANGES = (
-    select(assignment_change.c.customer_id, assignment_change.c.device_identifier, assignment_change.c.change)
-    .join(
-        customer_revision,
-        and_(
-            customer_revision.c.organization_id == assignment_change.c.organization_id,
-            customer_revision.c.customer_id == assignment_change.c.customer_id,
-            customer_revision.c.revision == assignment_change.c.revision,
-        ),
-    )
-    .where(
-        customer_revision.c.organization_id == bindparam("organization_id"),
-        customer_revision.c.operation_id == bindparam("operation_id"),
-        # The first condition says nothing new, but lets the index skip the customers that are done.
-        customer_revision.c.customer_id >= bindparam("after_customer"),
-        tuple_(assignment_change.c.customer_id, assignment_change.c.device_identifier)
-        > tuple_(bindparam("after_customer", type_=Ordered), bindparam("after_device", type_=Ordered)),
-    )
-    .order_by(assignment_change.c.customer_id, assignment_change.c.device_identifier)
-    .limit(bindparam("limit"))
-)
-
 
 class Operations:
     """See `domain.unit_of_work.Operations`."""
@@ -92,8 +86,13 @@ class Operations:
         """Notes an operation, for the end of the transaction."""
         self._noted = done
 
-    def finish(self) -> None:
-        """Writes the noted operation and gives each of its customers the next revision: the transaction's last act."""
+    def finish(self, interruption: Interruption) -> None:
+        """Writes the noted operation and gives each of its customers the next revision: the transaction's last act.
+
+        Raises:
+            Conflict: the database was too slow for the time that it was to be.
+            Cancelled, DeadlineExceeded: the caller's patience ended first.
+        """
         if self._noted is None:
             return
         done = self._noted
@@ -107,7 +106,35 @@ class Operations:
             "unassigned_count": done.unassigned_count,
             "reverts_operation_id": done.reverts_operation_id,
         }
-        self._dialect.record_operation(self._connection, values, done.deltas)
+        if len(done.deltas) > _AT_ONCE:
+            self._record_ahead(values, done.deltas, interruption)
+        else:
+            self._dialect.record_operation(self._connection, values, done.deltas, lead=timedelta(0))
+
+    def _record_ahead(self, values: Mapping[str, Any], deltas: Mapping[str, int], interruption: Interruption) -> None:
+        """Writes an operation that takes long to write under a time to come, and waits for that time.
+
+        If it has passed by then, it is written once more, further ahead: what `at` was answered for a moment that is a
+        second past stays true, because no operation is committed long after its time.
+        """
+        lead = len(deltas) * _LEAD
+        for _ in range(_TRIES):
+            with self._connection.core.begin_nested() as written:
+                self._dialect.record_operation(self._connection, values, deltas, lead=lead)
+                while (left := self._until(values)) > timedelta(0):
+                    interruption.wait(left.total_seconds())
+                if left >= -_LATE:
+                    return
+                written.rollback()
+            lead = 2 * (lead - left)
+        raise Conflict
+
+    def _until(self, recorded: Mapping[str, Any]) -> timedelta:
+        """Tells how long it is until an operation's time, on the clock that it was read from."""
+        who = {"organization_id": recorded["organization_id"], "operation_id": recorded["id"]}
+        ((occurred_at, now),) = self._connection.rows(_TIMES, who)
+        until: timedelta = occurred_at - now
+        return until
 
     def find(self, operation_id: str) -> Recorded | None:
         """Finds an operation. Ids are not checked for syntax, but PostgreSQL takes no NUL character; no id has one."""
@@ -117,24 +144,19 @@ class Operations:
 
     def page(self, wanted: OperationFilter, before: tuple[datetime, str] | None, limit: int) -> list[Recorded]:
         """Lists operations, the newest first, from behind the one of a time and an id."""
-        statement = RECORDED
-        if wanted.customer_id is not None or wanted.device_identifier is not None:
-            statement = statement.where(operation.c.id.in_(_touching(wanted, self._organization_id)))
+        if wanted.key_id is not None and "\0" in wanted.key_id:
+            return []
+        statement, id_, occurred_at, newest_first = _sought(wanted)
         if wanted.key_id is not None:
-            if "\0" in wanted.key_id:
-                return []
             statement = statement.where(operation.c.key_id == wanted.key_id)
         if wanted.since is not None:
-            statement = statement.where(operation.c.occurred_at >= wanted.since)
+            statement = statement.where(occurred_at >= wanted.since)
         if wanted.until is not None:
-            statement = statement.where(operation.c.occurred_at < wanted.until)
+            statement = statement.where(occurred_at < wanted.until)
         if before is not None:
             at, operation_id = before
             behind = tuple_(literal(at, operation.c.occurred_at.type), literal(operation_id, Ordered))
-            statement = statement.where(
-                operation.c.occurred_at <= at, tuple_(operation.c.occurred_at, operation.c.id) < behind
-            )
-        newest_first = (operation.c.occurred_at.desc(), operation.c.id.desc())
+            statement = statement.where(occurred_at <= at, tuple_(occurred_at, id_) < behind)
         return self._recorded(statement.order_by(*newest_first).limit(limit))
 
     def changes(self, operation_id: str, after: tuple[str, str], limit: int) -> list[AssignmentChange]:
@@ -146,7 +168,7 @@ class Operations:
             "after_device": after[1],
             "limit": limit,
         }
-        rows = self._connection.core.execute(_CHANGES, parameters)
+        rows = self._dialect.operation_changes(self._connection, parameters)
         return [AssignmentChange(row[0], row[1], Change(row[2])) for row in rows]
 
     def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
@@ -161,21 +183,49 @@ class Operations:
         return recorded(self._connection.core, self._organization_id, statement, parameters)
 
 
-def _touching(wanted: OperationFilter, organization_id: str) -> Select[Any]:
-    """Selects the ids of the operations that changed a customer's assignments, or a device's, or this one pair's."""
-    statement = select(customer_revision.c.operation_id).where(customer_revision.c.organization_id == organization_id)
-    if wanted.customer_id is not None:
-        statement = statement.where(customer_revision.c.customer_id == wanted.customer_id)
+def _sought(wanted: OperationFilter) -> tuple[Select[Any], Any, Any, list[Any]]:
+    """Selects the operations that changed a customer's assignments, or a device's, or this one pair's, or all.
+
+    It begins at the revisions or changes that are looked for, because most operations are others. A customer's
+    revisions are in the order of their times, so that a page of them is read off their key.
+
+    Returns:
+        The statement, where it has the operation's id and time, and its order, the newest first.
+    """
+    if wanted.customer_id is None and wanted.device_identifier is None:
+        own = operation.c
+        return RECORDED, own.id, own.occurred_at, [own.occurred_at.desc(), own.id.desc()]
+    touched = _touching(wanted).subquery()
+    statement = RECORDED.join(touched, touched.c.operation_id == operation.c.id)
+    id_, at = touched.c.operation_id, touched.c.occurred_at
+    return statement, id_, at, [at.desc(), id_.desc()] if wanted.customer_id is None else [touched.c.revision.desc()]
+
+
+def _touching(wanted: OperationFilter) -> Select[Any]:
+    """Selects the id, the time and the revision of each; of a device's, in which customers differ, no revision."""
+    revisions, changes = customer_revision.c, assignment_change.c
     if wanted.device_identifier is None:
-        return statement
-    return statement.join(
-        assignment_change,
-        and_(
-            assignment_change.c.organization_id == customer_revision.c.organization_id,
-            assignment_change.c.customer_id == customer_revision.c.customer_id,
-            assignment_change.c.revision == customer_revision.c.revision,
-        ),
-    ).where(assignment_change.c.device_identifier == wanted.device_identifier)
+        return select(revisions.operation_id, revisions.occurred_at, revisions.revision).where(
+            revisions.organization_id == bindparam("organization_id"), revisions.customer_id == wanted.customer_id
+        )
+    # Looked up change by change. Of a join both planners expect far too much, and begin at the wrong end.
+    made = (
+        select(column)
+        .where(
+            revisions.organization_id == bindparam("organization_id"),
+            revisions.customer_id == changes.customer_id,
+            revisions.revision == changes.revision,
+        )
+        .scalar_subquery()
+        .label(column.name)
+        for column in (revisions.operation_id, revisions.occurred_at)
+    )
+    found = select(*made).where(
+        changes.organization_id == bindparam("organization_id"), changes.device_identifier == wanted.device_identifier
+    )
+    if wanted.customer_id is None:
+        return found.distinct()  # a transfer changes a device for two customers
+    return found.add_columns(changes.revision).where(changes.customer_id == wanted.customer_id)
 
 
 def recorded(

@@ -1,6 +1,6 @@
 """Who owns devices, now and at a past instant, in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
@@ -9,7 +9,6 @@ from sqlalchemy import (
     BindParameter,
     CompoundSelect,
     FromClause,
-    and_,
     bindparam,
     func,
     null,
@@ -27,60 +26,64 @@ _WANTED = bindparam("identifiers", type_=TextArray())
 _ORGANIZATION: BindParameter[str] = bindparam("organization_id")
 _AT = bindparam("at", type_=Instant())
 
-_ending = customer_revision.alias("ending")
-_beginning = customer_revision.alias("beginning")
+
+def _moment(of: FromClause, revision: Any) -> Any:
+    """The time of a customer's revision, looked up by its key.
+
+    It is no join, because the planner expects hundreds of rows of one, and reads all of an organisation's revisions.
+    """
+    return (
+        select(customer_revision.c.occurred_at)
+        .where(
+            customer_revision.c.organization_id == _ORGANIZATION,
+            customer_revision.c.customer_id == of.c.customer_id,
+            customer_revision.c.revision == revision,
+        )
+        .scalar_subquery()
+    )
+
 
 _now = select(assignment.c.device_identifier, assignment.c.customer_id, assignment.c.assigned_revision).where(
     assignment.c.organization_id == _ORGANIZATION, among(assignment.c.device_identifier, _WANTED)
 )
-_ended_later = (
-    select(
-        assignment_change.c.device_identifier, assignment_change.c.customer_id, assignment_change.c.assigned_revision
-    )
-    .join(
-        _ending,
-        and_(
-            _ending.c.organization_id == _ORGANIZATION,
-            _ending.c.customer_id == assignment_change.c.customer_id,
-            _ending.c.revision == assignment_change.c.revision,
-        ),
-    )
-    .where(
-        assignment_change.c.organization_id == _ORGANIZATION,
-        assignment_change.c.change == Change.UNASSIGNED.value,
-        among(assignment_change.c.device_identifier, _WANTED),
-        _ending.c.occurred_at > _AT,
-    )
+_ended_later = select(
+    assignment_change.c.device_identifier, assignment_change.c.customer_id, assignment_change.c.assigned_revision
+).where(
+    assignment_change.c.organization_id == _ORGANIZATION,
+    assignment_change.c.change == Change.UNASSIGNED.value,
+    among(assignment_change.c.device_identifier, _WANTED),
+    _moment(assignment_change, assignment_change.c.revision) > _AT,
 )
 
 
-def _owners(held: FromClause, *conditions: Any) -> CompoundSelect[Any]:
-    since = _beginning.c.occurred_at
+def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSelect[Any]:
+    # Materialized: PostgreSQL would look the time up again wherever it is used.
+    dated = (
+        select(held.c.device_identifier, held.c.customer_id, _moment(held, held.c.assigned_revision).label("since"))
+        .cte("dated")
+        .prefix_with("MATERIALIZED")
+    )
     ranked = (
         select(
-            held.c.device_identifier,
-            customer.c.id,
-            customer.c.email,
-            since.label("since"),
-            func.count().over(partition_by=held.c.device_identifier).label("owner_count"),
+            dated,
+            func.count().over(partition_by=dated.c.device_identifier).label("owner_count"),
             func.row_number()
-            .over(partition_by=held.c.device_identifier, order_by=(since, customer.c.id))
+            .over(partition_by=dated.c.device_identifier, order_by=(dated.c.since, dated.c.customer_id))
             .label("place"),
         )
-        .select_from(held)
-        .join(
-            _beginning,
-            and_(
-                _beginning.c.organization_id == _ORGANIZATION,
-                _beginning.c.customer_id == held.c.customer_id,
-                _beginning.c.revision == held.c.assigned_revision,
-                *conditions,
-            ),
-        )
-        .join(customer, and_(customer.c.organization_id == _ORGANIZATION, customer.c.id == held.c.customer_id))
+        .where(*(condition(dated.c.since) for condition in conditions))
         .subquery()
     )
-    columns = (ranked.c.id, ranked.c.email, ranked.c.since, ranked.c.owner_count, ranked.c.place)
+    email = select(customer.c.email).where(
+        customer.c.organization_id == _ORGANIZATION, customer.c.id == ranked.c.customer_id
+    )
+    columns = (
+        ranked.c.customer_id,
+        email.scalar_subquery().label("email"),
+        ranked.c.since,
+        ranked.c.owner_count,
+        ranked.c.place,
+    )
     owned = select(ranked.c.device_identifier, *columns).where(ranked.c.place <= bindparam("limit"))
     # With them in one statement, and so at one moment, the devices that exist at all. Not joined: what is expected of a
     # list of unknown length would make that join a loop in a loop.
@@ -93,7 +96,7 @@ def _owners(held: FromClause, *conditions: Any) -> CompoundSelect[Any]:
 
 _NOW = Statement(_owners(_now.subquery()))
 # Half-open: an assignment counts at the instant that it began, and no longer at the instant that it ended.
-_THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), _beginning.c.occurred_at <= _AT))
+_THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), lambda since: since <= _AT))
 
 
 def owners(

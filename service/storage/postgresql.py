@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -96,6 +97,25 @@ SELECT device_identifier FROM begun
 """).bindparams(bindparam("identifiers", type_=TextArray()))
 )
 
+_SHARE_DEVICE = Statement(
+    text("""
+WITH begun AS (
+  INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
+  SELECT CAST(:organization_id AS text), customer_id, CAST(:identifier AS text), revision
+  FROM unnest(CAST(:customer_ids AS text[]), CAST(:revisions AS bigint[])) AS new (customer_id, revision)
+  ON CONFLICT DO NOTHING
+  RETURNING customer_id, assigned_revision
+), logged AS (
+  INSERT INTO assignment_change
+    (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
+  SELECT CAST(:organization_id AS text), customer_id, assigned_revision, CAST(:identifier AS text), 1,
+    assigned_revision
+  FROM begun
+)
+SELECT customer_id FROM begun
+""")
+)
+
 _END_ALL = Statement(
     text("""
 WITH ended AS (
@@ -124,7 +144,10 @@ _RECORD_OPERATION = Statement(
 WITH delta AS (
   SELECT * FROM unnest(CAST(:customer_ids AS text[]), CAST(:deltas AS integer[])) AS d (customer_id, value)
 ), moment AS (
-  SELECT greatest(clock_timestamp(), max(changed_at) + interval '1 microsecond') AS occurred_at
+  SELECT greatest(
+    clock_timestamp() + CAST(:lead AS bigint) * interval '1 microsecond',
+    max(changed_at) + interval '1 microsecond'
+  ) AS occurred_at
   FROM customer
   WHERE organization_id = :organization_id AND id = ANY (CAST(:customer_ids AS text[]))
 ), recorded AS (
@@ -148,6 +171,24 @@ SELECT CAST(:organization_id AS text), id, revision, CAST(:id AS text), changed_
 """)
 )
 
+# Customer by customer, and of each no more than the page needs: an operation may have changed a million devices of one.
+_OPERATION_CHANGES = Statement(
+    text("""
+SELECT made.customer_id, listed.device_identifier, listed.change
+FROM (
+  SELECT customer_id, revision FROM customer_revision
+  WHERE organization_id = :organization_id AND operation_id = :operation_id AND customer_id >= :after_customer
+  ORDER BY customer_id
+) AS made
+CROSS JOIN LATERAL (
+  SELECT device_identifier, change FROM assignment_change
+  WHERE organization_id = :organization_id AND customer_id = made.customer_id AND revision = made.revision
+    AND device_identifier > CASE made.customer_id WHEN :after_customer THEN :after_device ELSE '' END
+  ORDER BY device_identifier LIMIT :limit
+) AS listed
+ORDER BY made.customer_id, listed.device_identifier LIMIT :limit
+""")
+)
 
 _BEGIN = {View.WRITE: "BEGIN", View.SNAPSHOT: "BEGIN ISOLATION LEVEL REPEATABLE READ", View.STATEMENT: None}
 
@@ -240,6 +281,18 @@ class PostgreSQL:
         """Inserts and logs in one statement."""
         return [row[0] for row in connection.rows(_BEGIN_ASSIGNMENTS, change.parameters)]
 
+    def share_device(
+        self, connection: Connection, organization_id: str, identifier: str, revisions: Mapping[str, int]
+    ) -> list[str]:
+        """Inserts and logs in one statement."""
+        parameters = {
+            "organization_id": organization_id,
+            "identifier": identifier,
+            "customer_ids": list(revisions),
+            "revisions": list(revisions.values()),
+        }
+        return [row[0] for row in connection.rows(_SHARE_DEVICE, parameters)]
+
     def end_all_assignments(self, connection: Connection, organization_id: str, customer_id: str, revision: int) -> int:
         """Deletes and logs in one statement; no row comes here."""
         parameters = {"organization_id": organization_id, "customer_id": customer_id, "revision": revision}
@@ -258,10 +311,21 @@ class PostgreSQL:
         }
         connection.count(_CREATE_DEVICES, parameters)
 
-    def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
+    def record_operation(
+        self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
+    ) -> None:
         """Reads the clock and writes all of it in one statement, sent with the commit."""
-        parameters = {**operation, "customer_ids": list(deltas), "deltas": list(deltas.values())}
+        parameters = {
+            **operation,
+            "customer_ids": list(deltas),
+            "deltas": list(deltas.values()),
+            "lead": lead // timedelta(microseconds=1),
+        }
         connection.later(_RECORD_OPERATION, parameters)
+
+    def operation_changes(self, connection: Connection, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Joins sideways."""
+        return connection.rows(_OPERATION_CHANGES, parameters)
 
 
 def _driver(pooled: PoolProxiedConnection) -> psycopg.Connection[Any]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy
@@ -86,6 +87,23 @@ INSERT INTO assignment_change
 SELECT :organization_id, :customer_id, :revision, value, 1, :revision FROM json_each(:identifiers)
 """)
 
+_INSERT_SHARED = Statement(
+    text("""
+INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
+SELECT :organization_id, key, :identifier, value FROM json_each(:revisions) WHERE true
+ON CONFLICT DO NOTHING
+RETURNING customer_id
+""")
+)
+
+_LOG_SHARED = Statement(
+    text("""
+INSERT INTO assignment_change
+  (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
+SELECT :organization_id, key, value, :identifier, 1, value FROM json_each(:revisions)
+""")
+)
+
 _LOG_ALL_ENDS = Statement(
     text("""
 INSERT INTO assignment_change
@@ -111,7 +129,7 @@ ON CONFLICT DO NOTHING
 
 _MOMENT = Statement(
     text("""
-SELECT max(clock_timestamp(), coalesce(max(changed_at), 0) + 1) FROM customer
+SELECT max(clock_timestamp() + :lead, coalesce(max(changed_at), 0) + 1) FROM customer
 WHERE organization_id = :organization_id AND id IN (SELECT key FROM json_each(:deltas))
 """)
 )
@@ -139,6 +157,27 @@ INSERT INTO customer_revision
   (organization_id, customer_id, revision, operation_id, occurred_at, device_count)
 SELECT organization_id, id, revision, :id, :occurred_at, device_count FROM customer
 WHERE organization_id = :organization_id AND id IN (SELECT key FROM json_each(:deltas))
+""")
+)
+
+# Customer by customer, and of each no more than the page needs: an operation may have changed a million devices of one.
+_OPERATION_CHANGES = Statement(
+    text("""
+SELECT made.customer_id, listed.device_identifier, listed.change
+FROM (
+  SELECT customer_id, revision FROM customer_revision
+  WHERE organization_id = :organization_id AND operation_id = :operation_id AND customer_id >= :after_customer
+  ORDER BY customer_id LIMIT :limit + 1
+) AS made
+CROSS JOIN assignment_change AS listed
+WHERE listed.organization_id = :organization_id AND listed.customer_id = made.customer_id
+  AND listed.revision = made.revision AND listed.device_identifier IN (
+    SELECT device_identifier FROM assignment_change
+    WHERE organization_id = :organization_id AND customer_id = made.customer_id AND revision = made.revision
+      AND device_identifier > CASE made.customer_id WHEN :after_customer THEN :after_device ELSE '' END
+    ORDER BY device_identifier LIMIT :limit
+  )
+ORDER BY made.customer_id, listed.device_identifier LIMIT :limit
 """)
 )
 
@@ -253,6 +292,16 @@ class SQLite:
         connection.count(_LOG_BEGINNINGS, {**change.parameters, "identifiers": begun})
         return begun
 
+    def share_device(
+        self, connection: Connection, organization_id: str, identifier: str, revisions: Mapping[str, int]
+    ) -> list[str]:
+        """Inserts first, and logs what was new."""
+        who = {"organization_id": organization_id, "identifier": identifier}
+        rows = connection.rows(_INSERT_SHARED, {**who, "revisions": json.dumps(dict(revisions))})
+        begun = {row[0]: revisions[row[0]] for row in rows}
+        connection.count(_LOG_SHARED, {**who, "revisions": json.dumps(begun)})
+        return list(begun)
+
     def end_all_assignments(self, connection: Connection, organization_id: str, customer_id: str, revision: int) -> int:
         """Logs first, as `end_assignments` does."""
         who = {"organization_id": organization_id, "customer_id": customer_id}
@@ -266,15 +315,21 @@ class SQLite:
         parameters = {"organization_id": organization_id, "type": device_type, "ids": json.dumps(ids)}
         connection.count(_CREATE_DEVICES, parameters)
 
-    def record_operation(self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int]) -> None:
+    def record_operation(
+        self, connection: Connection, operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
+    ) -> None:
         """Reads the clock, then writes table by table."""
         who = {"organization_id": operation["organization_id"], "deltas": json.dumps(deltas)}
-        ((occurred_at,),) = connection.rows(_MOMENT, who)
+        ((occurred_at,),) = connection.rows(_MOMENT, {**who, "lead": lead // timedelta(microseconds=1)})
         connection.count(_INSERT_OPERATION, {**operation, "occurred_at": occurred_at})
         shared = {"organization_id": operation["organization_id"], "occurred_at": occurred_at}
         for customer_id, delta in deltas.items():
             connection.count(_MOVE_CUSTOMER, {**shared, "customer_id": customer_id, "delta": delta})
         connection.count(_INSERT_REVISIONS, {**who, "occurred_at": occurred_at, "id": operation["id"]})
+
+    def operation_changes(self, connection: Connection, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Looks up each customer's part, because there is no joining sideways."""
+        return connection.rows(_OPERATION_CHANGES, parameters)
 
 
 def _connect(path: str) -> sqlite3.Connection:

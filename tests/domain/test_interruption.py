@@ -48,6 +48,21 @@ def test_where_both_ended_a_call_it_is_the_deadline_that_is_told() -> None:
         interruption.check()
 
 
+def test_a_wait_ends_when_its_time_is_over() -> None:
+    started = time.monotonic()
+    Interruption().wait(0.1)
+    assert time.monotonic() - started >= 0.1
+
+
+def test_a_wait_ends_with_the_callers_patience() -> None:
+    with pytest.raises(DeadlineExceeded):
+        Interruption(time.monotonic() + 0.1).wait(3600)
+    interruption = Interruption()
+    threading.Timer(0.1, interruption.cancel).start()
+    with pytest.raises(Cancelled):
+        interruption.wait(3600)
+
+
 def test_stop_asks_again_until_the_work_has_ended() -> None:
     interruption = Interruption()
     asked = threading.Semaphore(0)

@@ -1,0 +1,91 @@
+"""PostgreSQL's planner knows a young table that has grown, and what was planned for an empty one is planned anew."""
+
+from sqlalchemy import text
+
+from service.app import Service
+from service.config import Settings
+from service.domain.import_lines import Line, read_lines
+from service.storage import bulk, statistics
+from service.storage.database import Database
+from tests import postgres
+from tests.conftest import HEADER, Client, Tenant, new_tenant
+from tests.plans import Recorder
+from tests.transport.api.client import Api
+from tests.transport.conftest import eventually
+
+COUNT = 2_000
+
+
+def lines(count: int, first: int = 0) -> list[Line]:
+    """Lines that give each of some customers ten devices."""
+    rows = [HEADER, *(f"c{n // 10}@example.com,D-{n},lamp" for n in range(first, first + count))]
+    return [line for line in read_lines(f"{row}\n" for row in rows) if isinstance(line, Line)]
+
+
+def nobody_else_looks(database: Database) -> None:
+    """Keeps PostgreSQL's own upkeep away."""
+    with database.session() as connection:
+        connection.execute(text("ALTER TABLE assignment SET (autovacuum_enabled = off)"))
+
+
+def known(database: Database) -> int:
+    """How many assignments the planner takes there to be; -1 if it has never looked."""
+    with database.session(write=False) as connection:
+        found = connection.execute(text("SELECT reltuples FROM pg_class WHERE oid = to_regclass('assignment')"))
+        return int(found.scalar_one())
+
+
+def test_tables_that_have_more_than_doubled_are_looked_at_again(database: Database, tenant: Tenant) -> None:
+    assert statistics.renew(database) == []
+    if database.engine.dialect.name == "sqlite":
+        return
+    nobody_else_looks(database)
+    bulk.import_lines(database, tenant.id, lines(COUNT), skip_bad_lines=False)
+    assert known(database) == COUNT
+    bulk.import_lines(database, tenant.id, lines(COUNT // 10, COUNT), skip_bad_lines=False)
+    assert known(database) == COUNT
+    bulk.import_lines(database, tenant.id, lines(2 * COUNT, 2 * COUNT), skip_bad_lines=False)
+    assert known(database) == 3 * COUNT + COUNT // 10
+    assert statistics.renew(database) == []
+
+
+def test_a_server_sees_to_it_as_well(client: Client, tenant: Tenant, database: Database) -> None:
+    tenant.assign("ada@example.com", ["A"])
+    assert client.devices(tenant, "ada@example.com") == ["A"]
+    if database.engine.dialect.name == "sqlite":
+        return
+    nobody_else_looks(database)
+    with database.session() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(
+            text("INSERT INTO assignment SELECT 'org', 'cust', 'D-' || i, 1 FROM generate_series(1, 5000) AS s (i)")
+        )
+    assert known(database) == -1
+    eventually(lambda: known(database) == 5_001, seconds=30)
+
+
+def test_what_was_planned_for_empty_tables_is_planned_anew_after_an_import() -> None:
+    with postgres.own() as own:
+        url = own.server.fresh()
+        database = Database(url)
+        tenant = new_tenant(database)
+        recorder = Recorder(database, own.log)
+        service = Service(Settings(database_url=url, key_cache_seconds=0))
+        api = Api(service.start("127.0.0.1:0"))
+        bulk.import_lines(database, tenant.id, lines(10), skip_bad_lines=False)
+
+        def look(number: int) -> None:
+            email = f"c{number}@example.com"
+            api(tenant, "QueryCustomer", email=email)
+            api(tenant, "ListAssignedDevices", customer_email=email, page_size=5)
+
+        for _ in range(2 * service._settings.threads):
+            look(0)
+        bulk.import_lines(database, tenant.id, lines(20_000), skip_bad_lines=False)
+        with recorder.recording() as recording:
+            look(1_999)
+        api.channel.close()
+        service.stop()
+        database.close()
+    assert recording.plans
+    assert recording.rows < 100, f"looks at {recording.rows} rows:\n{recording}"
