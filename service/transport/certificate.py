@@ -58,7 +58,7 @@ def trust(server: ssl.SSLContext) -> Trust:
     except ssl.SSLCertVerificationError as error:
         raise CertificateUnusable(f"the certificate cannot be used: {error.verify_message}") from None
     alternatives: tuple[tuple[str, str], ...] = fields.get("subjectAltName", ())
-    names = [name.replace("*", "any", 1) for kind, name in alternatives if kind == "DNS"]
+    names = [name for kind, name in alternatives if kind == "DNS"]
     names += [str(ipaddress.ip_address(name.strip())) for kind, name in alternatives if kind == "IP Address"]
     if not names:
         raise CertificateUnusable("the certificate cannot be used: it is for no name (subjectAltName)")
