@@ -7,6 +7,16 @@
 #   docker run --rm -v device-assignment:/data device-assignment key create --org acme
 #   docker run -d -v device-assignment:/data -p 127.0.0.1:50051:50051 device-assignment
 #
+# serves gRPC. REST beside it, with /docs:
+#
+#   docker run -d -v device-assignment:/data -p 127.0.0.1:50051:50051 -p 127.0.0.1:8080:8080 device-assignment \
+#     serve --grpc-address 0.0.0.0:50051 --rest-address 0.0.0.0:8080 --insecure
+#
+# REST alone, in front of a server elsewhere, which the health check below does not fit:
+#
+#   docker run -d --no-healthcheck -p 127.0.0.1:8080:8080 device-assignment \
+#     gateway --grpc-target SERVER:50051 --rest-address 0.0.0.0:8080 --insecure
+#
 # What follows the image's name replaces `serve` and its options, so every command of `device-assignment` is at hand,
 # also as `docker exec CONTAINER device-assignment …`.
 #
@@ -20,8 +30,9 @@
 # The files must be readable by the user 10001. The health check below speaks plaintext to port 50051, so another
 # port or TLS needs another one.
 #
-# `serve` is the container's first process and can be: it handles its signals itself, and with `--workers N` its
-# supervisor also buries what is left behind. Give it more time to stop than Docker's 10 seconds: `--stop-timeout 30`.
+# `serve` is the container's first process and can be: it handles its signals itself, and with `--workers N` or REST its
+# supervisor also buries what is left behind. Give it more time to stop than Docker's 10 seconds: `--stop-timeout 30`,
+# and 60 with REST, which stops first.
 #
 # PostgreSQL instead of the file in /data: -e DEVICE_ASSIGNMENT_DATABASE_URL=postgresql+psycopg://…
 
@@ -57,7 +68,7 @@ ENV PATH=/opt/device-assignment/bin:$PATH \
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
-EXPOSE 50051
+EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python3", "-c", "\
 import grpc; \

@@ -4,6 +4,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+GRPC_ADDRESS ?= 127.0.0.1:50051
+# One command serves both on Linux only; elsewhere `device-assignment gateway` serves REST beside it.
+REST_ADDRESS ?= $(if $(filter Linux,$(shell uname)),127.0.0.1:8080)
 PROTOS := $(wildcard protos/deviceassignment/v1/*.proto)
 
 help: ## Show this list.
@@ -47,8 +50,8 @@ check: install ## Check format, lint, types, walls, protos, generated code and m
 test: install ## Run every test, on SQLite and on a real PostgreSQL.
 	@$(BIN)/pytest
 
-run: install ## Serve an example on 127.0.0.1:50051 and print a call to paste.
-	@$(BIN)/device-assignment serve --example
+run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:8080, and print calls to paste.
+	@$(BIN)/device-assignment serve --example --grpc-address $(GRPC_ADDRESS) $(if $(REST_ADDRESS),--rest-address $(REST_ADDRESS))
 
 bench: install ## Measure the service beside its limits (ten minutes). Go and pgbench make it better.
 	@$(BIN)/python -m benchmarks

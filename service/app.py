@@ -19,7 +19,8 @@ from service.storage.probe import Probe
 from service.storage.stream import Stream
 from service.supervision.link import Link
 from service.transport.authentication import Authenticator
-from service.transport.server import Limits, Server, Tls
+from service.transport.certificate import Tls
+from service.transport.server import Limits, Server
 from service.transport.watch import READERS
 
 _log = structlog.get_logger("server")

@@ -23,9 +23,10 @@ def redact(text: str) -> str:
     return KEY_PATTERN.sub("[key]", _EMAIL.sub("[e-mail]", _DETAIL.sub("[row]\n", text)))
 
 
-def _redact_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    if isinstance(event.get("exception"), str):
-        event["exception"] = redact(event["exception"])
+def _redact_what_others_wrote(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name in ("exception", "x_request_id"):
+        if isinstance(event.get(name), str):
+            event[name] = redact(event[name])
     return event
 
 
@@ -65,7 +66,7 @@ def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> None:
         _add_process,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _redact_exception,
+        _redact_what_others_wrote,
     ]
     render: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(serializer=_to_json)

@@ -27,7 +27,9 @@ class SharedPort:
 
     def __init__(self, address: str) -> None:
         if not hasattr(socket, "SO_REUSEPORT"):
-            raise PortUnavailable("this system cannot share a port among processes; serve with one worker")
+            raise PortUnavailable(
+                "this system cannot share a port among processes: serve with one worker, and REST with `gateway`"
+            )
         host, _, port = address.rpartition(":")
         self.number = int(port)
         self._sockets: list[socket.socket] = []

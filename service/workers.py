@@ -1,9 +1,14 @@
-"""Serves with several processes that share a port, under a supervisor."""
+"""Serves with several processes under a supervisor: workers that share a port, and REST in front of them."""
 
 import gc
+import ipaddress
 import os
+import ssl
 from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -14,7 +19,9 @@ from service.port import SharedPort
 from service.supervision.link import Link
 from service.supervision.process import Child
 from service.supervision.supervisor import Supervisor
-from service.transport.server import Tls
+from service.transport import certificate
+from service.transport.certificate import Tls
+from service.transport.channel import Trust
 
 _log = structlog.get_logger("server")
 
@@ -23,15 +30,25 @@ _STOP_MARGIN_SECONDS = 8.0
 
 
 class NoWorkers(OperatorError):
-    """This system cannot run several workers."""
+    """This system cannot run several processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Where to serve REST, `host:port`, and with which certificate; None serves plaintext. Port 0 takes a free one."""
+
+    address: str
+    tls: ssl.SSLContext | None = None
 
 
 def serve(
     settings: Settings,
     address: str,
     workers: int,
+    *,
     tls: Tls | None = None,
-    started: Callable[[int], None] = lambda _port: None,
+    front: Front | None = None,
+    started: Callable[[int, int | None], None] = lambda _port, _rest_port: None,
 ) -> bool:
     """Serves until SIGTERM or SIGINT.
 
@@ -42,40 +59,46 @@ def serve(
         address: `host:port`; port 0 takes a free one.
         workers: how many processes.
         tls: the certificate and key; None serves plaintext.
-        started: is told the port once all workers answer.
+        front: where to serve REST; None serves none.
+        started: is told the port, and that of REST, once all processes answer.
 
     Returns:
-        Whether all workers stopped by themselves; those that did not in time were killed.
+        Whether all processes stopped by themselves; those that did not in time were killed.
 
     Raises:
-        UnsupportedDatabase, NotCurrent, DatabaseUnavailable, PortUnavailable, NoWorkers: it cannot be served.
-        CannotServe: the workers die before they serve.
+        UnsupportedDatabase, NotCurrent, DatabaseUnavailable, PortUnavailable, NoWorkers, CertificateUnusable: it
+            cannot be served.
+        CannotServe: the processes die before they serve.
     """
     if not hasattr(os, "fork"):
-        raise NoWorkers("this system cannot fork processes; serve with one worker")
-    port = SharedPort(address)
-    app.check(settings)
+        raise NoWorkers("this system cannot fork processes: serve with one worker, and REST with `gateway`")
+    trust = None if front is None or front.tls is None else certificate.trust(front.tls)
+    with ExitStack() as ports:
+        port = ports.enter_context(closing(SharedPort(address)))
+        rest_port = None if front is None else ports.enter_context(closing(SharedPort(front.address)))
+        app.check(settings)
+        log.name_process("supervisor")
+        children = [
+            Child(f"worker-{number}", partial(_work, settings, port.address, tls)) for number in range(1, workers + 1)
+        ]
+        where: dict[str, Any] = {"address": port.address, "port": port.number}
+        if front is not None and rest_port is not None:
+            children.append(_gateway(settings, Front(rest_port.address, front.tls), _beside(port.address), trust))
+            where |= {"rest_address": rest_port.address, "rest_port": rest_port.number}
 
-    def all_serve() -> None:
-        _log.info("all workers serving", address=port.address, port=port.number, workers=workers)
-        started(port.number)
+        def all_serve() -> None:
+            _log.info("all workers serving", **where, workers=workers)
+            started(port.number, None if rest_port is None else rest_port.number)
 
-    log.name_process("supervisor")
-    children = [
-        Child(f"worker-{number}", partial(_work, settings, port.address, tls)) for number in range(1, workers + 1)
-    ]
-    # What is there now stays: a collector that looks at it would make each worker a copy of its own.
-    gc.collect()
-    gc.freeze()
-    try:
+        # What is there now stays: a collector that looks at it would make each process a copy of its own.
+        gc.collect()
+        gc.freeze()
         return Supervisor(
             children,
             stop_seconds=settings.drain_seconds + _STOP_MARGIN_SECONDS,
-            let_go=port.close,
+            let_go=ports.close,
             all_serve=all_serve,
         ).run()
-    finally:
-        port.close()
 
 
 def _work(settings: Settings, address: str, tls: Tls | None, link: Link) -> None:
@@ -84,3 +107,29 @@ def _work(settings: Settings, address: str, tls: Tls | None, link: Link) -> None
     except (OperatorError, ServiceError) as error:
         _log.error("cannot serve", reason=str(error))
         raise SystemExit(1) from error
+
+
+def _gateway(settings: Settings, front: Front, target: str, trust: Trust | None) -> Child:
+    # Only where it is wanted, but before the fork: it is shared then, and back at once when it died.
+    from service import rest  # noqa: PLC0415
+
+    def run(link: Link) -> None:
+        try:
+            rest.serve(settings, front.address, target, trust=trust, tls=front.tls, link=link)
+        except OperatorError as error:
+            _log.error("cannot serve", reason=str(error))
+            raise SystemExit(1) from error
+
+    return Child("gateway", run, front=True)
+
+
+def _beside(address: str) -> str:
+    """Gives the address at which a process of this machine reaches what listens on `address`."""
+    host, _, port = address.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return address
+    if not ip.is_unspecified:
+        return address
+    return f"127.0.0.1:{port}" if ip.version == 4 else f"[::1]:{port}"  # noqa: PLR2004  # IPv4

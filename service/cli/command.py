@@ -20,7 +20,7 @@ class _Command(NamedTuple):
 
 
 _AT_THE_DATABASE = (
-    _Command("serve", "serving", "serve", "Serve gRPC."),
+    _Command("serve", "serving", "serve", "Serve gRPC, and REST beside it."),
     _Command("gateway", "gateway", "gateway", "Serve REST, for a server elsewhere."),
     _Command("db", "admin", "database"),
     _Command("org", "admin", "organizations"),

@@ -25,6 +25,10 @@ _ASSIGNMENTS = (
 _KEY_FILE = Path("example.api-key")
 
 _METHOD = "deviceassignment.v1.DeviceAssignmentService/UnassignDevices"
+_PATH = "/api/ext-v1/deviceAssignment/unassignDevicesFromOwner"
+
+OTHER_PORTS = "; stop what is there, or take free ports: make run GRPC_ADDRESS=127.0.0.1:0 REST_ADDRESS=127.0.0.1:0"
+"""Ends the sentence of a port that is taken."""
 
 
 def prepare(database_url: str) -> str | None:
@@ -58,14 +62,16 @@ def _earlier_key(database: Database) -> str | None:
     return secret if Keys(database).principal(sha256(secret)) else None
 
 
-def invitation(address: str, secret: str | None) -> str:
-    """Words the call to paste."""
+def invitation(address: str, rest_address: str | None, secret: str | None) -> str:
+    """Words the calls to paste."""
+    where = f"gRPC on {address}" + (f" and REST on {rest_address}" if rest_address else "")
+    page = f"Every REST call is described on http://{rest_address}/docs\n" if rest_address else ""
     if secret is None:
-        return f"Serving gRPC on {address}. Make a key with `device-assignment key create --org NAME`.\n"
+        return f"Serving {where}. Make a key with `device-assignment key create --org NAME`.\n{page}"
     listed = ", ".join(f'"{device}"' for device in DEVICES)
     body = f'{{"customer_email": "{CUSTOMER}", "device_identifiers": [{listed}]}}'
     return (
-        f"Serving gRPC on {address}. Paste this into another terminal, in this folder:\n\n"
+        f"Serving {where}. Paste this into another terminal, in this folder:\n\n"
         f"  .venv/bin/buf curl --http2-prior-knowledge --protocol grpc -H 'x-api-key: {secret}' \\\n"
         f"    -d '{body}' \\\n"
         f"    http://{address}/{_METHOD}\n\n"
@@ -73,5 +79,17 @@ def invitation(address: str, secret: str | None) -> str:
         f"  grpcurl -plaintext -H 'x-api-key: {secret}' \\\n"
         f"    -d '{body}' \\\n"
         f"    {address} {_METHOD}\n\n"
+        f"{_rest_call(rest_address, secret) if rest_address else ''}"
+        f"{page}"
         "Ctrl-C stops the server.\n"
+    )
+
+
+def _rest_call(address: str, secret: str) -> str:
+    listed = ", ".join(f'"{device}"' for device in DEVICES)
+    return (
+        f"or, as REST:\n\n"
+        f"  curl http://{address}{_PATH} \\\n"
+        f"    -H 'x-api-key: {secret}' -H 'content-type: application/json' \\\n"
+        f'    -d \'{{"customerEmail": "{CUSTOMER}", "deviceIdentifiers": [{listed}]}}\'\n\n'
     )

@@ -7,8 +7,7 @@ import typer
 
 from service import config, log, rest
 from service.cli import remote
-from service.cli.output import fail
-from service.cli.serving import check_address, check_plaintext, checked_tls
+from service.cli.listening import check_address, check_plaintext, checked_tls
 
 
 def gateway(
@@ -41,8 +40,4 @@ def gateway(
     )
     settings = config.load()
     log.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
-    files = None if tls_cert is None or tls_key is None else (tls_cert, tls_key)
-    try:
-        rest.serve(settings, rest_address, grpc_target, trust=trust, tls=files)
-    except rest.CannotListen as error:
-        fail(str(error))
+    rest.serve(settings, rest_address, grpc_target, trust=trust, tls=tls and tls.http)

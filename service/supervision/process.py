@@ -34,7 +34,7 @@ class Child:
         name: for the log.
         run: does it, in the process's main thread, and returns when SIGTERM has asked it to. It gets SIGTERM for an
             end in order, and SIGINT never: on a terminal, Ctrl-C would reach it before the supervisor says so.
-        front: it calls the others, so they are stopped after it.
+        front: it calls the others, so they are stopped after it, when it is gone.
     """
 
     name: str

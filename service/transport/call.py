@@ -16,6 +16,7 @@ class Call:
     Attributes:
         method: its full name, `package.Service/Method`.
         id: what an error quotes and the log knows it by.
+        x_request_id: what the caller calls it, if that is fit for a log.
         principal: whose key it came with; None until the key is checked.
         counts: numbers for the log, such as how many devices it changed.
         recheck: checks the key again, for streams that outlive it. Raises `ApiKeyInvalid` if it is good no more.
@@ -25,6 +26,7 @@ class Call:
     method: str
     interruption: Interruption
     id: str = field(default_factory=lambda: secrets.token_hex(8))
+    x_request_id: str | None = None
     principal: Principal | None = None
     counts: dict[str, int | bool] = field(default_factory=dict)
     recheck: Callable[[], None] = lambda: None

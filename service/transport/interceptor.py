@@ -24,7 +24,7 @@ from service.domain.interruption import Interruption
 from service.transport import status
 from service.transport.call import Call, enter
 from service.transport.lanes import Lane, on_lane
-from service.transport.metadata import API_KEY
+from service.transport.metadata import API_KEY, LOGGED_REQUEST_ID, X_REQUEST_ID
 from service.transport.scopes import OPEN_SERVICES, SCOPES
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Interceptor(grpc.ServerInterceptor):
         """Serves nothing but an error, whatever kind of rpc the caller takes this for."""
 
         def behavior(_requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            call = Call(method, Interruption())
+            call = Call(method, Interruption(), x_request_id=_request_id(context))
             _log_call(call, time.monotonic(), error)
             context.abort_with_status(status.to_status(error, call.id))
 
@@ -170,7 +170,8 @@ class Interceptor(grpc.ServerInterceptor):
     def _arrived(self, method: str, context: grpc.ServicerContext, *, stream: bool = False) -> Call:
         seconds = context.time_remaining()
         has_deadline = seconds is not None and seconds < _NO_DEADLINE_SECONDS
-        call = Call(method, Interruption(time.monotonic() + seconds if has_deadline else None))
+        deadline = time.monotonic() + seconds if has_deadline else None
+        call = Call(method, Interruption(deadline), x_request_id=_request_id(context))
         enter(call)
 
         def over() -> None:
@@ -225,6 +226,11 @@ def _opened(handler: grpc.RpcMethodHandler[Any, Any], lane: Lane) -> grpc.RpcMet
     return handler
 
 
+def _request_id(context: grpc.ServicerContext) -> str | None:
+    given = next((value for key, value in context.invocation_metadata() if key == X_REQUEST_ID), None)
+    return given if isinstance(given, str) and LOGGED_REQUEST_ID.fullmatch(given) else None
+
+
 def _log_call(call: Call, started: float, error: ServiceError | None) -> None:
     _log.info(
         "call",
@@ -235,5 +241,6 @@ def _log_call(call: Call, started: float, error: ServiceError | None) -> None:
         organization_id=call.principal and call.principal.organization_id,
         key_id=call.principal and call.principal.key_id,
         call_id=call.id,
+        x_request_id=call.x_request_id,
         **call.counts,
     )

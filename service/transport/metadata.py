@@ -1,7 +1,15 @@
 """The names of what travels beside a message."""
 
+import re
+
 API_KEY = "x-api-key"
 """The caller's key, in the call's metadata."""
+
+X_REQUEST_ID = "x-request-id"
+"""What the caller calls the call, for the logs."""
+
+LOGGED_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+"""The request ids that stand in a log; others are as if they were not there."""
 
 RESUME_TOKEN = "resume-token"  # noqa: S105  # the name of one
 """Where a stream of operations begins, in its initial metadata."""

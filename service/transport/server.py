@@ -19,6 +19,7 @@ from service.domain.unit_of_work import OperationStream, Storage
 from service.transport import health
 from service.transport.assignments import Assignments
 from service.transport.authentication import Authenticator, RateLimit
+from service.transport.certificate import Tls
 from service.transport.customers import Customers
 from service.transport.devices import Devices
 from service.transport.history import History
@@ -41,14 +42,6 @@ _GRACE_MARGIN_SECONDS = 5.0
 
 class AddressUnavailable(OperatorError):
     """The server cannot listen there; the text says where."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """A certificate chain and its private key, in PEM."""
-
-    certificate: bytes
-    key: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,8 @@ class Server:
             encoding="utf-8",
         )
         self.log: list[str] = []
-        self._mark = '"all workers serving"' if "--workers" in arguments else '"serving"'
+        supervised = {"--workers", "--rest-address"} & set(arguments)
+        self._mark = '"all workers serving"' if supervised else '"serving"'
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._follow, daemon=True)
         self._reader.start()
@@ -126,6 +127,7 @@ class Server:
         if marked is None:
             pytest.fail(f"the server did not start: {self.stop(signal.SIGKILL).err}")
         self.port: int = json.loads(marked)["port"]
+        self.rest_port: int = json.loads(marked).get("rest_port", 0)
 
     def _follow(self) -> None:
         assert self.process.stderr is not None
@@ -140,6 +142,11 @@ class Server:
         """The log: each line must be a JSON object."""
         return [json.loads(line) for line in self.log]
 
+    @property
+    def processes(self) -> dict[str, int]:
+        """The supervisor's processes by their names, as the log tells them."""
+        return {event["name"]: event["pid"] for event in self.events if event["event"] == "process started"}
+
     def stop(self, number: int) -> Answer:
         """Sends a signal and waits for the end."""
         self.process.send_signal(number)
@@ -150,6 +157,14 @@ class Server:
             if stream is not None:
                 stream.close()
         return Answer(self.process.returncode, out, "".join(self.log))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives; one that has ended and is not buried does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 Launch = Callable[..., Server]

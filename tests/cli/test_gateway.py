@@ -28,4 +28,4 @@ def test_a_port_that_is_taken_a_file_that_is_not_there_and_a_bad_setting_are_nam
     assert (answer.code, answer.err) == (1, "error: ca.pem: No such file or directory\n")
     answer = plain("gateway", DEVICE_ASSIGNMENT_REST_MAX_BODY_BYTES="0")
     assert answer.code == 1
-    assert "DEVICE_ASSIGNMENT_REST_MAX_BODY_BYTES: Input should be greater than or equal to 1024" in answer.err
+    assert "DEVICE_ASSIGNMENT_REST_MAX_BODY_BYTES must be a whole number, at least 1024" in answer.err

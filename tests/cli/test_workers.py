@@ -20,7 +20,7 @@ from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServi
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.storage.database import Database
-from tests.cli.conftest import Command, Launch, Server
+from tests.cli.conftest import Command, Launch, Server, alive
 from tests.conftest import Client, Tenant
 from tests.transport.conftest import eventually, held
 
@@ -43,14 +43,9 @@ class Caller(Client):
         return health_pb2_grpc.HealthStub(self.channel)
 
 
-def workers(server: Server) -> dict[str, int]:
-    """The workers' processes by their names, as the log tells them."""
-    return {event["name"]: event["pid"] for event in server.events if event["event"] == "process started"}
-
-
 def callers_of_all(server: Server, tenant: Tenant) -> dict[str, list[Caller]]:
     """Connects until each worker has two callers."""
-    of: dict[str, list[Caller]] = {name: [] for name in workers(server)}
+    of: dict[str, list[Caller]] = {name: [] for name in server.processes}
     for _ in range(100):
         caller = Caller(server.port)
         done = len(calls(server))
@@ -77,13 +72,6 @@ def starts(server: Server) -> list[dict[str, Any]]:
 def close(callers: dict[str, list[Caller]]) -> None:
     for caller in chain(*callers.values()):
         caller.channel.close()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_calls_in_flight_in_every_worker_are_answered_after_sigterm(
@@ -146,7 +134,7 @@ def test_a_worker_that_is_killed_loses_no_answer_and_comes_back(
             for _ in range(3):
                 wait_for_more(lambda: answers, len(answers) + 10)
                 served = len(starts(server))
-                os.kill(workers(server)["worker-1"], signal.SIGKILL)
+                os.kill(server.processes["worker-1"], signal.SIGKILL)
                 wait_for_more(lambda: starts(server), served)
         finally:
             over.set()
@@ -168,7 +156,7 @@ def test_each_worker_tells_the_health_of_all(command: Command, launch: Launch, t
     bystander = callers["worker-2"][0]
     watch = bystander.health.Watch(health_pb2.HealthCheckRequest(service="deviceassignment.v1.DeviceService"))
     assert next(watch).status == SERVING
-    os.kill(workers(server)["worker-1"], signal.SIGKILL)
+    os.kill(server.processes["worker-1"], signal.SIGKILL)
     assert [next(watch).status, next(watch).status] == [NOT_SERVING, SERVING]
     watch.cancel()
     close(callers)
@@ -177,7 +165,7 @@ def test_each_worker_tells_the_health_of_all(command: Command, launch: Launch, t
 
 def test_without_their_supervisor_the_workers_end_and_free_the_port(sqlite: Command, launch: Launch) -> None:
     server = launch(sqlite, "--workers", "2")
-    pids = list(workers(server).values())
+    pids = list(server.processes.values())
     assert server.stop(signal.SIGKILL).code == -signal.SIGKILL
     eventually(lambda: not any(map(alive, pids)))
     with pytest.raises(ConnectionRefusedError):

@@ -22,7 +22,7 @@ from service.app import Service
 from service.config import Settings
 from service.storage.database import Database
 from service.transport import interceptor
-from service.transport.server import Tls
+from service.transport.certificate import Tls
 from tests.conftest import Client, Tenant
 
 UNASSIGN = "/deviceassignment.v1.DeviceAssignmentService/UnassignDevices"

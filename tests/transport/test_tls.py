@@ -9,7 +9,7 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
 
 from service.app import read_tls
-from service.transport.server import Tls
+from service.transport.certificate import Tls
 from tests.conftest import Tenant
 from tests.transport.conftest import Run, code_of
 

@@ -1,6 +1,5 @@
 """One HTTP request and its answer, and what every one of them gets: an id, headers, and a line in the log."""
 
-import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -11,6 +10,7 @@ from typing import Any
 import structlog
 
 from service.transport.gateway.failures import CLIENT_CLOSED_REQUEST, Refused
+from service.transport.metadata import LOGGED_REQUEST_ID, X_REQUEST_ID
 
 _log = structlog.get_logger("request")
 
@@ -23,7 +23,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = ((b"content-type", b"application/json"),)
 
 _SMALL_BYTES = 64 * 1024
-_REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 # A page that needs more than this JSON does says so itself.
 _DEFAULT_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -92,8 +91,8 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
         headers = dict(reversed(scope["headers"]))
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        given = headers.get(X_REQUEST_ID.encode(), b"").decode("latin-1")
+        request_id = given if LOGGED_REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         exchange = Exchange(request_id, headers)
         scope["exchange"] = exchange
 
@@ -103,7 +102,7 @@ class Door:
                 own = message["headers"]
                 named = {name for name, _ in own}
                 added = [header for header in _DEFAULT_HEADERS if header[0] not in named]
-                message["headers"] = [*own, *added, (b"x-request-id", request_id.encode())]
+                message["headers"] = [*own, *added, (X_REQUEST_ID.encode(), request_id.encode())]
             await send(message)
 
         try:

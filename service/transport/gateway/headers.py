@@ -26,7 +26,7 @@ class Context:
 def context(exchange: Exchange, violations: Violations, seconds: float | None) -> Context:
     """Reads the key, the trace and the deadline; `seconds` is the deadline of a request that names none."""
     headers = exchange.headers
-    passed = [("x-request-id", exchange.request_id)]
+    passed = [(metadata.X_REQUEST_ID, exchange.request_id)]
     key = headers.get(b"x-api-key")
     # What cannot travel as metadata is no key either; the service has one answer for both.
     if key is not None and _PRINTABLE.fullmatch(key):

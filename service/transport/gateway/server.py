@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +29,18 @@ class Target:
     trust: Trust | None = None
 
 
-def listen(address: str) -> socket.socket:
-    """Opens a port; `address` is `host:port`, and port 0 takes a free one. Raises `OSError` if it cannot."""
+def listen(address: str, *, shared: bool = False) -> socket.socket:
+    """Opens a port; `address` is `host:port`, and port 0 takes a free one. Raises `OSError` if it cannot.
+
+    A shared one may be reserved, or listened on, by other processes that share it.
+    """
     host, _, port = address.rpartition(":")
     family, kind, protocol, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(where)
         listener.listen(2048)
     except OSError:
@@ -117,6 +123,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._stopping = stopping
         self._tell = started
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals to whoever runs this."""
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -50,7 +51,38 @@ class Answer:
         return [violation["field"] for violation in self.error["violations"]]
 
 
-class Gateway:
+class Http:
+    """What answers HTTP on a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def connection(self, context: Any = None) -> HTTPConnection:
+        """Opens a connection."""
+        if context is None:
+            return HTTPConnection("127.0.0.1", self.port, timeout=60)
+        return HTTPSConnection("localhost", self.port, timeout=60, context=context)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        context: Any = None,
+    ) -> Answer:
+        """Makes one request, with nothing added to it."""
+        connection = self.connection(context)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read())
+        finally:
+            connection.close()
+
+
+class Gateway(Http):
     """A gateway in front of a gRPC server, on a free port or a given one."""
 
     def __init__(self, target: str, *arguments: str, port: int = 0, **settings: str) -> None:
@@ -68,7 +100,7 @@ class Gateway:
         self._reader.start()
         if not self._serving.wait(60) or not self.log or not self.log[0].startswith("{"):
             pytest.fail(f"the gateway did not start: {self.log}")
-        self.port: int = self.events[0]["port"]
+        super().__init__(self.events[0]["port"])
 
     def _follow(self) -> None:
         assert self.process.stderr is not None
@@ -96,30 +128,6 @@ class Gateway:
             self.process.stderr.close()
         return self.process.returncode
 
-    def connection(self, context: Any = None) -> HTTPConnection:
-        """Opens a connection."""
-        if context is None:
-            return HTTPConnection("127.0.0.1", self.port, timeout=60)
-        return HTTPSConnection("localhost", self.port, timeout=60, context=context)
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        context: Any = None,
-    ) -> Answer:
-        """Makes one request, with nothing added to it."""
-        connection = self.connection(context)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            found = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, found, answer.read())
-        finally:
-            connection.close()
-
     def raw(self, sent: bytes) -> bytes:
         """Sends bytes that need be no HTTP, and gives all that comes back until the gateway closes."""
         with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
@@ -133,8 +141,9 @@ class Gateway:
 class Rest:
     """A gateway and a key: `rest("/customer/queryCustomer", email=…)`."""
 
-    def __init__(self, gateway: Gateway, api_key: str) -> None:
+    def __init__(self, gateway: Http, api_key: str, context: ssl.SSLContext | None = None) -> None:
         self.gateway = gateway
+        self._context = context
         self.api_key = api_key
 
     def __call__(self, path: str, /, headers: dict[str, str] | None = None, **fields: Any) -> Answer:
@@ -144,7 +153,7 @@ class Rest:
     def post(self, path: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:
         """Posts a body."""
         usual = {"x-api-key": self.api_key, "content-type": "application/json"}
-        return self.gateway.send("POST", PREFIX + path, body, usual | (headers or {}))
+        return self.gateway.send("POST", PREFIX + path, body, usual | (headers or {}), self._context)
 
     def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
         """Gets a path."""

@@ -148,7 +148,7 @@ def test_a_caller_that_goes_away_ends_the_call(begin: Begin, launch: Launch, ten
     rest = Rest(launch(port), tenant.api_key)
     streams = [watch(rest) for _ in range(3)]
     watchers = service._server._watchers
-    assert len(watchers._open) == 3
+    eventually(lambda: len(watchers._open) == 3)
     for stream in streams:
         stream.close()
     eventually(lambda: not watchers._open)
