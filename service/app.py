@@ -1,6 +1,8 @@
 """The composition root: builds the service, serves it, and stops it in order."""
 
+import gc
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +26,12 @@ from service.transport.server import Limits, Server
 from service.transport.watch import READERS
 
 _log = structlog.get_logger("server")
+
+# How long a thread that computes keeps the interpreter from the others. Python's own 5 ms, at each of the dozen times
+# that a small call waits for its turn, would add up to a tenth of a second beside a call of 100,000 identifiers.
+_TURN_SECONDS = 0.0005
+# A collection stops all threads. What has been loaded stays, and a call's 100,000 identifiers are no garbage yet.
+_COLLECTION = (20_000, 20, 50)
 
 # Beside the calls' connections: the bookkeeping of keys, the streams' poller, and one to spare.
 _EXTRA_CONNECTIONS = 3 + READERS
@@ -50,6 +58,9 @@ class Service:
     """
 
     def __init__(self, settings: Settings, link: Link | None = None) -> None:
+        sys.setswitchinterval(_TURN_SECONDS)
+        gc.freeze()
+        gc.set_threshold(*_COLLECTION)
         self._settings = settings
         self._link = link
         self._health = threading.Lock()

@@ -9,6 +9,7 @@ MAX_CHARACTERS = 255
 MAX_IN_CALL = 100_000
 MAX_BYTES_IN_CALL = 3 * 1024 * 1024
 
+_PART = 2_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -36,17 +37,31 @@ def check(identifiers: list[str], field: str = "device_identifiers") -> tuple[li
         return [Violation(field, "must name at least one device")], 1
     if len(identifiers) > MAX_IN_CALL:
         return [Violation(field, f"must have at most {MAX_IN_CALL} members, but has {len(identifiers)}")], 1
-    joined = "\n".join(identifiers)
-    size = len(joined.encode()) - len(identifiers) + 1
+    size = sum(len("".join(part).encode()) for part in _parts(identifiers))
     if size > MAX_BYTES_IN_CALL:
         text = f"must have at most {MAX_BYTES_IN_CALL} bytes in all (UTF-8), but has {size}"
         return [Violation(field, text)], 1
-    # Where no identifier has white space in it, which is nearly always, splitting at white space gives the list back,
-    # and that comparison and one search tell that all is well, without a loop in Python.
-    simple = joined.split() == identifiers and not _CONTROL.search("".join(identifiers))
-    if simple and max(map(len, identifiers)) <= MAX_CHARACTERS:
+    if all(_well_formed(part) for part in _parts(identifiers)):
         return [], 0
     return _violations(identifiers, field)
+
+
+def _parts(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cuts a long list, so that no single step keeps the interpreter from the threads of other calls for long."""
+    for first in range(0, len(identifiers), _PART):
+        yield identifiers[first : first + _PART]
+
+
+def _well_formed(identifiers: Sequence[str]) -> bool:
+    """Tells at once that all is well, without a loop in Python. A no is only a perhaps.
+
+    Where no identifier has white space in it, which is nearly always, splitting at white space gives the list back.
+    What can be printed has no control character.
+    """
+    joined = "".join(identifiers)
+    if not joined.isprintable() and _CONTROL.search(joined):
+        return False
+    return "\n".join(identifiers).split() == identifiers and max(map(len, identifiers)) <= MAX_CHARACTERS
 
 
 def _violations(identifiers: Sequence[str], field: str) -> tuple[list[Violation], int]:
@@ -66,4 +81,7 @@ def _violations(identifiers: Sequence[str], field: str) -> tuple[list[Violation]
 
 def unique(identifiers: Sequence[str]) -> list[str]:
     """Names each identifier once, in the order of its first appearance."""
-    return list(dict.fromkeys(identifiers))
+    found: set[str] = set()
+    for part in _parts(identifiers):
+        found.update(part)
+    return list(identifiers) if len(found) == len(identifiers) else list(dict.fromkeys(identifiers))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from service.domain import answer_size
 from service.domain.identifiers import unique
@@ -24,8 +25,7 @@ class LookupOwners:
     max_answer_bytes: int = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceOwners:
+class DeviceOwners(NamedTuple):
     """A device's owners, the listed ones and the number of all."""
 
     identifier: str
@@ -54,7 +54,8 @@ def _most_that_fit(owners: Mapping[str, list[Owner]], room: int) -> int:
     """Chooses how many owners of each device can be listed; the same for all, and one always."""
     most = MAX_OWNERS
     while most > 1:
-        size = sum(answer_size.size_of((o.email for o in each[:most]), _OWNER_OVERHEAD) for each in owners.values())
+        emails = (owner.email for each in owners.values() for owner in each[:most])
+        size = answer_size.size_of(emails, _OWNER_OVERHEAD)
         if size <= room:
             return most
         most //= 2

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from service.domain.email import Email
 from service.domain.interruption import Interruption
@@ -57,8 +57,7 @@ class DeviceRecord:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class AssignedDevice:
+class AssignedDevice(NamedTuple):
     """A device of a customer, and since when."""
 
     identifier: str
@@ -66,8 +65,7 @@ class AssignedDevice:
     assigned_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """A device's owner since a moment, and how many owners the device has in all."""
 
     customer_id: str

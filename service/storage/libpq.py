@@ -19,6 +19,7 @@ from sqlalchemy import PoolProxiedConnection
 
 _DONE = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 _KEY = "libpq"
+_ROWS_AT_ONCE = 1_000
 
 
 class _Prepared(NamedTuple):
@@ -115,7 +116,11 @@ class Session:
 
     def _read(self, result: PGresult) -> list[tuple[Any, ...]]:
         self._reader.set_pgresult(result)
-        return self._reader.load_rows(0, result.ntuples, tuple)
+        rows: list[tuple[Any, ...]] = []
+        # In parts, between which other threads get their turn.
+        for first in range(0, result.ntuples, _ROWS_AT_ONCE):
+            rows += self._reader.load_rows(first, min(first + _ROWS_AT_ONCE, result.ntuples), tuple)
+        return rows
 
     def _prepared(self, sql: str, values: Sequence[Any]) -> _Prepared:
         name = self._names.get(sql)

@@ -34,14 +34,13 @@ class Instant(TypeDecorator[datetime]):
             return value
         return (value - _EPOCH) // _MICROSECOND
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Reads a moment, in UTC."""
-        if value is None:
-            return None
-        if dialect.name == "postgresql":
-            moment: datetime = value.astimezone(UTC)
-            return moment
-        return _EPOCH + int(value) * _MICROSECOND
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # SQLAlchemy's
+        """Reads a moment, in UTC, from SQLite's number."""
+        return None if value is None else _EPOCH + int(value) * _MICROSECOND
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Reads nothing twice: on PostgreSQL the session's time zone is UTC, and psycopg reads moments."""
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
 
 
 class TextArray(TypeDecorator[list[str]]):

@@ -9,6 +9,7 @@ from service.domain.revert import Reverted
 from service.domain.transfer import Transferred
 from service.domain.unassign import SkipReason, Unassigned
 from service.domain.unassign_all import AllUnassigned
+from service.transport.messages import write_instant
 
 
 def unassigned(result: Unassigned) -> pb.UnassignDevicesResponse:
@@ -127,7 +128,7 @@ def owners(result: list[DeviceOwners]) -> pb.LookupOwnersResponse:
         )
         for owner in device.owners:
             told = listed.owners.add(customer_id=owner.customer_id, email=owner.email)
-            told.assigned_at.FromDatetime(owner.assigned_at)
+            write_instant(told.assigned_at, owner.assigned_at)
     return answer
 
 
@@ -138,7 +139,7 @@ def assigned_devices(page: AssignedDevices) -> pb.ListAssignedDevicesResponse:
     )
     for device in page.devices:
         listed = answer.devices.add(device_identifier=device.identifier, device_id=device.device_id)
-        listed.assigned_at.FromDatetime(device.assigned_at)
+        write_instant(listed.assigned_at, device.assigned_at)
     return answer
 
 

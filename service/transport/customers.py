@@ -11,6 +11,7 @@ from service.domain.customers import CustomerView, SaveCustomer
 from service.domain.unit_of_work import Storage, UnitOfWork
 from service.transport import call, structs
 from service.transport.fields import Fields
+from service.transport.messages import write_instant
 from service.transport.writing import answer, count, read
 
 _MAX_ADDRESS = 1_000
@@ -115,7 +116,7 @@ def _write(view: CustomerView, message: M) -> M:
         message.address = record.address
     message.devices.extend(view.devices)
     message.metadata.CopyFrom(structs.from_json(record.metadata))
-    message.created_at.FromDatetime(record.created_at)
+    write_instant(message.created_at, record.created_at)
     message.devices_count = record.customer.device_count
     message.next_page_token = view.next_page_token
     return message

@@ -11,6 +11,7 @@ from service.domain.devices import MAX_BULK_DEVICES, DeviceSaved, SaveDevice, Sa
 from service.domain.unit_of_work import DeviceRecord, Storage
 from service.transport import call, structs
 from service.transport.fields import Fields
+from service.transport.messages import write_instant
 from service.transport.writing import answer, count, read
 
 M = TypeVar("M", pb.Device, pb.GetDeviceResponse)
@@ -124,5 +125,5 @@ def _write(record: DeviceRecord, message: M) -> M:
     message.device_id = record.id
     message.type = record.type
     message.properties.CopyFrom(structs.from_json(record.properties))
-    message.created_at.FromDatetime(record.created_at)
+    write_instant(message.created_at, record.created_at)
     return message
