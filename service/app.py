@@ -58,9 +58,6 @@ class Service:
     """
 
     def __init__(self, settings: Settings, link: Link | None = None) -> None:
-        sys.setswitchinterval(_TURN_SECONDS)
-        gc.freeze()
-        gc.set_threshold(*_COLLECTION)
         self._settings = settings
         self._link = link
         self._health = threading.Lock()
@@ -211,6 +208,9 @@ def serve(
     # Before anything else: nothing but a handler ends the first process of a container.
     for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
         signal.signal(number, ask)
+    sys.setswitchinterval(_TURN_SECONDS)
+    gc.freeze()
+    gc.set_threshold(*_COLLECTION)
     service = Service(settings, link)
     started(service.start(address, tls))
     stop.wait()
