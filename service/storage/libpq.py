@@ -133,10 +133,21 @@ class Session:
 
     def _exchange(self) -> list[PGresult]:
         """Sends what waits in one go and gives each statement's result; behind one that failed, none is run."""
-        libpq = self._libpq
         sent, self._waiting = self._waiting, []
+        try:
+            results = self._talk(sent)
+        except BaseException:
+            # Nobody knows how far it came: the connection must not be used again.
+            self._libpq.finish()
+            raise
+        for result in results:
+            self._checked(result)
+        return results
+
+    def _talk(self, statements: Sequence[_Prepared]) -> list[PGresult]:
+        libpq = self._libpq
         libpq.enter_pipeline_mode()
-        for prepared in sent:
+        for prepared in statements:
             libpq.send_query_prepared(*prepared)
         libpq.pipeline_sync()
         while libpq.flush():
@@ -150,13 +161,13 @@ class Session:
                 libpq.consume_input()
             result = libpq.get_result()
             if result is None:  # the end of one statement's results
+                if self.broken:
+                    raise psycopg.OperationalError("the connection is lost")
                 continue
             if result.status == ExecStatus.PIPELINE_SYNC:
                 break
             results.append(result)
         libpq.exit_pipeline_mode()
-        for result in results:
-            self._checked(result)
         return results
 
     def _checked(self, result: PGresult) -> PGresult:
