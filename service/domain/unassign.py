@@ -79,9 +79,12 @@ def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
     validate_only = wish.options.validate_only
     wanted = unique(wish.identifiers)
     # A preview looks where the real call ends; `require_all` may have to refuse, which costs least before any change.
-    # Otherwise nothing is decided before the end: should `expected_revision` differ, it is undone.
-    if validate_only or wish.require_all:
-        ended, customer = None, uow.customers.lock(wish.customer)
+    look_first = validate_only or wish.require_all
+    ended = None
+    # A refusal may find that a twin of this call has answered, and is no refusal then: so nothing may be refused behind
+    # a change. Where nothing can be, all is done at once.
+    if look_first or wish.options.expected_revision:
+        customer = uow.customers.lock(wish.customer)
     else:
         full = wish.remaining_view is RemainingView.FULL
         ended = uow.assignments.end_of(wish.customer, wanted, answer_size.FIRST_READ if full else 0)
@@ -89,7 +92,11 @@ def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
     if customer is None:
         raise CustomerNotFound
     wish.options.guard(customer)
-    touched = frozenset(ended.identifiers if ended else uow.assignments.among(customer, wanted))
+    if ended is None:
+        touch = uow.assignments.among if look_first else uow.assignments.end
+        touched = frozenset(touch(customer, wanted))
+    else:
+        touched = frozenset(ended.identifiers)
     unassigned = [identifier for identifier in wanted if identifier in touched]
     skipped = [identifier for identifier in wanted if identifier not in touched]
     reasons = skip_reasons(uow, skipped)

@@ -12,6 +12,7 @@ from service.storage import owners
 from service.storage.connection import Connection
 from service.storage.customers import LOCK
 from service.storage.dialects import ChangeSet, Dialect
+from service.storage.replies import Retry
 from service.storage.statement import Statement
 from service.storage.tables import assignment, assignment_change, customer, customer_revision, device
 from service.storage.types import TextArray, among
@@ -144,6 +145,8 @@ class Assignments:
         }
         locked, *_, ended, left = self._connection.batch((LOCK, *self._dialect.end_of, _CURRENT_OF), parameters)
         if not locked:
+            if ended:  # somebody has added the customer between the two statements, and nobody holds the lock
+                raise Retry
             return None
         return Ended(Customer(*locked[0]), [row[0] for row in ended], [row[0] for row in left])
 

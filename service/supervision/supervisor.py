@@ -142,9 +142,14 @@ class Supervisor:
         if self._stopping:
             # One that has not served yet may not have learnt to stop, and has nothing to finish.
             self._in_order &= code == 0 or not was_ready
-        elif not was_ready and process.failures >= _TRIES and not any(other.ready for other in self._living):
+        elif not was_ready and process.failures >= _TRIES and not self._any_serves:
             self._failed = process
             self._stopping = True
+
+    @property
+    def _any_serves(self) -> bool:
+        """Whether any process but a front does, which is there whatever becomes of those behind it."""
+        return any(process.ready and not process.child.front for process in self._living)
 
     def _check_hearts(self) -> None:
         now = time.monotonic()

@@ -137,6 +137,12 @@ def test_processes_that_die_before_any_serves_are_given_up_and_the_others_stoppe
     assert delays[0] < delays[-1]
 
 
+def test_a_front_alone_keeps_nobody_from_giving_up(supervise: Supervise) -> None:
+    running = supervise("front:serves", "crashes")
+    assert running.ended() == 2
+    assert running.told(gave_up="crashes-1 died 5 times before it served; the log says why")
+
+
 def test_a_process_that_cannot_start_is_tried_for_as_long_as_another_serves(supervise: Supervise) -> None:
     running = supervise("serves", "crashes")
     running.wait_for(6, event="process died", name="crashes-1")

@@ -1,7 +1,7 @@
 """Puts the gateway together: the door, CORS, errors, and the routes of the table."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -99,6 +99,7 @@ class Guard:
         current = exchange.of(scope)
         scope["app"] = self  # so that the router raises its refusals instead of wording them
         try:
+            _check_framing(scope["method"], current.headers)
             await self._router(scope, receive, send)
         except HTTPException as error:
             await _refuse_method(scope, send, error)
@@ -111,6 +112,16 @@ class Guard:
             if current.status:
                 raise
             await exchange.refuse(scope, send, failures.defect())
+
+
+def _check_framing(method: str, headers: Mapping[bytes, bytes]) -> None:
+    """Refuses what a proxy in between may have understood in another way. Raises `Refused`."""
+    if method == "CONNECT" or (b"content-length" in headers and b"transfer-encoding" in headers):
+        refused = failures.malformed(
+            "The request must not be a CONNECT, nor have both a length and a transfer-encoding"
+        )
+        refused.headers["Connection"] = "close"
+        raise refused
 
 
 class Cors(CORSMiddleware):

@@ -221,9 +221,9 @@ def test_a_query_where_there_is_none_is_no_field(rest: Rest) -> None:
         b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n",
         b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 40_000 + b"\r\n",
-        b"GET / HTTP/1.1\r\na: " + b"b" * 70_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 600_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 100_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\na: " + b"b" * 600_000 + b"\r\n\r\n",
     ],
 )
 def test_what_is_no_http_is_400_and_the_connection_ends(gateway: Gateway, sent: bytes) -> None:
@@ -232,3 +232,24 @@ def test_what_is_no_http_is_400_and_the_connection_ends(gateway: Gateway, sent: 
     assert b"content-type: application/json" in head
     assert json.loads(body)["error"]
     assert gateway.send("GET", "/healthz").status == 200
+
+
+def test_an_offer_to_go_over_to_http_2_loses_nothing(gateway: Gateway) -> None:
+    """Java's client makes it with every request."""
+    body = b'{"deviceIdentifiers": ["SN-1"], "unknown": 1}'
+    head = (
+        "POST /api/ext-v1/deviceAssignment/lookupOwners HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    # A second one, which ends the connection, shows that the body was not taken for a request.
+    last = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answer = gateway.raw(head.encode() + body + last)
+    assert b'"unknown"' in answer
+    assert answer.count(b"HTTP/1.1 400 ") == 1
+    assert answer.count(b"HTTP/1.1 200 ") == 1
+
+
+def test_a_head_that_does_not_end_is_400(gateway: Gateway) -> None:
+    answer = gateway.raw(b"GET / HTTP/1.1\r\na: " + b"b" * 600_000)
+    assert answer.startswith(b"HTTP/1.1 400 ")

@@ -1,0 +1,41 @@
+"""A call and its repeat: what one transaction does that learns of the other late."""
+
+from unittest.mock import patch
+
+from service.domain.email import Email
+from service.domain.interruption import Interruption
+from service.domain.options import Options
+from service.domain.replay import Codec, answer_once
+from service.domain.unassign import UnassignDevices, unassign_devices
+from service.storage.database import Database
+from service.storage.transaction import Transaction
+from tests.conftest import Tenant
+from tests.storage.history import replayed
+
+EMAIL = "ada@example.com"
+CODEC: Codec[str] = Codec(str.encode, bytes.decode)
+
+
+def test_a_repeat_that_is_refused_behind_others_gives_the_first_answer_and_changes_nothing(
+    database: Database, tenant: Tenant
+) -> None:
+    """The repeat has looked for an answer before there was one, and gets the lock behind its twin and somebody else."""
+    tenant.assign(EMAIL, ["A"])
+    revision = next(token for token, had in replayed(database, tenant.id).revisions.items() if had)
+    request_id = "0b5f3c1e-0000-4000-8000-000000000001"
+    options = Options("key_1", request_id=request_id, expected_revision=revision)
+    wish = UnassignDevices(Email.parse(EMAIL), ["A"], options)
+
+    def call(uow: Transaction) -> tuple[str, bool]:
+        return answer_once(uow, wish.request(), CODEC, lambda: unassign_devices(uow, wish).operation_id)
+
+    def late(uow: Transaction) -> tuple[str, bool]:
+        find = uow.replies.find
+        with patch.object(uow.replies, "find", side_effect=[None, find(request_id)]):
+            return call(uow)
+
+    first, _ = database.write(tenant.id, Interruption(), call)
+    tenant.assign(EMAIL, ["A"])
+    before = replayed(database, tenant.id)
+    assert database.write(tenant.id, Interruption(), late) == (first, True)
+    assert replayed(database, tenant.id) == before
