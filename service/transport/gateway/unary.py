@@ -43,11 +43,7 @@ class Unary:
         current.route = self._route.full_path
         violations = Violations()
         context = headers.context(current, violations, self._seconds)
-        try:
-            async with asyncio.timeout(context.seconds):
-                message = await self._requests.read(scope, receive, violations)
-        except TimeoutError:
-            raise failures.malformed("The body has not come in time", 408) from None
+        message = await self._requests.read(scope, receive, violations)
         if violations.total:
             raise failures.invalid(violations)
         keys = self._requests.keys(message)
