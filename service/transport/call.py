@@ -20,7 +20,7 @@ class Call:
         principal: whose key it came with; None until the key is checked.
         counts: numbers for the log, such as how many devices it changed.
         recheck: checks the key again, for streams that outlive it. Raises `ApiKeyInvalid` if it is good no more.
-        cancel: ends the call from outside, whatever it is doing.
+        cancel: ends a stream from outside, whatever it is doing.
     """
 
     method: str

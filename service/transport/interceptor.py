@@ -133,7 +133,9 @@ class Interceptor(grpc.ServerInterceptor):
                 _log.exception("defect", method=method, call_id=call.id)
             finally:
                 _log_call(call, started, error)
-            context.abort_with_status(status.to_status(error, call.id))
+            told = status.to_status(error, call.id)
+            del error  # its traceback has this frame: see `_arrived`
+            context.abort_with_status(told)
 
         return grpc.stream_unary_rpc_method_handler(
             on_lane(self._calls, behavior), response_serializer=handler.response_serializer
@@ -161,7 +163,9 @@ class Interceptor(grpc.ServerInterceptor):
                 call.counts["sent"] = sent
                 _log_call(call, started, error)
             if error is not None:
-                context.abort_with_status(status.to_status(error, call.id))
+                told = status.to_status(error, call.id)
+                del error  # as above
+                context.abort_with_status(told)
 
         return grpc.stream_stream_rpc_method_handler(
             on_lane(self._streams, behavior), response_serializer=handler.response_serializer
@@ -173,8 +177,13 @@ class Interceptor(grpc.ServerInterceptor):
         deadline = time.monotonic() + seconds if has_deadline else None
         call = Call(method, Interruption(deadline), x_request_id=_request_id(context))
         enter(call)
+        if stream:
+            call.cancel = context.cancel
 
         def over() -> None:
+            # gRPC's context holds the call, which must not hold the context: what refers to each other is freed by the
+            # collector alone, and all calls wait while it frees the hundreds that have gathered.
+            call.cancel = _nothing
             with self._count:
                 self._open_calls -= not stream
             if call.interruption.cancel():
@@ -199,7 +208,10 @@ class Interceptor(grpc.ServerInterceptor):
             self._authenticator.principal(secret, Interruption())
 
         call.recheck = recheck
-        call.cancel = context.cancel
+
+
+def _nothing() -> None:
+    """Cancels a call that is over."""
 
 
 def _read(handler: grpc.RpcMethodHandler[Any, Any], requests: Iterator[bytes], call: Call) -> Any:
