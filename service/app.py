@@ -12,6 +12,7 @@ from types import FrameType
 
 import structlog
 
+from service import affinity
 from service.config import Settings
 from service.domain.errors import ServiceError
 from service.storage import housekeeping, schema, statistics
@@ -185,8 +186,10 @@ def serve(
     settings: Settings,
     address: str,
     tls: Tls | None = None,
+    *,
     started: Callable[[int], None] = lambda _port: None,
     link: Link | None = None,
+    cpu: int | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -196,6 +199,7 @@ def serve(
         tls: the certificate and key; None serves plaintext.
         started: is told the port once the server answers.
         link: to the supervisor, which alone is asked with SIGINT then; the port is shared.
+        cpu: the one to stay on; None leaves that to the system.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable: it cannot be served.
@@ -208,6 +212,8 @@ def serve(
     # Before anything else: nothing but a handler ends the first process of a container.
     for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
         signal.signal(number, ask)
+    if cpu is not None:
+        affinity.hold(cpu)
     sys.setswitchinterval(_TURN_SECONDS)
     gc.freeze()
     gc.set_threshold(*_COLLECTION)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service import app, config, log, workers
+from service import affinity, app, config, log, workers
 from service.cli import example
 from service.cli.listening import check_address, check_plaintext, checked_tls, why_not
 from service.cli.output import fail
@@ -44,6 +44,14 @@ def serve(
             "Every setting, such as the threads and the rate limit, is each worker's own.",
         ),
     ] = 1,
+    cpu_affinity: Annotated[
+        bool,
+        typer.Option(
+            "--cpu-affinity",
+            help="Keep each worker on a CPU of its own, which is faster by a quarter or more where these CPUs are "
+            "the service's alone, and slower where others hold on to them. Needs Linux.",
+        ),
+    ] = False,
     with_example: Annotated[
         bool,
         typer.Option(
@@ -74,10 +82,11 @@ def serve(
 
     front = None if rest_address is None else Front(rest_address, tls and tls.http)
     try:
+        cpus = affinity.deal(worker_count) if cpu_affinity else None
         if worker_count == 1 and front is None:
-            app.serve(settings, grpc_address, tls and tls.grpc, started)
+            app.serve(settings, grpc_address, tls and tls.grpc, started=started, cpu=cpus[0] if cpus else None)
         elif not workers.serve(
-            settings, grpc_address, worker_count, tls=tls and tls.grpc, front=front, started=started
+            settings, grpc_address, worker_count, tls=tls and tls.grpc, front=front, cpus=cpus, started=started
         ):
             fail("not all processes stopped in time; the log says which")
     except (AddressUnavailable, PortUnavailable) as error:
