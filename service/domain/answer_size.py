@@ -1,8 +1,11 @@
 """Keeps a list within the size that an answer may have."""
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
+
+from service.domain.identifiers import parts
 
 # What a list member costs on the wire beside its bytes: a tag, a length of up to two bytes, a reason.
 _MEMBER_OVERHEAD = 4
@@ -27,10 +30,8 @@ class Fitted:
 
 def size_of(identifiers: Iterable[str], overhead: int = _MEMBER_OVERHEAD) -> int:
     """Gives the bytes that a list takes in an answer, or a little more."""
-    total = members = 0
-    for members, identifier in enumerate(identifiers, 1):  # noqa: B007  # members is read after the loop
-        total += len(identifier.encode())
-    return total + members * overhead
+    listed = list(identifiers)
+    return sum(len("".join(part).encode()) for part in parts(listed)) + len(listed) * overhead
 
 
 def struct_size(json_text: str) -> int:
@@ -43,7 +44,7 @@ def fit(
     *,
     max_bytes: int,
     taken: int,
-    without: frozenset[str] = frozenset(),
+    without: AbstractSet[str] = frozenset(),
 ) -> Fitted:
     """Reads a list in parts, for as long as it fits.
 

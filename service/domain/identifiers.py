@@ -9,7 +9,8 @@ MAX_CHARACTERS = 255
 MAX_IN_CALL = 100_000
 MAX_BYTES_IN_CALL = 3 * 1024 * 1024
 
-_PART = 2_000
+_PART = 1_000
+_ASCII_SPACE_OR_CONTROL = bytes([*range(0x21), 0x7F])
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -37,31 +38,59 @@ def check(identifiers: list[str], field: str = "device_identifiers") -> tuple[li
         return [Violation(field, "must name at least one device")], 1
     if len(identifiers) > MAX_IN_CALL:
         return [Violation(field, f"must have at most {MAX_IN_CALL} members, but has {len(identifiers)}")], 1
-    size = sum(len("".join(part).encode()) for part in _parts(identifiers))
+    size, well_formed = 0, True
+    for part in parts(identifiers):
+        joined = "".join(part)
+        written = joined.encode()
+        size += len(written)
+        well_formed = well_formed and _well_formed(part, joined, written)
     if size > MAX_BYTES_IN_CALL:
         text = f"must have at most {MAX_BYTES_IN_CALL} bytes in all (UTF-8), but has {size}"
         return [Violation(field, text)], 1
-    if all(_well_formed(part) for part in _parts(identifiers)):
+    if well_formed:
         return [], 0
     return _violations(identifiers, field)
 
 
-def _parts(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
+def parts(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
     """Cuts a long list, so that no single step keeps the interpreter from the threads of other calls for long."""
     for first in range(0, len(identifiers), _PART):
         yield identifiers[first : first + _PART]
 
 
-def _well_formed(identifiers: Sequence[str]) -> bool:
+def gathered(identifiers: Sequence[str]) -> set[str]:
+    """Gives a list as a set."""
+    found: set[str] = set()
+    for part in parts(identifiers):
+        found.update(part)
+    return found
+
+
+def divided(identifiers: list[str], touched: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divides a list without repetitions into those that are in another such list, which has no others, and the rest.
+
+    Both keep the list's order.
+    """
+    if len(touched) == len(identifiers):
+        return identifiers, []
+    found = gathered(touched)
+    return [i for i in identifiers if i in found], [i for i in identifiers if i not in found]
+
+
+def _well_formed(identifiers: Sequence[str], joined: str, written: bytes) -> bool:
     """Tells at once that all is well, without a loop in Python. A no is only a perhaps.
 
-    Where no identifier has white space in it, which is nearly always, splitting at white space gives the list back.
-    What can be printed has no control character.
+    Nearly always all is ASCII and has no space in it. Otherwise, where no identifier has white space in it, splitting
+    at white space gives the list back; and what can be printed has no control character.
     """
-    joined = "".join(identifiers)
+    lengths = list(map(len, identifiers))
+    if min(lengths) == 0 or max(lengths) > MAX_CHARACTERS:
+        return False
+    if joined.isascii() and len(written.translate(None, _ASCII_SPACE_OR_CONTROL)) == len(written):
+        return True
     if not joined.isprintable() and _CONTROL.search(joined):
         return False
-    return "\n".join(identifiers).split() == identifiers and max(map(len, identifiers)) <= MAX_CHARACTERS
+    return "\n".join(identifiers).split() == identifiers
 
 
 def _violations(identifiers: Sequence[str], field: str) -> tuple[list[Violation], int]:
@@ -81,7 +110,4 @@ def _violations(identifiers: Sequence[str], field: str) -> tuple[list[Violation]
 
 def unique(identifiers: Sequence[str]) -> list[str]:
     """Names each identifier once, in the order of its first appearance."""
-    found: set[str] = set()
-    for part in _parts(identifiers):
-        found.update(part)
-    return list(identifiers) if len(found) == len(identifiers) else list(dict.fromkeys(identifiers))
+    return list(identifiers) if len(gathered(identifiers)) == len(identifiers) else list(dict.fromkeys(identifiers))

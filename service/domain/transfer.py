@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from service.domain.assign import lock_or_create
 from service.domain.email import Email
 from service.domain.errors import CustomerNotFound
-from service.domain.identifiers import unique
+from service.domain.identifiers import divided, unique
 from service.domain.ids import new_id
 from service.domain.options import Options
 from service.domain.replay import Request
@@ -73,9 +73,7 @@ def transfer_devices(uow: UnitOfWork, wish: TransferDevices) -> Transferred:
     wanted = unique(wish.identifiers)
     look_first = options.validate_only or wish.require_all
     touch = uow.assignments.among if look_first else uow.assignments.end
-    touched = frozenset(touch(giver, wanted))
-    moved = [identifier for identifier in wanted if identifier in touched]
-    skipped = [identifier for identifier in wanted if identifier not in touched]
+    moved, skipped = divided(wanted, touch(giver, wanted))
     reasons = skip_reasons(uow, skipped)
     if wish.require_all and skipped:
         raise refusal(wish.identifiers, dict(zip(skipped, reasons, strict=True)))

@@ -6,7 +6,7 @@ from enum import IntEnum
 from service.domain import answer_size, tokens
 from service.domain.email import Email
 from service.domain.errors import CustomerNotFound, DeviceNotAssigned, DevicesSkipped, Violation
-from service.domain.identifiers import unique
+from service.domain.identifiers import divided, gathered, unique
 from service.domain.ids import new_id
 from service.domain.options import Options
 from service.domain.replay import Request
@@ -94,11 +94,10 @@ def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
     wish.options.guard(customer)
     if ended is None:
         touch = uow.assignments.among if look_first else uow.assignments.end
-        touched = frozenset(touch(customer, wanted))
+        touched = touch(customer, wanted)
     else:
-        touched = frozenset(ended.identifiers)
-    unassigned = [identifier for identifier in wanted if identifier in touched]
-    skipped = [identifier for identifier in wanted if identifier not in touched]
+        touched = ended.identifiers
+    unassigned, skipped = divided(wanted, touched)
     reasons = skip_reasons(uow, skipped)
     if wish.require_all and skipped:
         raise refusal(wish.identifiers, dict(zip(skipped, reasons, strict=True)))
@@ -108,7 +107,7 @@ def unassign_devices(uow: UnitOfWork, wish: UnassignDevices) -> Unassigned:
     changes = bool(unassigned) and not validate_only
     after = customer.revision + changes
     lists = answer_size.size_of(unassigned) + answer_size.size_of(skipped)
-    remaining = _remaining(uow, customer, wish, touched, first=ended, lists_bytes=lists, revision=after)
+    remaining = _remaining(uow, customer, wish, unassigned, first=ended, lists_bytes=lists, revision=after)
     operation_id = new_id("op") if changes else ""
     if changes:
         deltas = {customer.id: -len(unassigned)}
@@ -130,13 +129,13 @@ def _remaining(
     uow: UnitOfWork,
     customer: Customer,
     wish: UnassignDevices,
-    ended: frozenset[str],
+    unassigned: list[str],
     *,
     first: Ended | None,
     lists_bytes: int,
     revision: int,
 ) -> Remaining:
-    count = customer.device_count - len(ended)
+    count = customer.device_count - len(unassigned)
     match wish.remaining_view:
         case RemainingView.NONE:
             return Remaining([], 0, "")
@@ -150,7 +149,7 @@ def _remaining(
                 ),
                 max_bytes=wish.max_answer_bytes,
                 taken=lists_bytes,
-                without=ended if wish.options.validate_only else frozenset(),
+                without=gathered(unassigned) if wish.options.validate_only else set(),
             )
     token = ""
     if not fitted.complete and not wish.options.validate_only:

@@ -3,6 +3,7 @@
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.domain.assign import AssignedToCustomers, CustomerAssigned, DeviceAssigned, DevicesAssigned
+from service.domain.identifiers import parts
 from service.domain.list_assigned import AssignedDevices
 from service.domain.lookup import DeviceOwners
 from service.domain.revert import Reverted
@@ -14,19 +15,24 @@ from service.transport.messages import write_instant
 
 def unassigned(result: Unassigned) -> pb.UnassignDevicesResponse:
     """Answers UnassignDevices."""
-    return pb.UnassignDevicesResponse(
+    answer = pb.UnassignDevicesResponse(
         success=True,
         message=f"Successfully unassigned {len(result.unassigned)} device(s) from customer",
         customer_id=result.customer_id,
-        unassigned_devices=result.unassigned,
-        skipped=result.skipped,
-        devices_remaining=result.remaining.identifiers,
         skip_reasons=_skip_reasons(result.skip_reasons),
         devices_remaining_count=result.remaining.count,
         next_page_token=result.remaining.next_page_token,
         operation_id=result.operation_id,
         revision=result.revision,
     )
+    for field, listed in (
+        (answer.unassigned_devices, result.unassigned),
+        (answer.skipped, result.skipped),
+        (answer.devices_remaining, result.remaining.identifiers),
+    ):
+        for part in parts(listed):
+            field.extend(part)
+    return answer
 
 
 def unassigned_one(result: Unassigned) -> pb.UnassignDeviceResponse:

@@ -1,7 +1,7 @@
 """Reads a request's fields into values, and names everything that is wrong with them at once."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Protocol, TypeVar
@@ -69,9 +69,11 @@ class Fields:
             self.wrong(field, str(error) if text else "is required")
             return _NOWHERE
 
-    def identifiers(self, field: str, values: Iterable[str]) -> list[str]:
+    def identifiers(self, field: str, values: Sequence[str]) -> list[str]:
         """Reads a required list of device identifiers."""
-        listed = list(values)
+        listed: list[str] = []
+        for part in identifiers.parts(values):
+            listed += part
         violations, total = identifiers.check(listed, field)
         self._violations += violations
         self._total += total
