@@ -29,8 +29,8 @@ def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list
 
     def changing(name: str, target: float, *, free: int = 0, hottest: bool = False) -> tuple[Subject, float]:
         # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
-        count, each = (1_500, 60) if hottest else (800, 40)
-        fleet = fill(server.create(), rounds * (12_000 if hottest else 5_000) + 20, free=free)
+        count, each = (2_000, 60) if hottest else (1_200, 40)
+        fleet = fill(server.create(), rounds * (17_000 if hottest else 8_500) + 20, free=free)
         return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hottest, half=hottest), target
 
     first = changing("UnassignDevices, 10 ids", 0.7, hottest=True)
@@ -41,7 +41,7 @@ def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list
     sqlite = fill(f"sqlite:///{file}", rounds * 2_000 + 20)
     return [
         first,
-        (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 1_500, reused=_ASKED), 0.6),
+        (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 3_000, reused=_ASKED), 0.6),
         (Subject(WORKS["LookupOwners, 1,000 ids"], asked, 1, 0, bare=120, alone=120, reused=_ASKED - 50), 0),
         changing("AssignDevices, 10 ids", 0.6, free=10),
         changing("TransferDevices, 10 ids", 0.6),

@@ -18,9 +18,12 @@ from benchmarks.works import FIRST, email, identifiers
 RATE = 100
 """Small calls a second."""
 
+HELD = ", with --cpu-affinity"
+"""Behind the name of what is measured on one CPU."""
+
 _SECONDS = 4
 # How long the small calls go on where a long one is beside them; it is not longer than that, or the run says so.
-_LONG_SECONDS = 12
+_LONG_SECONDS = 6
 _HEAD_START_SECONDS = 0.5
 _WARMING = 100
 _LONG = 5_000_000
@@ -38,16 +41,16 @@ class Beside:
     @staticmethod
     def customers(rounds: int) -> int:
         """Tells how many small customers are needed."""
-        return rounds * (_WARMING + RATE * (_SECONDS + _LONG_SECONDS))
+        return 2 * rounds * (_WARMING + RATE * (_SECONDS + _LONG_SECONDS))
 
     def prepare(self, rounds: int) -> None:
         """Adds the customers."""
         self.fleet.add(FIRST, self.customers(rounds))
-        self.fleet.add(_LONG, rounds, owned=SIZE)
+        self.fleet.add(_LONG, 2 * rounds, owned=SIZE)
         self.fleet.settle()
 
     def median(self, what: str) -> float:
-        """Gives the median in seconds: the small calls' p99 `without` and `with`, and what the `long` call took."""
+        """Gives the median in seconds: the small calls' p99 `without` and `with`; behind it HELD for one CPU."""
         return median(self._samples[what])
 
     def measure(self, load: Load) -> None:
@@ -56,8 +59,12 @@ class Beside:
         Raises:
             AssertionError: the long call did not do its work, or went on after the small ones.
         """
+        for how in ("", HELD):
+            self._measure(load, how)
+
+    def _measure(self, load: Load, how: str) -> None:
         work = WORKS["UnassignDevices, 10 ids"]
-        with servers.service(self.fleet.url) as running, ThreadPoolExecutor(1) as thread:
+        with servers.service(self.fleet.url, held=bool(how)) as running, ThreadPoolExecutor(1) as thread:
             target = Target(running.port, work.path, self.fleet.api_key)
 
             def small(count: int, warming: int) -> list[tuple[float, float]]:
@@ -79,9 +86,8 @@ class Beside:
             beside = running_small.result()
         if len(answer.unassigned_devices) != SIZE or beside[-1][0] < end:
             raise AssertionError("the small calls were not beside a whole long one")
-        self._samples["long"].append(end - start)
-        self._samples["without"].append(_p99([took for _, took in without]))
-        self._samples["with"].append(_p99([took for began, took in beside if start <= began <= end]))
+        self._samples[f"without{how}"].append(_p99([took for _, took in without]))
+        self._samples[f"with{how}"].append(_p99([took for began, took in beside if start <= began <= end]))
 
 
 def _p99(times: list[float]) -> float:

@@ -1,10 +1,12 @@
-"""A gRPC server whose calls do nothing: `python -m benchmarks.empty sync|aio THREADS SIZES`.
+"""A gRPC server whose calls do nothing: `python -m benchmarks.empty sync|aio THREADS SIZES CPU`.
 
-`SIZES` is a JSON object with the size of the answer to each call's path. Messages stay bytes.
+`SIZES` is a JSON object with the size of the answer to each call's path. Messages stay bytes. `CPU` is the one to stay
+on, or -1.
 """
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -64,8 +66,10 @@ async def _aio(answers: dict[str, bytes]) -> None:
     await server.stop(None)
 
 
-def main(kind: str, threads: int, sizes: dict[str, int]) -> None:
+def main(kind: str, threads: int, sizes: dict[str, int], cpu: int) -> None:
     """Serves until it is terminated."""
+    if cpu >= 0:
+        os.sched_setaffinity(0, {cpu})
     answers = {path: bytes(size) for path, size in sizes.items()}
     if kind == "sync":
         _sync(threads, answers)
@@ -74,4 +78,4 @@ def main(kind: str, threads: int, sizes: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]))

@@ -1,6 +1,6 @@
 """The lines of the table: which number of what was measured stands beside which limit, and what is to be reached."""
 
-from benchmarks.beside import RATE, Beside
+from benchmarks.beside import HELD, RATE, Beside
 from benchmarks.large import SIZE, Large
 from benchmarks.report import Result, compared
 from benchmarks.subjects import WORKERS, Subject
@@ -19,9 +19,13 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
     if subject.in_flight > 1:
         work = f"{name}, {subject.in_flight} in flight, beside the sum of costs"
         rows.append(compared(work, "calls/s", subject.median("rate"), subject.sum_of_costs, target))
-        if subject.has("rate of workers"):
-            work = f"{name}, the same with {WORKERS} workers"
-            rows.append(compared(work, "calls/s", subject.median("rate of workers"), subject.sum_of_costs, target))
+        for what, how in (
+            ("rate on one CPU", "--cpu-affinity"),
+            ("rate of workers", f"--cpu-affinity --workers {WORKERS}"),
+        ):
+            if subject.has(what):
+                work = f"{name}, the same with {how}"
+                rows.append(compared(work, "calls/s", subject.median(what), subject.sum_of_costs, target))
     if subject.alone and subject.in_flight > 1:
         limit = subject.median("empty p50") + subject.median("bare p50")
         work = f"{name}, 1 in flight, p50 beside empty + bare"
@@ -29,7 +33,9 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
     if subject.half:
         p99, p50 = subject.median("half p99"), subject.median("half p50")
         rows.append(compared(f"{name}, p99 at half of the top rate beside p50", "ms", p99 * MS, p50 * MS, 4))
-        rows.append(compared("memory of the server at rest", "MB", subject.median("rest"), AT_REST_MB, 1))
+        rows.append(compared("memory of a server at rest", "MB", subject.median("rest"), AT_REST_MB, 1))
+        work = f"memory of each of {WORKERS} workers at rest"
+        rows.append(compared(work, "MB", subject.median("rest of a worker"), AT_REST_MB, 1))
         calls = f"{subject.median('calls early'):,.0f} and {subject.median('calls late'):,.0f}"
         rows.append(
             compared(
@@ -61,7 +67,10 @@ def of_large(large: Large) -> list[Result]:
 def of_beside(beside: Beside) -> list[Result]:
     """Compares small calls with a long one beside them, with small calls alone."""
     work = f"{RATE} small calls a second, p99 with a call of {SIZE:,} beside them, and without"
-    return [compared(work, "ms", beside.median("with") * MS, beside.median("without") * MS, 3)]
+    return [
+        compared(work + how, "ms", beside.median(f"with{how}") * MS, beside.median(f"without{how}") * MS, 3)
+        for how in ("", HELD)
+    ]
 
 
 def parts(subject: Subject) -> str:

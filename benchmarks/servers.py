@@ -26,24 +26,48 @@ class Running:
 
     def megabytes(self, what: str = "VmRSS") -> float:
         """Gives the memory that it uses now, or the most that it has used (`VmHWM`)."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition(f"{what}:")[2].split()[0]) / 1024
+        return _megabytes(self.pid, what)
+
+    def workers_megabytes(self) -> list[float]:
+        """Gives the memory that each of its child processes uses now."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [_megabytes(int(pid), "VmRSS") for pid in children]
+
+
+def _megabytes(pid: int, what: str) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(f"{what}:")[2].split()[0]) / 1024
 
 
 @contextmanager
-def service(url: str, workers: int = 1) -> Iterator[Running]:
-    """Serves a database with the usual settings. With several workers, the process is their supervisor."""
+def service(url: str, workers: int = 1, *, held: bool = False) -> Iterator[Running]:
+    """Serves a database with the usual settings. With several workers, the process is their supervisor.
+
+    Args:
+        url: the database.
+        workers: how many processes.
+        held: whether each stays on a CPU of its own.
+    """
     command = [sys.executable, "-m", "service", "serve", "--grpc-address", "127.0.0.1:0", "--workers", str(workers)]
+    command += ["--cpu-affinity"] * held
     event = "serving" if workers == 1 else "all workers serving"
     with _running(command, {**os.environ, "DEVICE_ASSIGNMENT_DATABASE_URL": url}, event) as running:
         yield running
 
 
 @contextmanager
-def empty(kind: str, threads: int, sizes: dict[str, int]) -> Iterator[Running]:
-    """Serves empty calls on threads (`sync`) or an event loop (`aio`); `sizes` are those of the answers, by path."""
+def empty(kind: str, threads: int, sizes: dict[str, int], *, held: bool = False) -> Iterator[Running]:
+    """Serves empty calls on threads (`sync`) or an event loop (`aio`).
+
+    Args:
+        kind: which of the two.
+        threads: how many.
+        sizes: those of the answers, by path.
+        held: whether the process stays on one CPU.
+    """
+    cpu = min(os.sched_getaffinity(0)) if held else -1
     with _running(
-        [sys.executable, "-m", "benchmarks.empty", kind, str(threads), json.dumps(sizes)], dict(os.environ)
+        [sys.executable, "-m", "benchmarks.empty", kind, str(threads), json.dumps(sizes), str(cpu)], dict(os.environ)
     ) as running:
         yield running
 

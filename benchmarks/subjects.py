@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import product
 from statistics import median
 
 from benchmarks import pgbench, servers, trace
@@ -16,7 +17,7 @@ WORKERS = 2
 _EMPTY_CALLS = 4_000
 _EMPTY_CALLS_ONE_BY_ONE = 800
 _HALF_RATE_SECONDS = 3.0
-_WARMING = 200
+_WARMING = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ class Subject:
     def _empty(self, tools: Tools) -> None:
         sizes = {self.work.path: self.pattern.answer_bytes}
         rates, times = [], []
-        for kind in ("sync", "aio"):
-            with servers.empty(kind, tools.threads, sizes) as running:
+        for kind, held in product(("sync", "aio"), (False, True)):
+            with servers.empty(kind, tools.threads, sizes, held=held) as running:
                 target = Target(running.port, self.work.path, self.fleet.api_key)
                 if self.in_flight > 1:
                     requests = self._requests(FIRST, _EMPTY_CALLS)
@@ -180,12 +181,15 @@ class Subject:
             self._samples["calls late"].append(made)
 
         if self.in_flight > 1 and self.fleet.postgresql:
-            with servers.service(self.fleet.url, workers=WORKERS) as running:
-                count = self.count + _WARMING
-                requests = self._requests(self._take(count), count)
-                target = Target(running.port, self.work.path, self.fleet.api_key)
-                shared = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
-                self._samples["rate of workers"].append(shared.rate)
+            for workers, what in ((1, "rate on one CPU"), (WORKERS, "rate of workers")):
+                with servers.service(self.fleet.url, workers, held=True) as running:
+                    if workers > 1:
+                        self._samples["rest of a worker"].append(max(running.workers_megabytes()))
+                    count = self.count + _WARMING
+                    requests = self._requests(self._take(count), count)
+                    target = Target(running.port, self.work.path, self.fleet.api_key)
+                    top = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
+                    self._samples[what].append(top.rate)
 
     @property
     def database_rate(self) -> tuple[float, str]:
