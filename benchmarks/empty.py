@@ -1,7 +1,7 @@
-"""A gRPC server whose calls do nothing: `python -m benchmarks.empty sync|aio THREADS SIZES CPU`.
+"""A gRPC server whose calls do nothing: `python -m benchmarks.empty sync|aio THREADS SIZES CPU PORT`.
 
 `SIZES` is a JSON object with the size of the answer to each call's path. Messages stay bytes. `CPU` is the one to stay
-on, or -1.
+on, or -1. `PORT` may be another process's; 0 is a free one.
 """
 
 import asyncio
@@ -29,6 +29,9 @@ def _aio_handler(answer: bytes) -> Any:
     return grpc.unary_unary_rpc_method_handler(nothing)
 
 
+_SHARED = (("grpc.so_reuseport", 1),)
+
+
 class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, handlers: dict[str, Any]) -> None:
         self._handlers = handlers
@@ -42,21 +45,21 @@ def _serving(port: int) -> None:
     sys.stderr.flush()
 
 
-def _sync(threads: int, answers: dict[str, bytes]) -> None:
+def _sync(threads: int, answers: dict[str, bytes], wanted: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    server = grpc.server(ThreadPoolExecutor(threads))
+    server = grpc.server(ThreadPoolExecutor(threads), options=_SHARED)
     server.add_generic_rpc_handlers((_Handlers({path: _handler(answer) for path, answer in answers.items()}),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{wanted}")
     server.start()
     _serving(port)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     server.stop(None).wait()
 
 
-async def _aio(answers: dict[str, bytes]) -> None:
-    server = grpc.aio.server()
+async def _aio(answers: dict[str, bytes], wanted: int) -> None:
+    server = grpc.aio.server(options=_SHARED)
     server.add_generic_rpc_handlers((_Handlers({path: _aio_handler(answer) for path, answer in answers.items()}),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{wanted}")
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -66,16 +69,16 @@ async def _aio(answers: dict[str, bytes]) -> None:
     await server.stop(None)
 
 
-def main(kind: str, threads: int, sizes: dict[str, int], cpu: int) -> None:
+def main(kind: str, threads: int, sizes: dict[str, int], cpu: int, port: int) -> None:
     """Serves until it is terminated."""
     if cpu >= 0:
         os.sched_setaffinity(0, {cpu})
     answers = {path: bytes(size) for path, size in sizes.items()}
     if kind == "sync":
-        _sync(threads, answers)
+        _sync(threads, answers, port)
     else:
-        asyncio.run(_aio(answers))
+        asyncio.run(_aio(answers, port))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

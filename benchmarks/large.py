@@ -89,7 +89,10 @@ class Large:
         return replace(fleet, url=self.server.create(make_url(fleet.url).database or ""))
 
     def _drop(self, copy: Fleet) -> None:
-        changes = copy.one("SELECT count(*) FROM assignment_change WHERE change = 2")[0]
-        if changes != SIZE:
-            raise AssertionError(f"the call left {changes} changes, not {SIZE}")
+        found = copy.one(
+            "SELECT (SELECT count(*) FROM operation WHERE kind = 'unassign'),"
+            " (SELECT count(*) FROM assignment_change WHERE change = 2)"
+        )
+        if found != (1, SIZE):
+            raise AssertionError(f"the call left {found} operations and changes, not {(1, SIZE)}")
         self.server.drop(copy.url)

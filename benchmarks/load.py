@@ -17,7 +17,8 @@ NO_GO = (
     " the service: these numbers cannot be compared with others"
 )
 _SOURCE = Path(__file__).parent / "load"
-_CONNECTIONS = 4
+# So many that each of two workers gets about half of them.
+_CONNECTIONS = 16
 
 
 class Calls(NamedTuple):

@@ -3,7 +3,7 @@
 from benchmarks.beside import HELD, RATE, Beside
 from benchmarks.large import SIZE, Large
 from benchmarks.report import Result, compared
-from benchmarks.subjects import WORKERS, Subject
+from benchmarks.subjects import OTHER_WAYS, WORKERS, Subject
 
 MS = 1_000
 AT_REST_MB = 80
@@ -18,14 +18,18 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
     rows = []
     if subject.in_flight > 1:
         work = f"{name}, {subject.in_flight} in flight, beside the sum of costs"
-        rows.append(compared(work, "calls/s", subject.median("rate"), subject.sum_of_costs, target))
-        for what, how in (
-            ("rate on one CPU", "--cpu-affinity"),
-            ("rate of workers", f"--cpu-affinity --workers {WORKERS}"),
-        ):
-            if subject.has(what):
+        rows.append(compared(work, "calls/s", subject.median("rate"), subject.sum_of_costs(), target))
+        for how, (workers, _) in OTHER_WAYS.items():
+            if subject.has(how):
                 work = f"{name}, the same with {how}"
-                rows.append(compared(work, "calls/s", subject.median(what), subject.sum_of_costs, target))
+                rows.append(compared(work, "calls/s", subject.median(how), subject.sum_of_costs(workers), target))
+    if subject.reused and subject.in_flight > 1:
+        one, held, two, both = ("rate", *OTHER_WAYS)
+        for what, beside, how in ((two, one, ""), (both, held, ", with --cpu-affinity")):
+            if not subject.has(what):
+                continue
+            work = f"{name}, {WORKERS} workers beside one{how}"
+            rows.append(compared(work, "calls/s", subject.median(what), subject.median(beside), 1.15))
     if subject.alone and subject.in_flight > 1:
         limit = subject.median("empty p50") + subject.median("bare p50")
         work = f"{name}, 1 in flight, p50 beside empty + bare"

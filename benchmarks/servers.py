@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,19 +56,26 @@ def service(url: str, workers: int = 1, *, held: bool = False) -> Iterator[Runni
 
 
 @contextmanager
-def empty(kind: str, threads: int, sizes: dict[str, int], *, held: bool = False) -> Iterator[Running]:
+def empty(
+    kind: str, threads: int, sizes: dict[str, int], *, held: bool = False, processes: int = 1
+) -> Iterator[Running]:
     """Serves empty calls on threads (`sync`) or an event loop (`aio`).
 
     Args:
         kind: which of the two.
         threads: how many.
         sizes: those of the answers, by path.
-        held: whether the process stays on one CPU.
+        held: whether each process stays on a CPU of its own.
+        processes: how many share the port; gives the last of them.
     """
-    cpu = min(os.sched_getaffinity(0)) if held else -1
-    with _running(
-        [sys.executable, "-m", "benchmarks.empty", kind, str(threads), json.dumps(sizes), str(cpu)], dict(os.environ)
-    ) as running:
+    cpus = sorted(os.sched_getaffinity(0))
+    port = 0
+    with ExitStack() as stack:
+        for place in range(processes):
+            cpu = cpus[place % len(cpus)] if held else -1
+            command = [sys.executable, "-m", "benchmarks.empty", kind, str(threads), json.dumps(sizes)]
+            running = stack.enter_context(_running([*command, str(cpu), str(port)], dict(os.environ)))
+            port = running.port
         yield running
 
 

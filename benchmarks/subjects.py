@@ -1,5 +1,6 @@
 """A kind of small call on one database: runs it and its limits in turns, and keeps what each round gave."""
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import product
@@ -12,9 +13,16 @@ from benchmarks.load import Calls, Load, Target
 from benchmarks.works import FIRST, Work
 
 WORKERS = 2
-"""Processes that a second run is served with."""
+"""Processes where there is not one."""
 
-_EMPTY_CALLS = 4_000
+OTHER_WAYS = {
+    "--cpu-affinity": (1, True),
+    f"--workers {WORKERS}": (WORKERS, False),
+    f"--workers {WORKERS} --cpu-affinity": (WORKERS, True),
+}
+"""How the service is served beside the usual way: the options; how many processes, and whether on CPUs of their own."""
+
+_EMPTY_CALLS = 3_000
 _EMPTY_CALLS_ONE_BY_ONE = 800
 _HALF_RATE_SECONDS = 3.0
 _WARMING = 400
@@ -122,6 +130,11 @@ class Subject:
                     times.append(tools.load.calls(target, requests, warming=_WARMING).p50)
         if rates:
             self._samples["empty rate"].append(max(rates))
+            with servers.empty("sync", tools.threads, sizes, held=True, processes=WORKERS) as running:
+                target = Target(running.port, self.work.path, self.fleet.api_key)
+                requests = self._requests(FIRST, _EMPTY_CALLS)
+                done = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
+                self._samples["empty rate of workers"].append(max(done.rate, *rates))
         if times:
             self._samples["empty p50"].append(min(times))
 
@@ -181,8 +194,10 @@ class Subject:
             self._samples["calls late"].append(made)
 
         if self.in_flight > 1 and self.fleet.postgresql:
-            for workers, what in ((1, "rate on one CPU"), (WORKERS, "rate of workers")):
-                with servers.service(self.fleet.url, workers, held=True) as running:
+            for what, (workers, held) in OTHER_WAYS.items():
+                if held and workers > len(os.sched_getaffinity(0)):
+                    continue
+                with servers.service(self.fleet.url, workers, held=held) as running:
                     if workers > 1:
                         self._samples["rest of a worker"].append(max(running.workers_megabytes()))
                     count = self.count + _WARMING
@@ -200,10 +215,10 @@ class Subject:
         best, count = max(rates)
         return best, f"bare in {count} process{'es' * (count > 1)}"
 
-    @property
-    def sum_of_costs(self) -> float:
-        """Gives the rate of a call that costs as much as its SQL and an empty call together."""
-        return 1 / (1 / self.database_rate[0] + 1 / self.median("empty rate"))
+    def sum_of_costs(self, workers: int = 1) -> float:
+        """Gives the rate of a call that costs as much as its SQL and an empty call from as many processes together."""
+        empty = self.median("empty rate" if workers == 1 else "empty rate of workers")
+        return 1 / (1 / self.database_rate[0] + 1 / empty)
 
     def check(self) -> None:
         """Counts what the calls left: one operation each, and one row of history for each assignment that changed."""

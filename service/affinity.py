@@ -6,30 +6,41 @@ what is done in a turn; on one it costs next to nothing.
 
 import os
 
+import structlog
+
 from service.domain.errors import OperatorError
+
+_log = structlog.get_logger("server")
 
 
 class NoCpus(OperatorError):
     """There are not so many CPUs, or this system does not hold processes to them; the text says what to do."""
 
 
-def deal(workers: int) -> list[int]:
-    """Gives each of so many workers one of the CPUs that this process may use.
+def check(workers: int) -> None:
+    """Sees whether each of so many workers can have a CPU.
 
     Raises:
-        NoCpus: there are fewer of them, or the system cannot.
+        NoCpus: there are fewer that this process may use, or the system cannot.
     """
     if not hasattr(os, "sched_setaffinity"):
         raise NoCpus("this system does not hold processes to CPUs: leave --cpu-affinity out")
-    usable = sorted(os.sched_getaffinity(0))
-    if workers > len(usable):
+    usable = len(os.sched_getaffinity(0))
+    if workers > usable:
         raise NoCpus(
-            f"{workers} workers cannot have a CPU each, because this process may use {len(usable)}:"
+            f"{workers} workers cannot have a CPU each, because this process may use {usable}:"
             " give --workers fewer, or leave --cpu-affinity out"
         )
-    return usable[:workers]
 
 
-def hold(cpu: int) -> None:
-    """Keeps this process on a CPU. Before it starts threads: each has an affinity of its own, its starter's."""
-    os.sched_setaffinity(0, {cpu})
+def hold(worker: int) -> None:
+    """Keeps this process on the CPU of a worker of this number, counted from 0.
+
+    To be called before it starts threads: each has an affinity of its own, its starter's. If there is no such CPU any
+    more, because those that may be used have become others since the start, it warns and lets the system choose.
+    """
+    usable = sorted(os.sched_getaffinity(0))
+    try:
+        os.sched_setaffinity(0, {usable[worker]})
+    except (IndexError, OSError):
+        _log.warning("no CPU of its own for a worker", usable=usable)

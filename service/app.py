@@ -189,7 +189,7 @@ def serve(
     *,
     started: Callable[[int], None] = lambda _port: None,
     link: Link | None = None,
-    cpu: int | None = None,
+    held: int | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -199,7 +199,7 @@ def serve(
         tls: the certificate and key; None serves plaintext.
         started: is told the port once the server answers.
         link: to the supervisor, which alone is asked with SIGINT then; the port is shared.
-        cpu: the one to stay on; None leaves that to the system.
+        held: as which worker, counted from 0, to stay on a CPU of its own; None leaves that to the system.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable: it cannot be served.
@@ -212,8 +212,8 @@ def serve(
     # Before anything else: nothing but a handler ends the first process of a container.
     for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
         signal.signal(number, ask)
-    if cpu is not None:
-        affinity.hold(cpu)
+    if held is not None:
+        affinity.hold(held)
     sys.setswitchinterval(_TURN_SECONDS)
     gc.freeze()
     gc.set_threshold(*_COLLECTION)

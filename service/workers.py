@@ -4,7 +4,7 @@ import gc
 import ipaddress
 import os
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +48,7 @@ def serve(
     *,
     tls: Tls | None = None,
     front: Front | None = None,
-    cpus: Sequence[int] | None = None,
+    held: bool = False,
     started: Callable[[int, int | None], None] = lambda _port, _rest_port: None,
 ) -> bool:
     """Serves until SIGTERM or SIGINT.
@@ -61,7 +61,7 @@ def serve(
         workers: how many processes.
         tls: the certificate and key; None serves plaintext.
         front: where to serve REST; None serves none.
-        cpus: the one for each worker to stay on; None leaves that to the system.
+        held: whether each worker stays on a CPU of its own.
         started: is told the port, and that of REST, once all processes answer.
 
     Returns:
@@ -81,8 +81,8 @@ def serve(
         app.check(settings)
         log.name_process("supervisor")
         children = [
-            Child(f"worker-{number}", partial(_work, settings, port.address, tls, cpu))
-            for number, cpu in enumerate(cpus or [None] * workers, 1)
+            Child(f"worker-{number + 1}", partial(_work, settings, port.address, tls, number if held else None))
+            for number in range(workers)
         ]
         where: dict[str, Any] = {"address": port.address, "port": port.number}
         if front is not None and rest_port is not None:
@@ -104,9 +104,9 @@ def serve(
         ).run()
 
 
-def _work(settings: Settings, address: str, tls: Tls | None, cpu: int | None, link: Link) -> None:
+def _work(settings: Settings, address: str, tls: Tls | None, held: int | None, link: Link) -> None:
     try:
-        app.serve(settings, address, tls, link=link, cpu=cpu)
+        app.serve(settings, address, tls, link=link, held=held)
     except (OperatorError, ServiceError) as error:
         _log.error("cannot serve", reason=str(error))
         raise SystemExit(1) from error

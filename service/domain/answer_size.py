@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
 
-from service.domain.identifiers import parts
+from service.domain.parts import parts
 
 # What a list member costs on the wire beside its bytes: a tag, a length of up to two bytes, a reason.
 _MEMBER_OVERHEAD = 4
@@ -63,7 +63,7 @@ def fit(
         size = size_of(kept)
         if kept and size > room:
             while kept and size > room:
-                size -= size_of([kept.pop()])
+                size -= len(kept.pop().encode()) + _MEMBER_OVERHEAD
             return Fitted(fitted + kept, complete=False)
         room -= size
         fitted += kept

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from service.domain.errors import SHOWN_VIOLATIONS, Violation
+from service.domain.parts import parts
 
 MAX_CHARACTERS = 255
 MAX_IN_CALL = 100_000
 MAX_BYTES_IN_CALL = 3 * 1024 * 1024
 
-_PART = 1_000
 _ASCII_SPACE_OR_CONTROL = bytes([*range(0x21), 0x7F])
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -50,12 +50,6 @@ def check(identifiers: list[str], field: str = "device_identifiers") -> tuple[li
     if well_formed:
         return [], 0
     return _violations(identifiers, field)
-
-
-def parts(identifiers: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cuts a long list, so that no single step keeps the interpreter from the threads of other calls for long."""
-    for first in range(0, len(identifiers), _PART):
-        yield identifiers[first : first + _PART]
 
 
 def gathered(identifiers: Sequence[str]) -> set[str]:

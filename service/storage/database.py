@@ -126,9 +126,13 @@ class Database:
             # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
             lost = self._lost(pooled, error) and again and not committing
             failure = self._translated(error, interruption, lost=lost)
-            if failure is error:
-                raise
-            raise failure from error
+            try:
+                if failure is error:
+                    raise
+                raise failure from error
+            finally:
+                # Its traceback holds this frame, and so all of the call: only the collector would free them.
+                del failure
         finally:
             self._give_back(connection, pooled, interruption)
 

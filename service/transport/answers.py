@@ -1,16 +1,21 @@
 """Results of the assignments' use cases as answers."""
 
+from collections.abc import MutableSequence
+from typing import TypeVar
+
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.domain.assign import AssignedToCustomers, CustomerAssigned, DeviceAssigned, DevicesAssigned
-from service.domain.identifiers import parts
 from service.domain.list_assigned import AssignedDevices
 from service.domain.lookup import DeviceOwners
+from service.domain.parts import parts
 from service.domain.revert import Reverted
 from service.domain.transfer import Transferred
 from service.domain.unassign import SkipReason, Unassigned
 from service.domain.unassign_all import AllUnassigned
 from service.transport.messages import write_instant
+
+T = TypeVar("T")
 
 
 def unassigned(result: Unassigned) -> pb.UnassignDevicesResponse:
@@ -19,35 +24,32 @@ def unassigned(result: Unassigned) -> pb.UnassignDevicesResponse:
         success=True,
         message=f"Successfully unassigned {len(result.unassigned)} device(s) from customer",
         customer_id=result.customer_id,
-        skip_reasons=_skip_reasons(result.skip_reasons),
         devices_remaining_count=result.remaining.count,
         next_page_token=result.remaining.next_page_token,
         operation_id=result.operation_id,
         revision=result.revision,
     )
-    for field, listed in (
-        (answer.unassigned_devices, result.unassigned),
-        (answer.skipped, result.skipped),
-        (answer.devices_remaining, result.remaining.identifiers),
-    ):
-        for part in parts(listed):
-            field.extend(part)
+    _add(answer.unassigned_devices, result.unassigned)
+    _add(answer.skipped, result.skipped)
+    _add(answer.skip_reasons, _skip_reasons(result.skip_reasons))
+    _add(answer.devices_remaining, result.remaining.identifiers)
     return answer
 
 
 def unassigned_one(result: Unassigned) -> pb.UnassignDeviceResponse:
     """Answers UnassignDevice."""
-    return pb.UnassignDeviceResponse(
+    answer = pb.UnassignDeviceResponse(
         success=True,
         message="Device successfully unassigned from customer",
         customer_id=result.customer_id,
         device_identifier=result.unassigned[0],
-        devices_remaining=result.remaining.identifiers,
         devices_remaining_count=result.remaining.count,
         next_page_token=result.remaining.next_page_token,
         operation_id=result.operation_id,
         revision=result.revision,
     )
+    _add(answer.devices_remaining, result.remaining.identifiers)
+    return answer
 
 
 def devices_assigned(result: DevicesAssigned) -> pb.AssignDevicesResponse:
@@ -81,21 +83,22 @@ def device_assigned(result: AssignedToCustomers) -> pb.AssignDeviceResponse:
 
 def transferred(result: Transferred) -> pb.TransferDevicesResponse:
     """Answers TransferDevices."""
-    return pb.TransferDevicesResponse(
+    answer = pb.TransferDevicesResponse(
         success=True,
         message=f"Successfully transferred {len(result.transferred)} device(s)",
         from_customer_id=result.giver_id,
         to_customer_id=result.taker_id,
         to_customer_was_created=result.taker_was_created,
-        transferred_devices=result.transferred,
-        skipped=result.skipped,
-        skip_reasons=_skip_reasons(result.skip_reasons),
         from_devices_remaining_count=result.giver_device_count,
         to_devices_count=result.taker_device_count,
         operation_id=result.operation_id,
         from_revision=result.giver_revision,
         to_revision=result.taker_revision,
     )
+    _add(answer.transferred_devices, result.transferred)
+    _add(answer.skipped, result.skipped)
+    _add(answer.skip_reasons, _skip_reasons(result.skip_reasons))
+    return answer
 
 
 def all_unassigned(result: AllUnassigned) -> pb.UnassignAllDevicesResponse:
@@ -147,6 +150,12 @@ def assigned_devices(page: AssignedDevices) -> pb.ListAssignedDevicesResponse:
         listed = answer.devices.add(device_identifier=device.identifier, device_id=device.device_id)
         write_instant(listed.assigned_at, device.assigned_at)
     return answer
+
+
+def _add(field: MutableSequence[T], listed: list[T]) -> None:
+    """Fills a list of a message, part by part."""
+    for part in parts(listed):
+        field.extend(part)
 
 
 def _skip_reasons(reasons: list[SkipReason]) -> list[pb.SkipReason.ValueType]:

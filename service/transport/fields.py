@@ -14,6 +14,7 @@ from service.domain.email import Email
 from service.domain.errors import InvalidFields, Violation
 from service.domain.list_assigned import DEFAULT_PAGE_SIZE
 from service.domain.options import Options
+from service.domain.parts import parts
 from service.transport import structs
 
 MAX_NOTE_CHARACTERS = 500
@@ -72,7 +73,7 @@ class Fields:
     def identifiers(self, field: str, values: Sequence[str]) -> list[str]:
         """Reads a required list of device identifiers."""
         listed: list[str] = []
-        for part in identifiers.parts(values):
+        for part in parts(values):
             listed += part
         violations, total = identifiers.check(listed, field)
         self._violations += violations

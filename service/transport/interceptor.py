@@ -220,6 +220,8 @@ def _read(handler: grpc.RpcMethodHandler[Any, Any], requests: Iterator[bytes], c
     except StopIteration:
         raise MalformedRequest from None
     except Exception as broken:  # gRPC raises a bare one when the caller is gone
+        # gRPC keeps it with the call, and its traceback would hold the call.
+        broken.with_traceback(None)
         call.interruption.check()
         raise Cancelled from broken
     try:

@@ -1,6 +1,7 @@
 """Identifiers: which are good, and that the quick look at a list agrees with the slow one."""
 
 import unicodedata
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain import identifiers
 from service.domain.errors import SHOWN_VIOLATIONS
+from service.domain.parts import SIZE, parts
 
 ANY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 # What programs trip over: white space of all kinds, controls, separators, marks, bidi, and the ends of the planes.
@@ -91,3 +93,30 @@ def test_members_are_not_looked_at_where_the_list_breaks_a_limit() -> None:
 @ANY
 def test_unique_names_each_once_in_the_order_of_first_appearance(listed: list[str]) -> None:
     assert identifiers.unique(listed) == sorted(set(listed), key=listed.index)
+
+
+@pytest.mark.parametrize("place", [0, SIZE - 1, SIZE, SIZE + 1, 2 * SIZE, 2 * SIZE + 499])
+@pytest.mark.parametrize("bad", ["", "y" * 256, " a", "a\x7f", "\u2028a"])
+def test_a_bad_member_is_found_in_whichever_part_of_a_long_list_it_is(place: int, bad: str) -> None:
+    listed = ["good"] * (2 * SIZE + 500)
+    listed[place] = bad
+    violations, total = identifiers.check(listed, "f")
+    assert [(v.field, v.description) for v in violations] == [(f"f[{place}]", identifiers.problem(bad))]
+    assert total == 1
+
+
+@ANY
+@given(st.lists(TEXTS, unique=True), st.randoms(use_true_random=False), st.floats(0, 1))
+def test_a_list_is_divided_into_what_was_found_and_the_rest_in_its_own_order(
+    listed: list[str], random: Random, share: float
+) -> None:
+    found = random.sample(listed, int(share * len(listed)))
+    expected = [i for i in listed if i in found], [i for i in listed if i not in found]
+    assert identifiers.divided(listed, found) == expected
+
+
+@pytest.mark.parametrize("length", [0, 1, SIZE - 1, SIZE, SIZE + 1, 3 * SIZE])
+def test_the_parts_of_a_list_are_the_list(length: int) -> None:
+    cut = list(parts(range(length)))
+    assert [member for part in cut for member in part] == list(range(length))
+    assert max(map(len, cut), default=0) <= SIZE

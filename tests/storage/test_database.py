@@ -1,9 +1,12 @@
 """Transactions: all or nothing, run again where they lost, and none the worse for a restart of the database."""
 
+import gc
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url, select, text
 
@@ -68,6 +71,45 @@ def test_work_that_keeps_losing_is_a_conflict_with_nothing_done(database: Databa
     with pytest.raises(Conflict):
         database.write(tenant.id, Interruption(), work)
     assert devices(database) == []
+
+
+class _Held:
+    """What a caller has while the database fails."""
+
+
+def _lost(dialect: str) -> Exception:
+    if dialect == "postgresql":
+        return psycopg.errors.SerializationFailure()
+    busy = sqlite3.OperationalError()
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return busy
+
+
+def _lose(database: Database, tenant: Tenant) -> None:
+    held = _Held()
+
+    def fails(_uow: Transaction) -> None:
+        assert held
+        raise _lost(database.engine.dialect.name)
+
+    with pytest.raises(Conflict):
+        database.write(tenant.id, Interruption(), fails)
+
+
+def test_a_transaction_that_the_database_ended_leaves_nothing_to_the_collector(
+    database: Database, tenant: Tenant
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        _lose(database, tenant)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert [thing for thing in gc.garbage if isinstance(thing, _Held | Conflict | Retry)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_a_read_shows_one_moment_whatever_happens_meanwhile(database: Database, tenant: Tenant) -> None:

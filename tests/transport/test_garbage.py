@@ -1,6 +1,7 @@
 """A call is freed when it is over, not when the collector comes, for which all calls would have to wait."""
 
 import gc
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,11 +10,13 @@ import grpc
 import pytest
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from grpc._server import _Context
+from sqlalchemy import text
 
 from service.domain.errors import ServiceError
+from service.storage.database import Database
 from service.transport.call import Call
 from tests.conftest import Tenant, failure
-from tests.transport.conftest import Run, Running, eventually
+from tests.transport.conftest import UNASSIGN, Run, Running, eventually, raw
 
 _OURS = (Call, ServiceError, _Context)
 
@@ -82,5 +85,39 @@ def test_a_stream_that_the_caller_has_left_leaves_nothing_to_the_collector(run: 
         watching.cancel()
         with pytest.raises(grpc.RpcError):
             next(watching)
+
+    assert left_behind(running, calls) == []
+
+
+def test_a_call_that_a_defect_ends_leaves_nothing_to_the_collector(
+    run: Run, tenant: Tenant, database: Database
+) -> None:
+    running = run()
+    tenant.assign("ada@example.com", ["A"])
+    with database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE customer_revision RENAME TO customer_revision_gone"))
+
+    def calls() -> None:
+        failed = failure(lambda: running.client.unassign(tenant, "ada@example.com", ["A"]))
+        assert failed.code == grpc.StatusCode.INTERNAL
+
+    assert left_behind(running, calls) == []
+
+
+def test_a_caller_who_leaves_before_the_message_leaves_nothing_to_the_collector(run: Run, tenant: Tenant) -> None:
+    running = run()
+
+    def calls() -> None:
+        left = threading.Event()
+
+        def nothing() -> Iterator[bytes]:
+            left.wait()
+            yield from ()
+
+        call = raw(running.client).stream_unary(UNASSIGN).future(nothing(), metadata=tenant.metadata)
+        eventually(lambda: running.calls == 1)
+        call.cancel()
+        left.set()
+        eventually(lambda: running.calls == 0)
 
     assert left_behind(running, calls) == []
