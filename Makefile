@@ -57,7 +57,7 @@ bench: install ## Measure the service beside its limits (ten minutes). Go and pg
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.gateway
 
-bench-large: install ## Measure growth, a million calls and a million devices (an hour, 20 GB of disk).
+bench-large: install ## Measure growth, a million calls and a million devices (half an hour or more, 20 GB of disk).
 	@$(BIN)/python -m benchmarks.growth
 	@$(BIN)/python -m benchmarks.million
 	@$(BIN)/python -m benchmarks.memory

@@ -41,7 +41,7 @@ def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list
     sqlite = fill(f"sqlite:///{file}", rounds * 2_000 + 20)
     return [
         first,
-        (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 3_000, reused=_ASKED), 0.6),
+        (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 4_000, pgbench_each=300, reused=_ASKED), 0.6),
         (Subject(WORKS["LookupOwners, 1,000 ids"], asked, 1, 0, bare=120, alone=120, reused=_ASKED - 50), 0),
         changing("AssignDevices, 10 ids", 0.6, free=10),
         changing("TransferDevices, 10 ids", 0.6),

@@ -3,7 +3,7 @@
 from benchmarks.beside import HELD, RATE, Beside
 from benchmarks.large import SIZE, Large
 from benchmarks.report import Result, compared
-from benchmarks.subjects import OTHER_WAYS, WORKERS, Subject
+from benchmarks.subjects import WAYS, WORKERS, Subject
 
 MS = 1_000
 AT_REST_MB = 80
@@ -17,19 +17,17 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
     name = subject.name
     rows = []
     if subject.in_flight > 1:
-        work = f"{name}, {subject.in_flight} in flight, beside the sum of costs"
-        rows.append(compared(work, "calls/s", subject.median("rate"), subject.sum_of_costs(), target))
-        for how, (workers, _) in OTHER_WAYS.items():
-            if subject.has(how):
-                work = f"{name}, the same with {how}"
-                rows.append(compared(work, "calls/s", subject.median(how), subject.sum_of_costs(workers), target))
+        for how in WAYS:
+            if subject.has(f"rate{how}"):
+                what = f"the same with{how}" if how else f"{subject.in_flight} in flight, beside the sum of costs"
+                rate, limit = subject.median(f"rate{how}"), subject.sum_of_costs(how)
+                rows.append(compared(f"{name}, {what}", "calls/s", rate, limit, target))
     if subject.reused and subject.in_flight > 1:
-        one, held, two, both = ("rate", *OTHER_WAYS)
+        one, held, two, both = (f"rate{how}" for how in WAYS)
         for what, beside, how in ((two, one, ""), (both, held, ", with --cpu-affinity")):
-            if not subject.has(what):
-                continue
-            work = f"{name}, {WORKERS} workers beside one{how}"
-            rows.append(compared(work, "calls/s", subject.median(what), subject.median(beside), 1.15))
+            if subject.has(what):
+                work = f"{name}, {WORKERS} workers beside one{how}"
+                rows.append(compared(work, "calls/s", subject.median(what), subject.median(beside), 1.15))
     if subject.alone and subject.in_flight > 1:
         limit = subject.median("empty p50") + subject.median("bare p50")
         work = f"{name}, 1 in flight, p50 beside empty + bare"
@@ -82,8 +80,10 @@ def parts(subject: Subject) -> str:
     words = [subject.name]
     if subject.in_flight > 1:
         rate, what = subject.database_rate
+        empties = ((how, f"empty rate{how}") for how in WAYS)
+        empty = ", ".join(f"{subject.median(of):,.0f}/s{how}" for how, of in empties if subject.has(of))
         words.append(
-            f"{what} {rate:,.0f}/s, empty {subject.median('empty rate'):,.0f}/s; {subject.in_flight} in flight:"
+            f"{what} {rate:,.0f}/s, empty {empty}; {subject.in_flight} in flight:"
             f" p50 {subject.median('p50 in flight') * MS:.1f} ms, p99 {subject.median('p99 in flight') * MS:.1f} ms"
         )
     if subject.alone:

@@ -3,7 +3,6 @@
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import product
 from statistics import median
 
 from benchmarks import pgbench, servers, trace
@@ -15,14 +14,15 @@ from benchmarks.works import FIRST, Work
 WORKERS = 2
 """Processes where there is not one."""
 
-OTHER_WAYS = {
-    "--cpu-affinity": (1, True),
-    f"--workers {WORKERS}": (WORKERS, False),
-    f"--workers {WORKERS} --cpu-affinity": (WORKERS, True),
+WAYS = {
+    "": (1, False),
+    " --cpu-affinity": (1, True),
+    f" --workers {WORKERS}": (WORKERS, False),
+    f" --workers {WORKERS} --cpu-affinity": (WORKERS, True),
 }
-"""How the service is served beside the usual way: the options; how many processes, and whether on CPUs of their own."""
+"""How the service is served: the options; how many processes, and whether on CPUs of their own."""
 
-_EMPTY_CALLS = 3_000
+_EMPTY_CALLS = 4_000
 _EMPTY_CALLS_ONE_BY_ONE = 800
 _HALF_RATE_SECONDS = 3.0
 _WARMING = 400
@@ -116,25 +116,26 @@ class Subject:
         return FIRST + (number - FIRST) % self.reused if self.reused else number
 
     def _empty(self, tools: Tools) -> None:
+        """Measures empty calls served in every way in which the service is."""
         sizes = {self.work.path: self.pattern.answer_bytes}
-        rates, times = [], []
-        for kind, held in product(("sync", "aio"), (False, True)):
-            with servers.empty(kind, tools.threads, sizes, held=held) as running:
-                target = Target(running.port, self.work.path, self.fleet.api_key)
-                if self.in_flight > 1:
-                    requests = self._requests(FIRST, _EMPTY_CALLS)
-                    done = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
-                    rates.append(done.rate)
-                if self.alone:
-                    requests = self._requests(FIRST, _EMPTY_CALLS_ONE_BY_ONE)
-                    times.append(tools.load.calls(target, requests, warming=_WARMING).p50)
-        if rates:
-            self._samples["empty rate"].append(max(rates))
-            with servers.empty("sync", tools.threads, sizes, held=True, processes=WORKERS) as running:
-                target = Target(running.port, self.work.path, self.fleet.api_key)
-                requests = self._requests(FIRST, _EMPTY_CALLS)
-                done = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
-                self._samples["empty rate of workers"].append(max(done.rate, *rates))
+        times = []
+        for how, (processes, held) in WAYS.items():
+            usual_only = self.in_flight == 1 or not self.fleet.postgresql
+            if (how and usual_only) or _too_many(processes, held=held):
+                continue
+            rates = []
+            for kind in ("sync", "aio") if processes == 1 else ("sync",):
+                with servers.empty(kind, tools.threads, sizes, held=held, processes=processes) as running:
+                    target = Target(running.port, self.work.path, self.fleet.api_key)
+                    if self.in_flight > 1:
+                        requests = self._requests(FIRST, _EMPTY_CALLS)
+                        done = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
+                        rates.append(done.rate)
+                    if self.alone and not how:
+                        requests = self._requests(FIRST, _EMPTY_CALLS_ONE_BY_ONE)
+                        times.append(tools.load.calls(target, requests, warming=_WARMING).p50)
+            if rates:
+                self._samples[f"empty rate{how}"].append(max(rates))
         if times:
             self._samples["empty p50"].append(min(times))
 
@@ -194,8 +195,8 @@ class Subject:
             self._samples["calls late"].append(made)
 
         if self.in_flight > 1 and self.fleet.postgresql:
-            for what, (workers, held) in OTHER_WAYS.items():
-                if held and workers > len(os.sched_getaffinity(0)):
+            for how, (workers, held) in WAYS.items():
+                if not how or _too_many(workers, held=held):
                     continue
                 with servers.service(self.fleet.url, workers, held=held) as running:
                     if workers > 1:
@@ -204,7 +205,7 @@ class Subject:
                     requests = self._requests(self._take(count), count)
                     target = Target(running.port, self.work.path, self.fleet.api_key)
                     top = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
-                    self._samples[what].append(top.rate)
+                    self._samples[f"rate{how}"].append(top.rate)
 
     @property
     def database_rate(self) -> tuple[float, str]:
@@ -215,10 +216,9 @@ class Subject:
         best, count = max(rates)
         return best, f"bare in {count} process{'es' * (count > 1)}"
 
-    def sum_of_costs(self, workers: int = 1) -> float:
-        """Gives the rate of a call that costs as much as its SQL and an empty call from as many processes together."""
-        empty = self.median("empty rate" if workers == 1 else "empty rate of workers")
-        return 1 / (1 / self.database_rate[0] + 1 / empty)
+    def sum_of_costs(self, how: str) -> float:
+        """Gives the rate of a call that costs as much as its SQL and an empty call, served likewise, together."""
+        return 1 / (1 / self.database_rate[0] + 1 / self.median(f"empty rate{how}"))
 
     def check(self) -> None:
         """Counts what the calls left: one operation each, and one row of history for each assignment that changed."""
@@ -233,3 +233,7 @@ class Subject:
             raise AssertionError(
                 f"{self.work.name}: {self._done} calls left {operations} operations and {changes} changes"
             )
+
+
+def _too_many(processes: int, *, held: bool) -> bool:
+    return held and processes > len(os.sched_getaffinity(0))
