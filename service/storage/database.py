@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import PoolProxiedConnection, make_url, text
+from sqlalchemy import Pool, PoolProxiedConnection, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -107,6 +107,7 @@ class Database:
             Retry: it was lost, and can be run again.
             Conflict, DeadlineExceeded, DatabaseUnavailable, Overloaded, Cancelled: it could not be done.
         """
+        pool = self.engine.pool
         try:
             pooled = self.engine.raw_connection()
         except PoolTimeoutError as error:
@@ -124,7 +125,7 @@ class Database:
         except _DRIVER_ERRORS as error:
             # A pooled connection may have died long ago, with a restart of the database: then nothing has happened
             # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
-            lost = self._lost(pooled, error) and again and not committing
+            lost = self._lost(pooled, pool, error) and again and not committing
             failure = self._translated(error, interruption, lost=lost)
             try:
                 if failure is error:
@@ -134,19 +135,22 @@ class Database:
                 # Its traceback holds this frame, and so all of the call: only the collector would free them.
                 del failure
         finally:
-            self._give_back(connection, pooled, interruption)
+            # Nobody would ever close what is given back to a pool that others have let go of.
+            let_go = self.engine.pool is not pool
+            self._give_back(connection, pooled, of_no_use=let_go or interruption.unsure)
 
-    def _lost(self, pooled: PoolProxiedConnection, error: Exception) -> bool:
+    def _lost(self, pooled: PoolProxiedConnection, pool: Pool, error: Exception) -> bool:
         if getattr(error, "connection_invalidated", False):
             return True
         if not self.dialect.broken(pooled):
             return False
-        # The others in the pool are as old as this one.
-        self.engine.dispose()
+        # The others in the pool are as old as this one, unless another thread has begun a new one meanwhile.
+        if self.engine.pool is pool:
+            self.engine.dispose()
         return True
 
-    def _give_back(self, connection: Connection, pooled: PoolProxiedConnection, interruption: Interruption) -> None:
-        if interruption.unsure or (pooled.is_valid and self.dialect.broken(pooled)):
+    def _give_back(self, connection: Connection, pooled: PoolProxiedConnection, *, of_no_use: bool) -> None:
+        if pooled.is_valid and (of_no_use or self.dialect.broken(pooled)):
             pooled.invalidate()
         connection.close()
 

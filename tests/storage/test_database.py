@@ -20,6 +20,7 @@ from service.storage.transaction import Retry, Transaction
 from tests.conftest import Client, Serve, Tenant, new_tenant
 from tests.postgres import Postgres
 from tests.storage.history import replayed
+from tests.transport.conftest import eventually
 
 ADA = Email.parse("ada@example.com")
 
@@ -225,6 +226,36 @@ def test_calls_after_a_restart_of_the_database_work_at_once(
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: client.unassign(tenant, "ada@example.com", [f"{n:02}"]), range(1, 9)))
     assert [len(answer.unassigned_devices) for answer in answers] == [1] * 8
+
+
+def connections(url: str) -> int:
+    """Counts who is connected to a database."""
+    admin = create_engine(make_url(url).set(database="postgres"))
+    with admin.connect() as connection:
+        found = connection.execute(
+            text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name"), {"name": make_url(url).database}
+        )
+        number: int = found.scalar_one()
+    admin.dispose()
+    return number
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_connection_whose_pool_another_thread_has_let_go_of_is_closed(
+    database_url: str, database: Database, tenant: Tenant
+) -> None:
+    """As when one thread finds that its connection has died and another has one that lives."""
+
+    def work(uow: Transaction) -> None:
+        assert uow.devices.known(["A"]) == {}
+        database.engine.dispose()
+
+    gc.disable()
+    try:
+        database.read(tenant.id, Interruption(), work)
+        eventually(lambda: connections(database_url) == 0, seconds=5)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
