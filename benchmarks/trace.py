@@ -17,7 +17,6 @@ from unittest.mock import patch
 
 import grpc
 import psycopg
-import structlog
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
 from psycopg.adapt import PyFormat, Transformer
@@ -89,7 +88,6 @@ def record(fleet: Fleet, work: Work, first: int) -> Pattern:
 def _record(fleet: Fleet, name: str, first: int) -> Pattern:
     from benchmarks.catalogue import WORKS  # noqa: PLC0415  # works hold functions, which cannot be sent to a process
 
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # its log is of no interest
     work = WORKS[name]
     seen: list[tuple[Transaction, int]] = []
     notes: list[Statement] = []

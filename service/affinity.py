@@ -6,11 +6,8 @@ what is done in a turn; on one it costs next to nothing.
 
 import os
 
-import structlog
-
+from service import log
 from service.domain.errors import OperatorError
-
-_log = structlog.get_logger("server")
 
 
 class NoCpus(OperatorError):
@@ -43,4 +40,4 @@ def hold(worker: int) -> None:
     try:
         os.sched_setaffinity(0, {usable[worker]})
     except (IndexError, OSError):
-        _log.warning("no CPU of its own for a worker", usable=usable)
+        log.warning("no CPU of its own for a worker", usable=usable)

@@ -2,7 +2,6 @@
 
 import gc
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,9 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-import structlog
-
-from service import affinity
+from service import affinity, log
 from service.config import Settings
 from service.domain.errors import ServiceError
 from service.storage import housekeeping, schema, statistics
@@ -26,11 +23,6 @@ from service.transport.certificate import Tls
 from service.transport.server import Limits, Server
 from service.transport.watch import READERS
 
-_log = structlog.get_logger("server")
-
-# How long a thread that computes keeps the interpreter from the others. Python's own 5 ms, at each of the dozen times
-# that a small call waits for its turn, would add up to a tenth of a second beside a call of 100,000 identifiers.
-_TURN_SECONDS = 0.0005
 # A collection stops all threads. What has been loaded stays, and a call's 100,000 identifiers are no garbage yet.
 _COLLECTION = (20_000, 20, 50)
 
@@ -103,12 +95,12 @@ class Service:
         self._tell_health(serves=True)
         self._watch.start()
         self._upkeep.start()
-        _log.info("serving", address=address, port=port, tls=tls is not None)
+        log.info("serving", address=address, port=port, tls=tls is not None)
         return port
 
     def stop(self) -> bool:
         """Finishes what is in flight, within the time that the settings give, and lets go of everything."""
-        _log.info("stopping", seconds=self._settings.drain_seconds)
+        log.info("stopping", seconds=self._settings.drain_seconds)
         self._stopping.set()
         finished = self._server.drain(self._settings.drain_seconds)
         self._watch.join(_UPKEEP_END_SECONDS)
@@ -116,7 +108,7 @@ class Service:
         self._note_used_keys()
         self._probe.close()
         self._database.close()
-        _log.info("stopped", calls_cancelled=not finished)
+        log.info("stopped", calls_cancelled=not finished)
         return finished
 
     def _keep_up(self) -> None:
@@ -136,7 +128,7 @@ class Service:
         try:
             task()
         except Exception:  # noqa: BLE001  # whatever it is, the other tasks go on, and this one next time
-            _log.exception("upkeep failed", task=task.__name__)
+            log.exception("upkeep failed", task=task.__name__)
 
     def _look_after_health(self) -> None:
         while not self._stopping.wait(_HEALTH_SECONDS):
@@ -161,25 +153,25 @@ class Service:
         try:
             self._keys.used(self._authenticator.take_used())
         except ServiceError as error:
-            _log.warning("last use of keys not noted", reason=error.reason)
+            log.warning("last use of keys not noted", reason=error.reason)
 
     def _renew_statistics(self) -> None:
         try:
             tables = statistics.renew(self._database)
         except ServiceError as error:
-            _log.warning("statistics not renewed", reason=error.reason)
+            log.warning("statistics not renewed", reason=error.reason)
         else:
             if tables:
-                _log.info("statistics renewed", tables=tables)
+                log.info("statistics renewed", tables=tables)
 
     def _forget_replies(self) -> None:
         try:
             count = housekeeping.forget_replies(self._database, timedelta(hours=self._settings.request_id_hours))
         except ServiceError as error:
-            _log.warning("old request ids not forgotten", reason=error.reason)
+            log.warning("old request ids not forgotten", reason=error.reason)
         else:
             if count:
-                _log.info("old request ids forgotten", count=count)
+                log.info("old request ids forgotten", count=count)
 
 
 def serve(
@@ -214,7 +206,6 @@ def serve(
         signal.signal(number, ask)
     if held is not None:
         affinity.hold(held)
-    sys.setswitchinterval(_TURN_SECONDS)
     gc.freeze()
     gc.set_threshold(*_COLLECTION)
     service = Service(settings, link)

@@ -1,89 +1,62 @@
-"""The log: one line an event, JSON where nobody watches, and nothing personal in it."""
+"""Tells the log what happens: an event's name, with fields beside it. `log_lines` says how that is written, and where.
 
-import logging
-import re
-import sys
-from json import JSONEncoder
-from typing import TextIO
+The service's own events go past Python's `logging`, whose records take longer to make than the lines to write.
+"""
 
-import structlog
-from structlog.typing import EventDict, WrappedLogger
-
-from service.domain.keys import KEY_PATTERN
-
-_EMAIL = re.compile(r"[^\s\"'<>()=,;:]+@[^\s\"'<>()=,;:]+")
-# Where PostgreSQL quotes the offending row, up to what SQLAlchemy or Python writes next: a value may have many lines.
-_DETAIL = re.compile(
-    r"^(DETAIL|CONTEXT|\s*Failing row).*?(?=^\[SQL|^The above exception was|\Z)", re.MULTILINE | re.DOTALL
-)
+import time
+import traceback
+from typing import Any, Protocol
 
 
-def redact(text: str) -> str:
-    """Takes e-mail addresses, keys and quoted rows out of a text such as an error's."""
-    return KEY_PATTERN.sub("[key]", _EMAIL.sub("[e-mail]", _DETAIL.sub("[row]\n", text)))
+class Sink(Protocol):
+    """Where events go."""
+
+    def write(self, event: str, level: str, fields: dict[str, Any]) -> None:
+        """Writes an event, behind those that wait."""
+
+    def write_soon(self, event: str, fields: dict[str, Any], at: float) -> None:
+        """Writes an event that happened at a time, in seconds since 1970, within moments."""
 
 
-def _redact_what_others_wrote(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for name in ("exception", "x_request_id"):
-        if isinstance(event.get(name), str):
-            event[name] = redact(event[name])
-    return event
+class _Nowhere:
+    """Is where events go that nobody has asked for."""
+
+    def write(self, event: str, level: str, fields: dict[str, Any]) -> None:
+        pass
+
+    def write_soon(self, event: str, fields: dict[str, Any], at: float) -> None:
+        pass
 
 
-_process = ""
+_sink: Sink = _Nowhere()
 
 
-def name_process(name: str) -> None:
-    """Says on every line from now on which process it comes from."""
-    global _process  # noqa: PLW0603  # a process has one name
-    _process = name
+def write_to(sink: Sink | None) -> None:
+    """Has all events go somewhere from now on; to None, nowhere."""
+    global _sink  # noqa: PLW0603  # a process has one log
+    _sink = sink or _Nowhere()
 
 
-def _add_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    if _process:
-        event["process"] = _process
-    return event
+def info(event: str, /, **fields: Any) -> None:
+    """Tells of something that happens as it should."""
+    _sink.write(event, "info", fields)
 
 
-# Kept: `json.dumps` would make one for every line.
-_ENCODER = JSONEncoder(default=repr)
+def soon(event: str, /, **fields: Any) -> None:
+    """Tells of what happens as it should and all the time. To write it with others takes a fraction of the effort."""
+    _sink.write_soon(event, fields, time.time())
 
 
-def _to_json(event: EventDict, **_: object) -> str:
-    return _ENCODER.encode(event)
+def warning(event: str, /, **fields: Any) -> None:
+    """Tells of something that an operator may have to look at."""
+    _sink.write(event, "warning", fields)
 
 
-def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> None:
-    """Sets the log up, for this service's events and for the libraries' warnings.
+def error(event: str, /, **fields: Any) -> None:
+    """Tells of something that failed."""
+    _sink.write(event, "error", fields)
 
-    Args:
-        stream: where it goes.
-        json: one JSON object a line; if not told, unless the stream is a terminal.
-    """
-    as_json = not stream.isatty() if json is None else json
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        _add_process,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _redact_what_others_wrote,
-    ]
-    render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(serializer=_to_json)
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
-    )
-    structlog.configure(
-        processors=[*shared, render],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+def exception(event: str, /, **fields: Any) -> None:
+    """Tells of a defect, with the traceback of the exception that is being handled."""
+    _sink.write(event, "error", {**fields, "exception": traceback.format_exc()})

@@ -4,8 +4,7 @@ import signal
 import ssl
 from types import FrameType
 
-import structlog
-
+from service import log
 from service.config import Settings
 from service.domain.errors import OperatorError
 from service.supervision.link import Link
@@ -13,8 +12,6 @@ from service.transport.channel import Trust
 from service.transport.gateway.application import Options
 from service.transport.gateway.description import pages
 from service.transport.gateway.server import Runner, Target, listen
-
-_log = structlog.get_logger("gateway")
 
 
 class CannotListen(OperatorError):
@@ -55,7 +52,7 @@ def serve(
         runner.stop()
 
     def tell() -> None:
-        _log.info("serving REST", address=address, port=port, tls=tls is not None, target=target)
+        log.info("serving REST", address=address, port=port, tls=tls is not None, target=target)
         if link is not None:
             link.tell(True)
 
@@ -69,4 +66,4 @@ def serve(
     if link is not None:
         link.follow(lambda _all_serve: None)
     runner.run(listener, tell)
-    _log.info("stopped REST")
+    log.info("stopped REST")

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import structlog
-
-from service import app, log
+from service import app, log, log_lines
 from service.config import Settings
 from service.domain.errors import OperatorError, ServiceError
 from service.port import SharedPort
@@ -22,8 +20,6 @@ from service.supervision.supervisor import Supervisor
 from service.transport import certificate
 from service.transport.certificate import Tls
 from service.transport.channel import Trust
-
-_log = structlog.get_logger("server")
 
 # Beside the calls in flight: the database's answers to the bookkeeping, and the end of the streams.
 _STOP_MARGIN_SECONDS = 8.0
@@ -79,7 +75,7 @@ def serve(
         port = ports.enter_context(closing(SharedPort(address)))
         rest_port = None if front is None else ports.enter_context(closing(SharedPort(front.address)))
         app.check(settings)
-        log.name_process("supervisor")
+        log_lines.name_process("supervisor")
         children = [
             Child(f"worker-{number + 1}", partial(_work, settings, port.address, tls, number if held else None))
             for number in range(workers)
@@ -90,7 +86,7 @@ def serve(
             where |= {"rest_address": rest_port.address, "rest_port": rest_port.number}
 
         def all_serve() -> None:
-            _log.info("all workers serving", **where, workers=workers)
+            log.info("all workers serving", **where, workers=workers)
             started(port.number, None if rest_port is None else rest_port.number)
 
         # What is there now stays: a collector that looks at it would make each process a copy of its own.
@@ -108,7 +104,7 @@ def _work(settings: Settings, address: str, tls: Tls | None, held: int | None, l
     try:
         app.serve(settings, address, tls, link=link, held=held)
     except (OperatorError, ServiceError) as error:
-        _log.error("cannot serve", reason=str(error))
+        log.error("cannot serve", reason=str(error))
         raise SystemExit(1) from error
 
 
@@ -120,7 +116,7 @@ def _gateway(settings: Settings, front: Front, target: str, trust: Trust | None)
         try:
             rest.serve(settings, front.address, target, trust=trust, tls=front.tls, link=link)
         except OperatorError as error:
-            _log.error("cannot serve", reason=str(error))
+            log.error("cannot serve", reason=str(error))
             raise SystemExit(1) from error
 
     return Child("gateway", run, front=True)

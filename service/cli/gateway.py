@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service import config, log, rest
+from service import config, log_lines, rest
 from service.cli import remote
 from service.cli.listening import check_address, check_plaintext, checked_tls
 
@@ -39,5 +39,5 @@ def gateway(
         grpc_target, grpc_ca, insecure=grpc_insecure, options=("--grpc-target", "--grpc-ca", "--grpc-insecure")
     )
     settings = config.load()
-    log.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
+    log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
     rest.serve(settings, rest_address, grpc_target, trust=trust, tls=tls and tls.http)

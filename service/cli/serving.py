@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service import affinity, app, config, log, workers
+from service import affinity, app, config, log_lines, workers
 from service.cli import example
 from service.cli.listening import check_address, check_plaintext, checked_tls, why_not
 from service.cli.output import fail
@@ -72,7 +72,7 @@ def serve(
     if cpu_affinity:
         affinity.check(worker_count)
     settings = config.load()
-    log.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
+    log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
     secret = example.prepare(settings.database_url) if with_example else None
 
     def started(port: int, rest_port: int | None = None) -> None:

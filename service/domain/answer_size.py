@@ -31,7 +31,10 @@ class Fitted:
 def size_of(identifiers: Iterable[str], overhead: int = _MEMBER_OVERHEAD) -> int:
     """Gives the bytes that a list takes in an answer, or a little more."""
     listed = list(identifiers)
-    return sum(len("".join(part).encode()) for part in parts(listed)) + len(listed) * overhead
+    size = len(listed) * overhead
+    for part in parts(listed):
+        size += len("".join(part).encode())
+    return size
 
 
 def struct_size(json_text: str) -> int:

@@ -90,7 +90,8 @@ class Database:
         with self._connected(interruption, view, again=True) as connection:
             transaction = Transaction(connection, organization_id, self.dialect)
             result = work(transaction)
-            transaction.operations.finish(interruption)
+            if view is View.WRITE:
+                transaction.operations.finish(interruption)
             interruption.check()
             return result
 

@@ -17,7 +17,7 @@ from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import PoolProxiedConnection
 
-_DONE = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
+_DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _KEY = "libpq"
 _ROWS_AT_ONCE = 1_000
 

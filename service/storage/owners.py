@@ -114,7 +114,8 @@ def owners(
     }
     rows = connection.rows(_NOW, parameters) if at is None else connection.rows(_THEN, {**parameters, "at": at})
     found: dict[str, list[Owner]] = {row[0]: [] for row in rows if row[1] is None}
-    # By place: a union has no order of its own.
-    for row in sorted((row for row in rows if row[1] is not None), key=itemgetter(5)):
-        found[row[0]].append(Owner(*row[1:5]))
+    owned = [row for row in rows if row[1] is not None]
+    owned.sort(key=itemgetter(5))  # by place: a union has no order of its own
+    for row in owned:
+        found[row[0]].append(Owner._make(row[1:5]))
     return found

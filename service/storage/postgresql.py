@@ -208,6 +208,8 @@ class PostgreSQL:
             pool_size=connections,
             max_overflow=0,
             pool_timeout=30,
+            # The one used last: its server process has everything at hand.
+            pool_use_lifo=True,
             hide_parameters=True,
         )
 

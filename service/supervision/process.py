@@ -9,12 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
-import structlog
-
-from service import log
+from service import log, log_lines
 from service.supervision.link import Line, LineClosed, Link
-
-_log = structlog.get_logger("supervisor")
 
 # What a supervisor listens to, and its children must not until they are ready for it.
 # A system without all of them has no supervisor, but may load this.
@@ -70,9 +66,9 @@ class Process:
             self._fork(stop_seconds, let_go)
         except OSError as error:
             delay = self._put_off(failed=True)
-            _log.error("process not started", name=self.child.name, reason=error.strerror, again_in_seconds=delay)
+            log.error("process not started", name=self.child.name, reason=error.strerror, again_in_seconds=delay)
         else:
-            _log.info("process started", name=self.child.name, pid=self.pid)
+            log.info("process started", name=self.child.name, pid=self.pid)
 
     def _fork(self, stop_seconds: float, let_go: Callable[[], None]) -> None:
         ours, theirs = (Line(end) for end in socket.socketpair())
@@ -125,9 +121,9 @@ class Process:
         self.close_line()
         how = {"signal": signal.Signals(-code).name} if code < 0 else {"exit_code": code}
         if wanted:
-            _log.info("process stopped", name=self.child.name, **how)
+            log.info("process stopped", name=self.child.name, **how)
         else:
-            _log.error("process died", name=self.child.name, again_in_seconds=delay, **how)
+            log.error("process died", name=self.child.name, again_in_seconds=delay, **how)
 
     def send(self, number: signal.Signals) -> None:
         """Sends it a signal. It is there: the system keeps the number until `ended`."""
@@ -151,13 +147,13 @@ def _live(child: Child, link: Link, mask: Iterable[int], closing: Iterable[Calla
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        log.name_process(child.name)
+        log_lines.name_process(child.name)
         child.run(link)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001  # whatever it is, it ends here
-        _log.exception("process failed")
+        log.exception("process failed")
     finally:
         try:
             sys.stdout.flush()

@@ -9,12 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import structlog
-
+from service import log
 from service.domain.errors import OperatorError
 from service.supervision.process import SIGNALS, Child, Process
-
-_log = structlog.get_logger("supervisor")
 
 _TRIES = 5
 _LOOK_SECONDS = 1.0
@@ -155,7 +152,7 @@ class Supervisor:
         now = time.monotonic()
         for process in self._living:
             if not self._stopping and now > process.heard_at + self._heart_seconds:
-                _log.error("process hangs", name=process.child.name, pid=process.pid, seconds=self._heart_seconds)
+                log.error("process hangs", name=process.child.name, pid=process.pid, seconds=self._heart_seconds)
                 process.send(signal.SIGKILL)
                 process.heard_at = now
 
@@ -168,7 +165,7 @@ class Supervisor:
                 process.kill_at = now + self._stop_seconds
                 process.send(signal.SIGTERM)
             elif now > process.kill_at:
-                _log.error("process does not stop", name=process.child.name, seconds=self._stop_seconds)
+                log.error("process does not stop", name=process.child.name, seconds=self._stop_seconds)
                 process.send(signal.SIGKILL)
                 process.kill_at = now + _LOOK_SECONDS
                 self._in_order = False

@@ -7,7 +7,7 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.domain.assign import AssignedToCustomers, CustomerAssigned, DeviceAssigned, DevicesAssigned
 from service.domain.list_assigned import AssignedDevices
-from service.domain.lookup import DeviceOwners
+from service.domain.lookup import Owners
 from service.domain.parts import parts
 from service.domain.revert import Reverted
 from service.domain.transfer import Transferred
@@ -128,16 +128,24 @@ def reverted(result: Reverted) -> pb.RevertOperationResponse:
     )
 
 
-def owners(result: list[DeviceOwners]) -> pb.LookupOwnersResponse:
+def owners(found: Owners) -> pb.LookupOwnersResponse:
     """Answers LookupOwners."""
     answer = pb.LookupOwnersResponse()
-    for device in result:
-        listed = answer.results.add(
-            device_identifier=device.identifier, found=device.found, owner_count=device.owner_count
-        )
-        for owner in device.owners:
-            told = listed.owners.add(customer_id=owner.customer_id, email=owner.email)
-            write_instant(told.assigned_at, owner.assigned_at)
+    # Field by field, which takes two thirds of the time that naming them to `add` does.
+    for identifier in found.identifiers:
+        device = answer.results.add()
+        device.device_identifier = identifier
+        owners_of = found.owners.get(identifier)
+        if owners_of is None:
+            continue
+        device.found = True
+        if owners_of:
+            device.owner_count = owners_of[0].owner_count
+        for customer_id, email, assigned_at, _ in owners_of[: found.listed]:
+            owner = device.owners.add()
+            owner.customer_id = customer_id
+            owner.email = email
+            write_instant(owner.assigned_at, assigned_at)
     return answer
 
 

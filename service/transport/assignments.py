@@ -171,7 +171,7 @@ class Assignments:
         )
         fields.check()
         found = read(self._storage, lambda uow: lookup_owners(uow, wish), one_statement=True)
-        count(requested=len(wish.identifiers), found=sum(device.found for device in found))
+        count(requested=len(wish.identifiers), found=len(found.owners))
         return answers.owners(found)
 
     def ListAssignedDevices(

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 
+from service import log
+from service.domain import turns
 from service.domain.errors import (
     Cancelled,
     InternalError,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from service.transport.authentication import Authenticator, RateLimit
-
-_log = structlog.get_logger("call")
 
 # gRPC gives a far future for a call without a deadline.
 _NO_DEADLINE_SECONDS = 10 * 365 * 86_400.0
@@ -79,6 +78,12 @@ class Interceptor(grpc.ServerInterceptor):
         """Whether a stream of operations is open."""
         return not self._streams.idle
 
+    def close(self) -> None:
+        """Lets the threads end."""
+        for lane in {self._calls, self._streams, self._refusals, *self._open_lanes.values()}:
+            lane.close()
+        self._stoppers.shutdown(wait=False)
+
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
@@ -86,19 +91,21 @@ class Interceptor(grpc.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Chooses what serves a call. Runs on the one thread that takes all calls in, so it only chooses."""
         method = handler_call_details.method.removeprefix("/")
-        handler = continuation(handler_call_details)
+        known = self._guarded.get(method)
+        handler = known or continuation(handler_call_details)
         if handler is None:
             return self._refuse(method, UnknownMethod())
         service = method.partition("/")[0]
         lane = self._open_lanes.get(service, self._streams if handler.response_streaming else self._calls)
         if lane.full:
             return self._refuse(method, Overloaded())
+        if known is not None:
+            return known
         if service in OPEN_SERVICES:
             return _opened(handler, lane)
-        if method not in self._guarded:
-            guard = self._guard_stream if handler.response_streaming else self._guard
-            self._guarded[method] = guard(method, handler)
-        return self._guarded[method]
+        guard = self._guard_stream if handler.response_streaming else self._guard
+        guarded = self._guarded[method] = guard(method, handler)
+        return guarded
 
     def _refuse(self, method: str, error: ServiceError) -> grpc.RpcMethodHandler[Any, Any]:
         """Serves nothing but an error, whatever kind of rpc the caller takes this for."""
@@ -121,6 +128,7 @@ class Interceptor(grpc.ServerInterceptor):
             started = time.monotonic()
             call = self._arrived(method, context)
             error: ServiceError | None = None
+            turns.begin()
             try:
                 self._admit(call, context)
                 request = _read(handler, requests, call)
@@ -130,8 +138,9 @@ class Interceptor(grpc.ServerInterceptor):
                 error = known
             except Exception:  # noqa: BLE001  # whatever it is, the caller gets a status and the log the cause
                 error = InternalError()
-                _log.exception("defect", method=method, call_id=call.id)
+                log.exception("defect", method=method, call_id=call.id)
             finally:
+                turns.end()
                 _log_call(call, started, error)
             told = status.to_status(error, call.id)
             del error  # its traceback has this frame: see `_arrived`
@@ -158,7 +167,7 @@ class Interceptor(grpc.ServerInterceptor):
                 error = known
             except Exception:  # noqa: BLE001  # as above
                 error = InternalError()
-                _log.exception("defect", method=method, call_id=call.id)
+                log.exception("defect", method=method, call_id=call.id)
             finally:
                 call.counts["sent"] = sent
                 _log_call(call, started, error)
@@ -246,7 +255,7 @@ def _request_id(context: grpc.ServicerContext) -> str | None:
 
 
 def _log_call(call: Call, started: float, error: ServiceError | None) -> None:
-    _log.info(
+    log.soon(
         "call",
         method=call.method,
         status="OK" if error is None else status.name_of(error),

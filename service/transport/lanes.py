@@ -3,11 +3,19 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
+
+from service import log
+
+# What gRPC asks of a call's future is when it is done, to count calls, and the count is of use only with a limit of
+# gRPC's own. A future for each call would take longer to make than all else that a lane does with it.
+_TAKEN: "Future[Any]" = Future()
+_TAKEN.set_result(None)
 
 
 class Lane(ThreadPoolExecutor):
-    """A thread pool that knows when it has enough.
+    """Threads that know when they have enough to do. gRPC takes no other type; but the executor's own are not used.
 
     Args:
         name: for the threads' names.
@@ -16,22 +24,39 @@ class Lane(ThreadPoolExecutor):
     """
 
     def __init__(self, name: str, threads: int, waiting: int) -> None:
-        super().__init__(threads, thread_name_prefix=name)
+        super().__init__(threads)
+        self._name = name
+        self._most = threads
         self._capacity = threads + waiting
         self._pending = 0
+        self._started = 0
         self._count = threading.Lock()
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Runs a call when a thread is free."""
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Runs a call when a thread is free. The future says only that it has been taken."""
         with self._count:
             self._pending += 1
-        future = super().submit(fn, *args, **kwargs)
-        future.add_done_callback(self._done)
-        return future
+            if self._pending > self._started < self._most:
+                self._started += 1
+                threading.Thread(target=self._work, name=f"{self._name}_{self._started}", daemon=True).start()
+        self._jobs.put(lambda: fn(*args, **kwargs))
+        return _TAKEN
 
-    def _done(self, _future: Future[Any]) -> None:
-        with self._count:
-            self._pending -= 1
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except Exception:  # noqa: BLE001  # whatever it is, the thread goes on to the next call
+                log.exception("defect")
+            del job  # and with it the call, before the next one comes
+            with self._count:
+                self._pending -= 1
+
+    def close(self) -> None:
+        """Lets the threads end, each when it is free."""
+        for _ in range(self._started):
+            self._jobs.put(None)
 
     @property
     def full(self) -> bool:

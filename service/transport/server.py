@@ -177,4 +177,5 @@ class Server:
         while self._interceptor.streaming and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self._server.stop(None).wait()
+        self._interceptor.close()
         return finished

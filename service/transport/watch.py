@@ -5,13 +5,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-import structlog
-
+from service import log
 from service.domain.errors import ApiKeyInvalid, ServiceError, Stopping
 from service.domain.unit_of_work import OperationStream, Recorded
 from service.transport import call
-
-_log = structlog.get_logger("watch")
 
 POLL_SECONDS = 0.2
 _CHECK_SECONDS = 1.0
@@ -147,10 +144,10 @@ class Watchers:
         try:
             last, more = self._stream.advance(organization_id)
         except ServiceError as error:
-            _log.warning("stream of operations not read", reason=error.reason)
+            log.warning("stream of operations not read", reason=error.reason)
             return False
         except Exception:  # noqa: BLE001  # whatever it is, the other organisations' streams go on
-            _log.exception("stream of operations not read")
+            log.exception("stream of operations not read")
             return False
         with self._changed:
             if last > self._last[organization_id]:

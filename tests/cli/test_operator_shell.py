@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from service.cli.command import command_line
@@ -71,11 +70,9 @@ class Operator:
 
     def here(self, *words: str, stdin: str | None = None) -> str:
         """Runs a command that must succeed in this process, where it need not start. Gives what it prints."""
-        # The server's log, in the same process, would go where the command prints.
-        with capture_logs():
-            done = CliRunner().invoke(
-                command_line(), self.command(*words)[3:], env={KEY_VARIABLE: self.api_key}, input=stdin
-            )
+        done = CliRunner().invoke(
+            command_line(), self.command(*words)[3:], env={KEY_VARIABLE: self.api_key}, input=stdin
+        )
         assert done.exit_code == 0, done.output
         return done.stdout
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from service import log
+from service import log_lines
 from service.supervision.link import Link
 from service.supervision.process import Child
 from service.supervision.supervisor import CannotServe, Supervisor
@@ -81,7 +81,7 @@ KINDS: dict[str, Callable[[str, Link], None]] = {
 
 def main(*names: str) -> None:
     """Runs a child a name; `front:` before a name makes it a front."""
-    log.configure()
+    log_lines.configure()
     children = []
     for number, name in enumerate(names):
         kind = name.removeprefix("front:")

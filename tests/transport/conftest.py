@@ -11,17 +11,15 @@ from typing import Any
 
 import grpc
 import pytest
-import structlog
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from sqlalchemy import Select, text
 
-from service import app, log
+from service import log, log_lines
 from service.app import Service
 from service.config import Settings
 from service.storage.database import Database
-from service.transport import interceptor
 from service.transport.certificate import Tls
 from tests.conftest import Client, Tenant
 
@@ -128,10 +126,12 @@ class Log:
 
     def __init__(self, stream: io.StringIO) -> None:
         self._stream = stream
+        self._lines = log_lines.configure(stream, json=True)
 
     @property
     def text(self) -> str:
         """All of it."""
+        self._lines.settle()
         return self._stream.getvalue()
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -140,17 +140,11 @@ class Log:
 
 
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+def logged() -> Iterator[Log]:
     """Sets the log up as `serve` does, into memory, and undoes it afterwards."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    log.configure(stream, json=True)
-    # A module's logger keeps the first set-up it is used with; this test needs its own.
-    structlog.configure(cache_logger_on_first_use=False)
-    monkeypatch.setattr(interceptor, "_log", structlog.get_logger("call"))
-    monkeypatch.setattr(app, "_log", structlog.get_logger("server"))
-    yield Log(stream)
-    structlog.reset_defaults()
+    yield Log(io.StringIO())
     root.handlers[:] = handlers
     root.setLevel(level)
+    log.write_to(None)

@@ -3,7 +3,7 @@
 import grpc
 from sqlalchemy import text
 
-from service.log import redact
+from service.log_lines import redact
 from service.storage.database import Database
 from tests.conftest import Client, Tenant, failure
 from tests.transport.conftest import Log

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any
 
 import grpc
-import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -15,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Router
 from starlette.routing import Route as HttpRoute
 
+from service import log
 from service.transport.gateway import exchange, failures, health
 from service.transport.gateway.events import Events
 from service.transport.gateway.exchange import App, Door, Receive, Scope, Send
@@ -22,8 +22,6 @@ from service.transport.gateway.failures import Refused
 from service.transport.gateway.requests import CallerGone
 from service.transport.gateway.routes import ROUTES, Route
 from service.transport.gateway.unary import Unary
-
-_log = structlog.get_logger("gateway")
 
 _ALLOWED_HEADERS = (
     "content-type",
@@ -108,7 +106,7 @@ class Guard:
         except CallerGone:
             pass
         except Exception:  # whatever it is, the caller gets an answer and the log the cause
-            _log.exception("defect", x_request_id=current.request_id)
+            log.exception("defect", x_request_id=current.request_id)
             if current.status:
                 raise
             await exchange.refuse(scope, send, failures.defect())

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-import structlog
-
+from service import log
 from service.transport.gateway.failures import CLIENT_CLOSED_REQUEST, Refused
 from service.transport.metadata import LOGGED_REQUEST_ID, X_REQUEST_ID
-
-_log = structlog.get_logger("request")
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -109,7 +106,7 @@ class Door:
             await self._app(scope, receive, out)
         finally:
             refused = exchange.refused
-            _log.info(
+            log.info(
                 "request",
                 method=scope["method"],
                 path=exchange.route or None,

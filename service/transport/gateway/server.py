@@ -9,17 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
-import structlog
 import uvicorn
 from starlette.routing import BaseRoute
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from service import log
 from service.transport import channel
 from service.transport.channel import Trust
 from service.transport.gateway import application, failures
 from service.transport.gateway.application import Options
-
-_log = structlog.get_logger("gateway")
 
 _MAX_HEAD_BYTES = 64 * 1024
 _KEEP_ALIVE_SECONDS = 75
@@ -167,7 +165,7 @@ class _Protocol(H11Protocol):
             self.transport.close()
             return
         request_id = secrets.token_hex(8)
-        _log.warning("no HTTP", problem=msg, x_request_id=request_id)
+        log.warning("no HTTP", problem=msg, x_request_id=request_id)
         body = failures.malformed("The request is not HTTP/1.1, or its head is too long").body(request_id)
         head = [
             b"HTTP/1.1 400 Bad Request",

@@ -1,0 +1,158 @@
+"""The log: one line an event, JSON where nobody watches, and nothing personal in it."""
+
+import atexit
+import logging
+import re
+import sys
+import threading
+import time
+from collections import deque
+from datetime import UTC, datetime
+from json import JSONEncoder
+from typing import Any, TextIO
+
+from service import log
+from service.domain.keys import KEY_PATTERN
+
+_EMAIL = re.compile(r"[^\s\"'<>()=,;:]+@[^\s\"'<>()=,;:]+")
+# Where PostgreSQL quotes the offending row, up to what SQLAlchemy or Python writes next: a value may have many lines.
+_DETAIL = re.compile(
+    r"^(DETAIL|CONTEXT|\s*Failing row).*?(?=^\[SQL|^The above exception was|\Z)", re.MULTILINE | re.DOTALL
+)
+
+
+def redact(text: str) -> str:
+    """Takes e-mail addresses, keys and quoted rows out of a text such as an error's."""
+    return KEY_PATTERN.sub("[key]", _EMAIL.sub("[e-mail]", _DETAIL.sub("[row]\n", text)))
+
+
+# Processes may share a pipe, which mixes up what is written to it in larger pieces (Linux: PIPE_BUF).
+_PIECE_CHARACTERS = 4096
+_SOON_SECONDS = 0.05
+_MOST_WAITING = 10_000
+
+_process = ""
+
+
+def name_process(name: str) -> None:
+    """Says on every line from now on which process it comes from."""
+    global _process  # noqa: PLW0603  # a process has one name
+    _process = name
+
+
+# Kept: `json.dumps` would make one for every line.
+_to_json = JSONEncoder(default=repr).encode
+
+
+def _to_text(event: dict[str, Any]) -> str:
+    """Writes an event for people: when, how grave, what, the fields, and an exception below."""
+    line = [event.pop("timestamp"), f"[{event.pop('level')}]", event.pop("event")]
+    below = event.pop("exception", "")
+    line += [f"{name}={value}" for name, value in event.items()]
+    return " ".join(line) + ("\n" + below.rstrip() if below else "")
+
+
+class Lines:
+    """Writes events to a stream.
+
+    Args:
+        stream: where they go.
+        json: one JSON object a line; otherwise for people.
+    """
+
+    def __init__(self, stream: TextIO, *, json: bool) -> None:
+        self._stream = stream
+        self._to_line = _to_json if json else _to_text
+        # Reentrant: a library may warn of something while a line is written.
+        self._turn = threading.RLock()
+        self._waiting: deque[tuple[str, dict[str, Any], float]] = deque()
+        self._wanted = threading.Event()
+        self._writer: threading.Thread | None = None
+
+    def write(self, event: str, level: str, fields: dict[str, Any]) -> None:
+        """Writes an event, behind those that wait."""
+        line = self._line(event, level, fields, time.time())
+        with self._turn:
+            self.settle()
+            self._put(line)
+
+    def write_soon(self, event: str, fields: dict[str, Any], at: float) -> None:
+        """Has an event written within moments, by a thread, together with what else there is by then."""
+        self._waiting.append((event, fields, at))
+        if not self._wanted.is_set():
+            self._wanted.set()
+            self._begin_writing()
+        elif len(self._waiting) > _MOST_WAITING:  # the stream is slow, and must not fill the memory
+            self.settle()
+
+    def settle(self) -> None:
+        """Writes what waits."""
+        with self._turn:
+            lines = ""
+            while self._waiting:
+                event, fields, at = self._waiting.popleft()
+                line = self._line(event, "info", fields, at)
+                if lines and len(lines) + len(line) > _PIECE_CHARACTERS:
+                    self._put(lines)
+                    lines = ""
+                lines += line
+            if lines:
+                self._put(lines)
+
+    def _begin_writing(self) -> None:
+        with self._turn:
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._keep_writing, name="log", daemon=True)
+                self._writer.start()
+                atexit.register(self.settle)
+
+    def _keep_writing(self) -> None:
+        while self._wanted.wait():
+            time.sleep(_SOON_SECONDS)
+            # In this order: what comes in between is written now, and what comes behind asks again.
+            self._wanted.clear()
+            self.settle()
+
+    def _line(self, event: str, level: str, fields: dict[str, Any], at: float) -> str:
+        for name in ("exception", "x_request_id"):
+            if fields.get(name):
+                fields[name] = redact(fields[name])
+        fields["event"], fields["level"] = event, level
+        if _process:
+            fields["process"] = _process
+        fields["timestamp"] = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return self._to_line(fields) + "\n"
+
+    def _put(self, lines: str) -> None:
+        try:
+            self._stream.write(lines)
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass  # a full disk under the log must not turn what a call has done into an error
+
+
+class _Handler(logging.Handler):
+    """Writes what libraries warn of among the service's own events."""
+
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self._lines = lines
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one event. What a library says may quote anything."""
+        fields = {"exception": self._formatter.formatException(record.exc_info)} if record.exc_info else {}
+        self._lines.write(redact(record.getMessage()), record.levelname.lower(), fields)
+
+
+def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> Lines:
+    """Sets the log up, for this service's events and for the libraries' warnings. Gives what writes it.
+
+    Args:
+        stream: where it goes.
+        json: one JSON object a line; if not told, unless the stream is a terminal.
+    """
+    lines = Lines(stream, json=not stream.isatty() if json is None else json)
+    log.write_to(lines)
+    logging.basicConfig(handlers=[_Handler(lines)], level=logging.WARNING, force=True)
+    return lines

@@ -1,0 +1,138 @@
+"""The log: whole lines, soon enough, in order, and never in the way of a call."""
+
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from service import log, log_lines
+from tests.conftest import Client, Tenant, failure
+
+PIPE_BYTES = 4096  # Linux: what several processes may write to a pipe without mixing it up
+
+
+class Pieces(io.StringIO):
+    """A stream that knows in which pieces it was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, piece: str) -> int:
+        """Takes a piece."""
+        self.pieces.append(piece)
+        return super().write(piece)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What was written."""
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+Configure = Callable[..., log_lines.Lines]
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    """Sets the log up, and undoes it afterwards."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield log_lines.configure
+    log.write_to(None)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Waits for something."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_what_is_to_be_written_soon_is_written_with_nobody_s_help(configure: Configure) -> None:
+    stream = Pieces()
+    configure(stream, json=True)
+    for number in range(3):
+        log.soon("call", number=number)
+        eventually(lambda number=number: len(stream.events) == number + 1)  # type: ignore[misc]  # a lambda's default
+    assert [event["number"] for event in stream.events] == [0, 1, 2]
+    assert {event["level"] for event in stream.events} == {"info"}
+
+
+def test_an_event_that_is_written_at_once_stands_behind_those_that_waited(configure: Configure) -> None:
+    stream = Pieces()
+    configure(stream, json=True)
+    log.soon("call", number=1)
+    log.soon("call", number=2)
+    log.info("stopped")
+    assert [event["event"] for event in stream.events] == ["call", "call", "stopped"]
+    times = [event["timestamp"] for event in stream.events]
+    assert times == sorted(times)
+
+
+def test_many_lines_are_written_in_pieces_of_whole_lines_that_a_shared_pipe_keeps_whole(configure: Configure) -> None:
+    stream = Pieces()
+    configure(stream, json=True)
+    for number in range(200):
+        log.soon("call", number=number, padding="x" * 100)
+    log.info("stopped")
+    assert len(stream.events) == 201
+    assert all(piece.endswith("\n") and len(piece) <= PIPE_BYTES for piece in stream.pieces)
+    assert len(stream.pieces) < 201 / 5
+
+
+def test_a_slow_stream_does_not_fill_the_memory(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Pieces()
+    configure(stream, json=True)
+    monkeypatch.setattr(log_lines, "_MOST_WAITING", 10)
+    monkeypatch.setattr(log_lines, "_SOON_SECONDS", 60)
+    log.soon("call")
+    for _ in range(50):
+        log.soon("call")
+    assert len(stream.events) >= 40
+
+
+def test_people_read_what_when_and_the_fields_and_an_exception_below(configure: Configure) -> None:
+    stream = Pieces()
+    configure(stream, json=False)
+    try:
+        int("broken for ada@example.com")
+    except ValueError:
+        log.exception("defect", method="x")
+    first, *rest = stream.getvalue().splitlines()
+    assert first.endswith("Z [error] defect method=x")
+    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[-1].startswith("ValueError: invalid literal")
+    assert "ada@" not in stream.getvalue()
+
+
+def test_a_library_s_warning_is_an_event_too_and_has_nothing_personal(configure: Configure) -> None:
+    stream = Pieces()
+    configure(stream, json=True)
+    logging.getLogger("library").info("not of interest")
+    logging.getLogger("library").warning("no mail to %s", "ada@example.com")
+    [event] = stream.events
+    assert (event["event"], event["level"]) == ("no mail to [e-mail]", "warning")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
+def test_a_full_disk_under_the_log_changes_no_answer(configure: Configure, client: Client, tenant: Tenant) -> None:
+    tenant.assign("ada@example.com", ["A", "B"])
+    full = Path("/dev/full").open("w")  # noqa: SIM115  # closing it fails, too
+    configure(full, json=True)
+    assert list(client.unassign(tenant, "ada@example.com", ["A"]).unassigned_devices) == ["A"]
+    with tenant.database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE customer_revision RENAME TO customer_revision_gone"))
+    assert failure(lambda: client.unassign(tenant, "ada@example.com", ["B"])).reason == "ERROR_REASON_INTERNAL"
+    log.write_to(None)
+    with suppress(OSError):
+        full.close()
