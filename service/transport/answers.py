@@ -1,6 +1,7 @@
 """Results of the assignments' use cases as answers."""
 
 from collections.abc import MutableSequence
+from itertools import islice
 from typing import TypeVar
 
 from deviceassignment.v1 import device_assignment_pb2 as pb
@@ -132,16 +133,17 @@ def owners(found: Owners) -> pb.LookupOwnersResponse:
     """Answers LookupOwners."""
     answer = pb.LookupOwnersResponse()
     # Field by field, which takes two thirds of the time that naming them to `add` does.
+    add, owners_of = answer.results.add, found.owners.get
     for identifier in found.identifiers:
-        device = answer.results.add()
+        device = add()
         device.device_identifier = identifier
-        owners_of = found.owners.get(identifier)
-        if owners_of is None:
+        all_owners = owners_of(identifier)
+        if all_owners is None:
             continue
         device.found = True
-        if owners_of:
-            device.owner_count = owners_of[0].owner_count
-        for customer_id, email, assigned_at, _ in owners_of[: found.listed]:
+        if all_owners:
+            device.owner_count = all_owners[0].owner_count
+        for customer_id, email, assigned_at, _ in islice(all_owners, found.listed):
             owner = device.owners.add()
             owner.customer_id = customer_id
             owner.email = email
