@@ -3,16 +3,13 @@
 import gc
 import signal
 import threading
-import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
 from service import affinity, log
 from service.config import Settings
-from service.domain.errors import ServiceError
-from service.storage import housekeeping, schema, statistics
+from service.storage import schema
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.probe import Probe
@@ -22,6 +19,7 @@ from service.transport.authentication import Authenticator
 from service.transport.certificate import Tls
 from service.transport.server import Limits, Server
 from service.transport.watch import READERS
+from service.upkeep import Upkeep
 
 # A collection stops all threads. What has been loaded stays, and a call's 100,000 identifiers are no garbage yet.
 _COLLECTION = (20_000, 20, 50)
@@ -32,11 +30,8 @@ _EXTRA_CONNECTIONS = 3 + READERS
 # A database that hangs is noticed within the sum of the two.
 _HEALTH_SECONDS = 1.0
 _HEALTH_PATIENCE_SECONDS = 1.5
-_KEYS_SECONDS = 10.0
-_STATISTICS_SECONDS = 5.0
-_REPLIES_SECONDS = 600.0
 # A database that hangs must not keep the process from ending.
-_UPKEEP_END_SECONDS = 5.0
+_HEALTH_END_SECONDS = 5.0
 
 
 class Service:
@@ -63,8 +58,8 @@ class Service:
             self._database.close()
             raise
         self._probe = Probe(settings.database_url, _HEALTH_PATIENCE_SECONDS)
-        self._keys = Keys(self._database)
-        self._authenticator = Authenticator(self._keys.principal, settings.key_cache_seconds)
+        keys = Keys(self._database)
+        self._authenticator = Authenticator(keys.principal, settings.key_cache_seconds)
         limits = Limits(
             threads=settings.threads,
             waiting=settings.waiting_calls,
@@ -85,7 +80,7 @@ class Service:
         self._stopping = threading.Event()
         # Beside the upkeep, whose other tasks wait for a database that hangs.
         self._watch = threading.Thread(target=self._look_after_health, name="health", daemon=True)
-        self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
+        self._upkeep = Upkeep(self._database, keys, self._authenticator.take_used, settings.request_id_hours)
 
     def start(self, address: str, tls: Tls | None = None) -> int:
         """Serves on an address. Gives the port."""
@@ -103,39 +98,19 @@ class Service:
         log.info("stopping", seconds=self._settings.drain_seconds)
         self._stopping.set()
         finished = self._server.drain(self._settings.drain_seconds)
-        self._watch.join(_UPKEEP_END_SECONDS)
-        self._upkeep.join(_UPKEEP_END_SECONDS)
-        self._note_used_keys()
+        self._watch.join(_HEALTH_END_SECONDS)
+        self._upkeep.stop()
         self._probe.close()
         self._database.close()
         log.info("stopped", calls_cancelled=not finished)
         return finished
 
-    def _keep_up(self) -> None:
-        tasks: list[tuple[float, Callable[[], None]]] = [
-            (_KEYS_SECONDS, self._note_used_keys),
-            (_STATISTICS_SECONDS, self._renew_statistics),
-            (_REPLIES_SECONDS, self._forget_replies),
-        ]
-        due = [time.monotonic() + seconds for seconds, _ in tasks]
-        while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
-            for index, (seconds, task) in enumerate(tasks):
-                if time.monotonic() >= due[index]:
-                    self._do(task)
-                    due[index] = time.monotonic() + seconds
-
-    def _do(self, task: Callable[[], None]) -> None:
-        try:
-            task()
-        except Exception:  # noqa: BLE001  # whatever it is, the other tasks go on, and this one next time
-            log.exception("upkeep failed", task=task.__name__)
-
     def _look_after_health(self) -> None:
         while not self._stopping.wait(_HEALTH_SECONDS):
-            self._do(self._ask_database)
-
-    def _ask_database(self) -> None:
-        self._tell_health(serves=self._probe.answers())
+            try:
+                self._tell_health(serves=self._probe.answers())
+            except Exception:  # noqa: BLE001  # whatever it is, the database is asked again
+                log.exception("health not told")
 
     def _hear_of_others(self, all_serve: bool) -> None:  # noqa: FBT001  # a state, not an option
         self._tell_health(others_serve=all_serve)
@@ -148,30 +123,6 @@ class Service:
             self._server.serving(self._serves and self._others_serve)
             if self._link is not None and serves is not None:
                 self._link.tell(serves)
-
-    def _note_used_keys(self) -> None:
-        try:
-            self._keys.used(self._authenticator.take_used())
-        except ServiceError as error:
-            log.warning("last use of keys not noted", reason=error.reason)
-
-    def _renew_statistics(self) -> None:
-        try:
-            tables = statistics.renew(self._database)
-        except ServiceError as error:
-            log.warning("statistics not renewed", reason=error.reason)
-        else:
-            if tables:
-                log.info("statistics renewed", tables=tables)
-
-    def _forget_replies(self) -> None:
-        try:
-            count = housekeeping.forget_replies(self._database, timedelta(hours=self._settings.request_id_hours))
-        except ServiceError as error:
-            log.warning("old request ids not forgotten", reason=error.reason)
-        else:
-            if count:
-                log.info("old request ids forgotten", count=count)
 
 
 def serve(

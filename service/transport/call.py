@@ -1,12 +1,16 @@
 """One call, from its arrival to its line in the log."""
 
 import secrets
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from service import log
+from service.domain.errors import ServiceError
 from service.domain.interruption import Interruption
 from service.domain.keys import Principal
+from service.transport import status
 
 
 @dataclass(slots=True, eq=False)
@@ -47,3 +51,19 @@ def current() -> tuple[Call, Principal]:
 def enter(call: Call) -> None:
     """Makes a call the current one. gRPC runs each call in a context of its own, so there is no way back to take."""
     _current.set(call)
+
+
+def tell(call: Call, started: float, error: ServiceError | None) -> None:
+    """Writes a call's line, with how long it took since `started` on `time.monotonic`'s clock."""
+    log.soon(
+        "call",
+        method=call.method,
+        status="OK" if error is None else status.name_of(error),
+        reason=None if error is None else error.reason,
+        duration_ms=round((time.monotonic() - started) * 1000, 3),
+        organization_id=call.principal and call.principal.organization_id,
+        key_id=call.principal and call.principal.key_id,
+        call_id=call.id,
+        x_request_id=call.x_request_id,
+        **call.counts,
+    )

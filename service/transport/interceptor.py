@@ -2,9 +2,7 @@
 
 from __future__ import annotations  # gRPC's classes are generic to the type checker alone
 
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -17,32 +15,27 @@ from service.domain.errors import (
     InternalError,
     MalformedRequest,
     Overloaded,
-    ScopeMissing,
     ServiceError,
     UnknownMethod,
 )
 from service.domain.interruption import Interruption
 from service.transport import status
-from service.transport.call import Call, enter
+from service.transport.admission import request_id
+from service.transport.call import Call, tell
 from service.transport.lanes import Lane, on_lane
-from service.transport.metadata import API_KEY, LOGGED_REQUEST_ID, X_REQUEST_ID
-from service.transport.scopes import OPEN_SERVICES, SCOPES
+from service.transport.scopes import OPEN_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from service.transport.authentication import Authenticator, RateLimit
-
-# gRPC gives a far future for a call without a deadline.
-_NO_DEADLINE_SECONDS = 10 * 365 * 86_400.0
+    from service.transport.admission import Admission
 
 
 class Interceptor(grpc.ServerInterceptor):
     """Guards every rpc.
 
     Args:
-        authenticator: checks keys.
-        rate_limit: holds them to their rate.
+        admission: lets calls in.
         calls: the lane of ordinary calls.
         streams: the lane of streams, each of which holds a thread.
         open_lanes: the lanes of the services that take no key, by the service's name.
@@ -50,28 +43,22 @@ class Interceptor(grpc.ServerInterceptor):
 
     def __init__(
         self,
-        authenticator: Authenticator,
-        rate_limit: RateLimit,
+        admission: Admission,
         calls: Lane,
         streams: Lane,
         open_lanes: dict[str, Lane],
     ) -> None:
-        self._authenticator = authenticator
-        self._rate_limit = rate_limit
+        self._admission = admission
         self._calls = calls
         self._streams = streams
         self._open_lanes = open_lanes
         self._refusals = Lane("refusal", 1, 1_000_000)
-        # Stopping a statement can block on the network; a cancelled call must not hold up the others.
-        self._stoppers = ThreadPoolExecutor(4, thread_name_prefix="stop-statement")
         self._guarded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        self._open_calls = 0
-        self._count = threading.Lock()
 
     @property
     def idle(self) -> bool:
         """Whether every call that came in has had its answer sent."""
-        return self._open_calls == 0 and self._calls.idle
+        return self._admission.idle and self._calls.idle
 
     @property
     def streaming(self) -> bool:
@@ -82,7 +69,7 @@ class Interceptor(grpc.ServerInterceptor):
         """Lets the threads end."""
         for lane in {self._calls, self._streams, self._refusals, *self._open_lanes.values()}:
             lane.close()
-        self._stoppers.shutdown(wait=False)
+        self._admission.close()
 
     def intercept_service(
         self,
@@ -111,8 +98,8 @@ class Interceptor(grpc.ServerInterceptor):
         """Serves nothing but an error, whatever kind of rpc the caller takes this for."""
 
         def behavior(_requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            call = Call(method, Interruption(), x_request_id=_request_id(context))
-            _log_call(call, time.monotonic(), error)
+            call = Call(method, Interruption(), x_request_id=request_id(context))
+            tell(call, time.monotonic(), error)
             context.abort_with_status(status.to_status(error, call.id))
 
         return grpc.stream_stream_rpc_method_handler(on_lane(self._refusals, behavior))
@@ -126,11 +113,11 @@ class Interceptor(grpc.ServerInterceptor):
 
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             started = time.monotonic()
-            call = self._arrived(method, context)
+            call = self._admission.arrive(method, context)
             error: ServiceError | None = None
             turns.begin()
             try:
-                self._admit(call, context)
+                self._admission.admit(call, context)
                 request = _read(handler, requests, call)
                 call.interruption.check()
                 return handler.unary_unary(request, context)  # type: ignore[misc]  # unary: the table's rpcs are
@@ -141,9 +128,9 @@ class Interceptor(grpc.ServerInterceptor):
                 log.exception("defect", method=method, call_id=call.id)
             finally:
                 turns.end()
-                _log_call(call, started, error)
+                tell(call, started, error)
             told = status.to_status(error, call.id)
-            del error  # its traceback has this frame: see `_arrived`
+            del error  # its traceback has this frame: see `Admission.arrive`
             context.abort_with_status(told)
 
         return grpc.stream_unary_rpc_method_handler(
@@ -155,11 +142,11 @@ class Interceptor(grpc.ServerInterceptor):
 
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
             started = time.monotonic()
-            call = self._arrived(method, context, stream=True)
+            call = self._admission.arrive(method, context, stream=True)
             error: ServiceError | None = None
             sent = 0
             try:
-                self._admit(call, context)
+                self._admission.admit(call, context)
                 for answer in handler.unary_stream(_read(handler, requests, call), context):  # type: ignore[misc]  # as above
                     sent += 1
                     yield answer
@@ -170,7 +157,7 @@ class Interceptor(grpc.ServerInterceptor):
                 log.exception("defect", method=method, call_id=call.id)
             finally:
                 call.counts["sent"] = sent
-                _log_call(call, started, error)
+                tell(call, started, error)
             if error is not None:
                 told = status.to_status(error, call.id)
                 del error  # as above
@@ -179,48 +166,6 @@ class Interceptor(grpc.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(
             on_lane(self._streams, behavior), response_serializer=handler.response_serializer
         )
-
-    def _arrived(self, method: str, context: grpc.ServicerContext, *, stream: bool = False) -> Call:
-        seconds = context.time_remaining()
-        has_deadline = seconds is not None and seconds < _NO_DEADLINE_SECONDS
-        deadline = time.monotonic() + seconds if has_deadline else None
-        call = Call(method, Interruption(deadline), x_request_id=_request_id(context))
-        enter(call)
-        if stream:
-            call.cancel = context.cancel
-
-        def over() -> None:
-            # gRPC's context holds the call, which must not hold the context: what refers to each other is freed by the
-            # collector alone, and all calls wait while it frees the hundreds that have gathered.
-            call.cancel = _nothing
-            with self._count:
-                self._open_calls -= not stream
-            if call.interruption.cancel():
-                self._stoppers.submit(call.interruption.stop)
-
-        with self._count:
-            self._open_calls += not stream
-        if not context.add_callback(over):
-            over()
-        return call
-
-    def _admit(self, call: Call, context: grpc.ServicerContext) -> None:
-        call.interruption.check()
-        secret = next((value for key, value in context.invocation_metadata() if key == API_KEY), None)
-        call.principal = self._authenticator.principal(secret, call.interruption)
-        scope = SCOPES.get(call.method, "")
-        if scope not in call.principal.scopes:
-            raise ScopeMissing(scope)
-        self._rate_limit.take(call.principal.key_id)
-
-        def recheck() -> None:
-            self._authenticator.principal(secret, Interruption())
-
-        call.recheck = recheck
-
-
-def _nothing() -> None:
-    """Cancels a call that is over."""
 
 
 def _read(handler: grpc.RpcMethodHandler[Any, Any], requests: Iterator[bytes], call: Call) -> Any:
@@ -247,23 +192,3 @@ def _opened(handler: grpc.RpcMethodHandler[Any, Any], lane: Lane) -> grpc.RpcMet
     if handler.stream_stream is not None:
         return grpc.stream_stream_rpc_method_handler(on_lane(lane, handler.stream_stream), *codecs)
     return handler
-
-
-def _request_id(context: grpc.ServicerContext) -> str | None:
-    given = next((value for key, value in context.invocation_metadata() if key == X_REQUEST_ID), None)
-    return given if isinstance(given, str) and LOGGED_REQUEST_ID.fullmatch(given) else None
-
-
-def _log_call(call: Call, started: float, error: ServiceError | None) -> None:
-    log.soon(
-        "call",
-        method=call.method,
-        status="OK" if error is None else status.name_of(error),
-        reason=None if error is None else error.reason,
-        duration_ms=round((time.monotonic() - started) * 1000, 3),
-        organization_id=call.principal and call.principal.organization_id,
-        key_id=call.principal and call.principal.key_id,
-        call_id=call.id,
-        x_request_id=call.x_request_id,
-        **call.counts,
-    )

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from service.domain.errors import OperatorError
 from service.domain.unit_of_work import OperationStream, Storage
 from service.transport import health
+from service.transport.admission import Admission
 from service.transport.assignments import Assignments
 from service.transport.authentication import Authenticator, RateLimit
 from service.transport.certificate import Tls
@@ -95,9 +96,9 @@ class Server:
             "grpc.reflection.v1.ServerReflection": reflection_lane,
             reflection.SERVICE_NAME: reflection_lane,
         }
-        rate_limit = RateLimit(limits.rate_limit)
+        admission = Admission(authenticator, RateLimit(limits.rate_limit))
         streams = Lane("stream", limits.streams, 0)
-        self._interceptor = Interceptor(authenticator, rate_limit, self._calls, streams, open_lanes)
+        self._interceptor = Interceptor(admission, self._calls, streams, open_lanes)
         self._health = health.Health(health_lane)
         self._server = grpc.server(
             self._calls,

@@ -1,0 +1,98 @@
+"""How a call comes in: its deadline, its key, scope and rate; and what happens when it is over."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from service.domain.errors import ScopeMissing
+from service.domain.interruption import Interruption
+from service.transport.authentication import Authenticator, RateLimit
+from service.transport.call import Call, enter
+from service.transport.metadata import API_KEY, LOGGED_REQUEST_ID, X_REQUEST_ID
+from service.transport.scopes import SCOPES
+
+# gRPC gives a far future for a call without a deadline.
+_NO_DEADLINE_SECONDS = 10 * 365 * 86_400.0
+
+
+class Admission:
+    """Lets calls in, and knows which are open.
+
+    Args:
+        authenticator: checks keys.
+        rate_limit: holds them to their rate.
+    """
+
+    def __init__(self, authenticator: Authenticator, rate_limit: RateLimit) -> None:
+        self._authenticator = authenticator
+        self._rate_limit = rate_limit
+        # Stopping a statement can block on the network; a cancelled call must not hold up the others.
+        self._stoppers = ThreadPoolExecutor(4, thread_name_prefix="stop-statement")
+        self._open_calls = 0
+        self._count = threading.Lock()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every call that came in, but for streams, has had its answer sent."""
+        return self._open_calls == 0
+
+    def close(self) -> None:
+        """Lets the threads end."""
+        self._stoppers.shutdown(wait=False)
+
+    def arrive(self, method: str, context: grpc.ServicerContext, *, stream: bool = False) -> Call:
+        """Makes a call the current one, and has its statement stopped when its caller is gone."""
+        seconds = context.time_remaining()
+        has_deadline = seconds is not None and seconds < _NO_DEADLINE_SECONDS
+        deadline = time.monotonic() + seconds if has_deadline else None
+        call = Call(method, Interruption(deadline), x_request_id=request_id(context))
+        enter(call)
+        if stream:
+            call.cancel = context.cancel
+
+        def over() -> None:
+            # gRPC's context holds the call, which must not hold the context: what refers to each other is freed by the
+            # collector alone, and all calls wait while it frees the hundreds that have gathered.
+            call.cancel = _nothing
+            with self._count:
+                self._open_calls -= not stream
+            if call.interruption.cancel():
+                self._stoppers.submit(call.interruption.stop)
+
+        with self._count:
+            self._open_calls += not stream
+        if not context.add_callback(over):
+            over()
+        return call
+
+    def admit(self, call: Call, context: grpc.ServicerContext) -> None:
+        """Says whose the call is.
+
+        Raises:
+            ApiKeyInvalid, ScopeMissing, RateLimited: it may not come in.
+            Cancelled, DeadlineExceeded, DatabaseUnavailable: the key could not be checked.
+        """
+        call.interruption.check()
+        secret = next((value for key, value in context.invocation_metadata() if key == API_KEY), None)
+        call.principal = self._authenticator.principal(secret, call.interruption)
+        scope = SCOPES.get(call.method, "")
+        if scope not in call.principal.scopes:
+            raise ScopeMissing(scope)
+        self._rate_limit.take(call.principal.key_id)
+
+        def recheck() -> None:
+            self._authenticator.principal(secret, Interruption())
+
+        call.recheck = recheck
+
+
+def _nothing() -> None:
+    """Cancels a call that is over."""
+
+
+def request_id(context: grpc.ServicerContext) -> str | None:
+    """Gives what the caller calls the call, if that is fit for a log."""
+    given = next((value for key, value in context.invocation_metadata() if key == X_REQUEST_ID), None)
+    return given if isinstance(given, str) and LOGGED_REQUEST_ID.fullmatch(given) else None
