@@ -17,6 +17,9 @@ class Sink(Protocol):
     def write_soon(self, event: str, fields: dict[str, Any], at: float) -> None:
         """Writes an event that happened at a time, in seconds since 1970, within moments."""
 
+    def settle(self) -> None:
+        """Writes what waits."""
+
 
 class _Nowhere:
     """Is where events go that nobody has asked for."""
@@ -25,6 +28,9 @@ class _Nowhere:
         pass
 
     def write_soon(self, event: str, fields: dict[str, Any], at: float) -> None:
+        pass
+
+    def settle(self) -> None:
         pass
 
 
@@ -45,6 +51,11 @@ def info(event: str, /, **fields: Any) -> None:
 def soon(event: str, /, **fields: Any) -> None:
     """Tells of what happens as it should and all the time. To write it with others takes a fraction of the effort."""
     _sink.write_soon(event, fields, time.time())
+
+
+def settle() -> None:
+    """Has what waits written, because the process ends."""
+    _sink.settle()
 
 
 def warning(event: str, /, **fields: Any) -> None:

@@ -14,7 +14,8 @@ from typing import Any, TextIO
 from service import log
 from service.domain.keys import KEY_PATTERN
 
-_EMAIL = re.compile(r"[^\s\"'<>()=,;:]+@[^\s\"'<>()=,;:]+")
+# From the start of a word on: tried from each of its characters, a long word without an @ would take for ever.
+_EMAIL = re.compile(r"(?<![^\s\"'<>()=,;:])[^\s\"'<>()=,;:]+@[^\s\"'<>()=,;:]+")
 # Where PostgreSQL quotes the offending row, up to what SQLAlchemy or Python writes next: a value may have many lines.
 _DETAIL = re.compile(
     r"^(DETAIL|CONTEXT|\s*Failing row).*?(?=^\[SQL|^The above exception was|\Z)", re.MULTILINE | re.DOTALL
@@ -91,7 +92,10 @@ class Lines:
             lines = ""
             while self._waiting:
                 event, fields, at = self._waiting.popleft()
-                line = self._line(event, "info", fields, at)
+                try:
+                    line = self._line(event, "info", fields, at)
+                except Exception as error:  # noqa: BLE001  # whatever it is, the others are written
+                    line = self._line("event not written", "error", {"name": event, "reason": repr(error)}, at)
                 if lines and len(lines) + len(line) > _PIECE_CHARACTERS:
                     self._put(lines)
                     lines = ""
@@ -100,10 +104,13 @@ class Lines:
                 self._put(lines)
 
     def _begin_writing(self) -> None:
+        if self._writer is not None:
+            return  # without waiting for what it is writing
         with self._turn:
             if self._writer is None:
-                self._writer = threading.Thread(target=self._keep_writing, name="log", daemon=True)
-                self._writer.start()
+                writer = threading.Thread(target=self._keep_writing, name="log", daemon=True)
+                writer.start()
+                self._writer = writer
                 atexit.register(self.settle)
 
     def _keep_writing(self) -> None:
@@ -141,8 +148,11 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one event. What a library says may quote anything."""
-        fields = {"exception": self._formatter.formatException(record.exc_info)} if record.exc_info else {}
-        self._lines.write(redact(record.getMessage()), record.levelname.lower(), fields)
+        try:
+            fields = {"exception": self._formatter.formatException(record.exc_info)} if record.exc_info else {}
+            self._lines.write(redact(record.getMessage()), record.levelname.lower(), fields)
+        except Exception:  # noqa: BLE001  # as logging's own handlers do: the library goes on
+            self.handleError(record)
 
 
 def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> Lines:

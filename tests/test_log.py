@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -101,6 +102,49 @@ def test_a_slow_stream_does_not_fill_the_memory(configure: Configure, monkeypatc
     assert len(stream.events) >= 40
 
 
+def test_a_call_does_not_wait_while_others_lines_are_written(configure: Configure) -> None:
+    go, stuck = threading.Event(), threading.Event()
+
+    class Slow(Pieces):
+        def write(self, piece: str) -> int:
+            stuck.set()
+            go.wait(20)
+            return super().write(piece)
+
+    stream = Slow()
+    configure(stream, json=True)
+    log.soon("call", number=1)
+    assert stuck.wait(20)
+
+    def call() -> None:
+        for number in range(2, 50):
+            log.soon("call", number=number)
+
+    done = threading.Thread(target=call, daemon=True)
+    done.start()
+    done.join(10)
+    assert not done.is_alive()
+    assert stream.getvalue() == ""
+    go.set()
+    eventually(lambda: len(stream.events) == 49)
+
+
+def test_an_event_that_cannot_be_written_costs_no_other(configure: Configure) -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no text")
+
+    stream = Pieces()
+    configure(stream, json=True)
+    log.soon("call", number=1)
+    log.soon("call", number=Broken())
+    log.soon("call", number=3)
+    eventually(lambda: len(stream.events) == 3)
+    assert [event["event"] for event in stream.events] == ["call", "event not written", "call"]
+    log.soon("call", number=4)
+    eventually(lambda: len(stream.events) == 4)
+
+
 def test_people_read_what_when_and_the_fields_and_an_exception_below(configure: Configure) -> None:
     stream = Pieces()
     configure(stream, json=False)
@@ -122,6 +166,21 @@ def test_a_library_s_warning_is_an_event_too_and_has_nothing_personal(configure:
     logging.getLogger("library").warning("no mail to %s", "ada@example.com")
     [event] = stream.events
     assert (event["event"], event["level"]) == ("no mail to [e-mail]", "warning")
+
+
+def test_a_library_that_warns_in_a_wrong_way_goes_on(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = Pieces()
+    configure(stream, json=True)
+    logging.getLogger("library").warning("%d devices", "x")
+    assert stream.events == []
+    assert "%d devices" in capsys.readouterr().err
+
+
+def test_a_long_word_is_redacted_in_no_time() -> None:
+    started = time.process_time()
+    assert log_lines.redact("x" * 200_000) == "x" * 200_000
+    assert log_lines.redact("x" * 100_000 + "@example.com y") == "[e-mail] y"
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")

@@ -29,7 +29,9 @@ def begin() -> None:
 
 
 def end() -> None:
-    """Notes the end of the call that is in this context."""
+    """Notes the end of the call that is in this context, if there is one."""
+    if _long.get() is None:
+        return
     _count(-1, -1 if _long.get() else 0)
     _long.set(None)
 

@@ -55,11 +55,6 @@ class Connection:
             self._core = sqlalchemy.Connection(self._engine, self._pooled).execution_options(begun=True)
         return self._core
 
-    @property
-    def plain(self) -> bool:
-        """Whether SQLAlchemy has not had it."""
-        return self._core is None
-
     def close(self) -> None:
         """Gives the connection back to the pool."""
         (self._core or self._pooled).close()

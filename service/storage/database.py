@@ -23,7 +23,6 @@ from service.domain.errors import (
 )
 from service.domain.interruption import Interruption
 from service.storage.connection import Connection
-from service.storage.connections import Connections
 from service.storage.dialects import Dialect, Failure, View
 from service.storage.postgresql import PostgreSQL
 from service.storage.sqlite import SQLite
@@ -32,9 +31,6 @@ from service.storage.transaction import Retry, Transaction
 T = TypeVar("T")
 
 _DRIVER_ERRORS = (DBAPIError, sqlite3.Error, psycopg.Error)
-
-# For those who ask the engine itself.
-_NOT_KEPT = 2
 
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.005
@@ -59,7 +55,6 @@ class Database:
         self.url = url
         self.dialect = dialect_of(url)
         self.engine = self.dialect.engine(url, connections)
-        self._connections = Connections(self.engine, max(0, connections - _NOT_KEPT))
 
     def write(self, organization_id: str, interruption: Interruption, work: Callable[[Transaction], T]) -> T:
         """See `domain.unit_of_work.Storage`."""
@@ -113,21 +108,21 @@ class Database:
             Retry: it was lost, and can be run again.
             Conflict, DeadlineExceeded, DatabaseUnavailable, Overloaded, Cancelled: it could not be done.
         """
+        pool = self.engine.pool
         try:
-            pooled, pool = self._connections.take()
+            pooled = self.engine.raw_connection()
         except PoolTimeoutError as error:
             raise Overloaded from error
         except _DRIVER_ERRORS as error:
             raise self._translated(error, interruption, lost=False) from error
         connection = Connection(self.engine, pooled, self.dialect)
-        committing = committed = False
+        committing = False
         try:
             with interruption.stopping(lambda: self.dialect.stop(pooled)):
                 self.dialect.begin(pooled, interruption, view)
                 yield connection
                 committing = True
                 self.dialect.commit(pooled)
-                committed = True
         except _DRIVER_ERRORS as error:
             # A pooled connection may have died long ago, with a restart of the database: then nothing has happened
             # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
@@ -142,10 +137,8 @@ class Database:
                 del failure
         finally:
             # Nobody would ever close what is given back to a pool that others have let go of.
-            of_no_use = self.engine.pool is not pool or interruption.unsure
-            keep = committed and connection.plain and not of_no_use and not self.dialect.broken(pooled)
-            if not (keep and self._connections.keep(pooled, pool)):
-                self._give_back(connection, pooled, of_no_use=of_no_use)
+            let_go = self.engine.pool is not pool
+            self._give_back(connection, pooled, of_no_use=let_go or interruption.unsure)
 
     def _lost(self, pooled: PoolProxiedConnection, pool: Pool, error: Exception) -> bool:
         if getattr(error, "connection_invalidated", False):
@@ -154,7 +147,7 @@ class Database:
             return False
         # The others in the pool are as old as this one, unless another thread has begun a new one meanwhile.
         if self.engine.pool is pool:
-            self._connections.let_go()
+            self.engine.dispose()
         return True
 
     def _give_back(self, connection: Connection, pooled: PoolProxiedConnection, *, of_no_use: bool) -> None:
@@ -207,7 +200,7 @@ class Database:
 
     def close(self) -> None:
         """Gives every connection back."""
-        self._connections.let_go()
+        self.engine.dispose()
 
 
 def dialect_of(url: str) -> Dialect:

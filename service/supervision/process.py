@@ -156,6 +156,7 @@ def _live(child: Child, link: Link, mask: Iterable[int], closing: Iterable[Calla
         log.exception("process failed")
     finally:
         try:
+            log.settle()
             sys.stdout.flush()
             sys.stderr.flush()
         finally:

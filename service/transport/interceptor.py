@@ -115,10 +115,10 @@ class Interceptor(grpc.ServerInterceptor):
             started = time.monotonic()
             call = self._admission.arrive(method, context)
             error: ServiceError | None = None
-            turns.begin()
             try:
                 self._admission.admit(call, context)
                 request = _read(handler, requests, call)
+                turns.begin()
                 call.interruption.check()
                 return handler.unary_unary(request, context)  # type: ignore[misc]  # unary: the table's rpcs are
             except ServiceError as known:

@@ -30,24 +30,27 @@ class Lane(ThreadPoolExecutor):
         self._capacity = threads + waiting
         self._pending = 0
         self._started = 0
+        self._closed = False
         self._count = threading.Lock()
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Runs a call when a thread is free. The future says only that it has been taken."""
+        """Runs a call when a thread is free, unless the lane is closed. The future says only that it has been taken."""
         with self._count:
+            if self._closed:
+                return _TAKEN
             self._pending += 1
             if self._pending > self._started < self._most:
                 self._started += 1
                 threading.Thread(target=self._work, name=f"{self._name}_{self._started}", daemon=True).start()
-        self._jobs.put(lambda: fn(*args, **kwargs))
+            self._jobs.put(lambda: fn(*args, **kwargs))
         return _TAKEN
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except Exception:  # noqa: BLE001  # whatever it is, the thread goes on to the next call
+            except BaseException:  # noqa: BLE001  # whatever it is, the thread goes on to the next call
                 log.exception("defect")
             del job  # and with it the call, before the next one comes
             with self._count:
@@ -55,8 +58,10 @@ class Lane(ThreadPoolExecutor):
 
     def close(self) -> None:
         """Lets the threads end, each when it is free."""
-        for _ in range(self._started):
-            self._jobs.put(None)
+        with self._count:
+            self._closed = True
+            for _ in range(self._started):
+                self._jobs.put(None)
 
     @property
     def full(self) -> bool:

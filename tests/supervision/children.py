@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from service import log_lines
+from service import log, log_lines
 from service.supervision.link import Link
 from service.supervision.process import Child
 from service.supervision.supervisor import CannotServe, Supervisor
@@ -74,8 +74,15 @@ def leaves(name: str, link: Link) -> None:
     serves(name, link)
 
 
+def owes(name: str, link: Link) -> None:
+    """Ends with lines of the log that are still to be written."""
+    serves(name, link)
+    for number in range(5):
+        log.soon("call", number=number)
+
+
 KINDS: dict[str, Callable[[str, Link], None]] = {
-    kind.__name__: kind for kind in (serves, starts, slow, crashes, stubborn, leaves)
+    kind.__name__: kind for kind in (serves, starts, slow, crashes, stubborn, leaves, owes)
 }
 
 

@@ -115,6 +115,14 @@ def test_it_ends_with_0_when_all_have_ended_as_asked(supervise: Supervise) -> No
     assert len([line for line in running.told(all_serve=True) if "name" not in line]) == 1
 
 
+def test_a_process_that_ends_owes_the_log_nothing(supervise: Supervise) -> None:
+    running = supervise("owes")
+    running.wait_for(all_serve=True)
+    running.send(signal.SIGTERM)
+    assert running.ended() == 0
+    assert [line["number"] for line in running.told(event="call")] == [0, 1, 2, 3, 4]
+
+
 def test_a_dead_process_is_started_again_and_the_others_hear_of_it(supervise: Supervise) -> None:
     running = supervise("serves", "serves")
     running.wait_for(all_serve=True, name="serves-1")

@@ -21,6 +21,10 @@ def threads(name: str) -> int:
     return sum(thread.name.startswith(f"{name}_") for thread in threading.enumerate())
 
 
+def _raise(fault: type[BaseException]) -> None:
+    raise fault
+
+
 def test_it_runs_so_many_at_once_has_the_others_wait_and_says_when_it_is_full() -> None:
     lane, go, order = Lane("two", 2, 1), threading.Semaphore(0), list[int]()
     lane.submit(go.acquire)
@@ -52,8 +56,8 @@ def test_it_starts_no_thread_before_there_is_something_to_do_for_it() -> None:
 
 def test_a_call_that_fails_costs_no_thread() -> None:
     lane, done = Lane("broken", 1, 10), list[str]()
-    for _ in range(3):
-        lane.submit(lambda: 1 / 0)
+    for fault in (ValueError, SystemExit, KeyboardInterrupt):
+        lane.submit(_raise, fault)
     lane.submit(done.append, "still here")
     eventually(lambda: done == ["still here"] and lane.idle)
     lane.close()
@@ -77,4 +81,6 @@ def test_it_ends_when_what_was_given_to_it_is_done() -> None:
     lane.submit(done.append, 1)
     lane.close()
     eventually(lambda: threads("last") == 0)
+    lane.submit(done.append, 2)
     assert done == [1]
+    assert lane.idle
