@@ -92,10 +92,7 @@ class Lines:
             lines = ""
             while self._waiting:
                 event, fields, at = self._waiting.popleft()
-                try:
-                    line = self._line(event, "info", fields, at)
-                except Exception as error:  # noqa: BLE001  # whatever it is, the others are written
-                    line = self._line("event not written", "error", {"name": event, "reason": repr(error)}, at)
+                line = self._line(event, "info", fields, at)
                 if lines and len(lines) + len(line) > _PIECE_CHARACTERS:
                     self._put(lines)
                     lines = ""
@@ -128,7 +125,10 @@ class Lines:
         if _process:
             fields["process"] = _process
         fields["timestamp"] = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return self._to_line(fields) + "\n"
+        try:
+            return self._to_line(fields) + "\n"
+        except Exception as error:  # noqa: BLE001  # whatever it is, neither the call nor other lines suffer
+            return self._line("event not written", "error", {"name": event, "reason": repr(error)}, at)
 
     def _put(self, lines: str) -> None:
         try:

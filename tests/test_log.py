@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from service import log, log_lines
 from tests.conftest import Client, Tenant, failure
+from tests.transport.conftest import eventually
 
 PIPE_BYTES = 4096  # Linux: what several processes may write to a pipe without mixing it up
 
@@ -49,14 +50,6 @@ def configure() -> Iterator[Configure]:
     log.write_to(None)
     root.handlers[:] = handlers
     root.setLevel(level)
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Waits for something."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_what_is_to_be_written_soon_is_written_with_nobody_s_help(configure: Configure) -> None:
@@ -143,6 +136,8 @@ def test_an_event_that_cannot_be_written_costs_no_other(configure: Configure) ->
     assert [event["event"] for event in stream.events] == ["call", "event not written", "call"]
     log.soon("call", number=4)
     eventually(lambda: len(stream.events) == 4)
+    log.info("serving", port=Broken())
+    assert stream.events[-1]["event"] == "event not written"
 
 
 def test_people_read_what_when_and_the_fields_and_an_exception_below(configure: Configure) -> None:

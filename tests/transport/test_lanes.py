@@ -3,17 +3,9 @@
 import threading
 import time
 import weakref
-from collections.abc import Callable
 
 from service.transport.lanes import Lane
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Waits for something."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+from tests.transport.conftest import eventually
 
 
 def threads(name: str) -> int:
