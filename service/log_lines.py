@@ -45,11 +45,16 @@ def name_process(name: str) -> None:
 _to_json = JSONEncoder(default=repr).encode
 
 
+def _printable(text: str) -> str:
+    """Escapes what could break the line or steer a terminal: callers choose some of it, such as a method's name."""
+    return text if text.isprintable() else repr(text)
+
+
 def _to_text(event: dict[str, Any]) -> str:
     """Writes an event for people: when, how grave, what, the fields, and an exception below."""
-    line = [event.pop("timestamp"), f"[{event.pop('level')}]", event.pop("event")]
+    line = [event.pop("timestamp"), f"[{event.pop('level')}]", _printable(event.pop("event"))]
     below = event.pop("exception", "")
-    line += [f"{name}={value}" for name, value in event.items()]
+    line += [f"{name}={_printable(str(value))}" for name, value in event.items()]
     return " ".join(line) + ("\n" + below.rstrip() if below else "")
 
 

@@ -154,6 +154,16 @@ def test_people_read_what_when_and_the_fields_and_an_exception_below(configure: 
     assert "ada@" not in stream.getvalue()
 
 
+def test_what_a_caller_chose_neither_breaks_a_line_for_people_nor_steers_their_terminal(configure: Configure) -> None:
+    stream = Pieces()
+    configure(stream, json=False)
+    log.warning("call", method="a/b\n[error] forged", shown="grün")
+    logging.getLogger("library").warning("odd: %s", "\x1b[2J")
+    [call, odd] = stream.getvalue().splitlines()
+    assert call.endswith(r"[warning] call method='a/b\n[error] forged' shown=grün")
+    assert odd.endswith(r"[warning] 'odd: \x1b[2J'")
+
+
 def test_a_library_s_warning_is_an_event_too_and_has_nothing_personal(configure: Configure) -> None:
     stream = Pieces()
     configure(stream, json=True)
