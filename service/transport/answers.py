@@ -1,6 +1,6 @@
 """Results of the assignments' use cases as answers."""
 
-from collections.abc import MutableSequence
+from collections.abc import MutableSequence, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from service.domain.revert import Reverted
 from service.domain.transfer import Transferred
 from service.domain.unassign import SkipReason, Unassigned
 from service.domain.unassign_all import AllUnassigned
+from service.domain.unit_of_work import Owner
 from service.transport.messages import write_instant
 
 T = TypeVar("T")
@@ -132,23 +133,34 @@ def reverted(result: Reverted) -> pb.RevertOperationResponse:
 def owners(found: Owners) -> pb.LookupOwnersResponse:
     """Answers LookupOwners."""
     answer = pb.LookupOwnersResponse()
-    # Field by field, which takes two thirds of the time that naming them to `add` does.
+    # Field by field, which takes two thirds of the time that naming them to `add` does. Devices that stand side by side
+    # often have the same owners, and a copy takes half the time again.
     add, owners_of = answer.results.add, found.owners.get
+    before: tuple[Sequence[Owner] | None, pb.DeviceOwners] = (None, pb.DeviceOwners())
     for identifier in found.identifiers:
         device = add()
-        device.device_identifier = identifier
         all_owners = owners_of(identifier)
         if all_owners is None:
+            device.device_identifier = identifier
             continue
-        device.found = True
-        if all_owners:
-            device.owner_count = all_owners[0].owner_count
-        for customer_id, email, assigned_at, _ in islice(all_owners, found.listed):
-            owner = device.owners.add()
-            owner.customer_id = customer_id
-            owner.email = email
-            write_instant(owner.assigned_at, assigned_at)
+        if all_owners == before[0]:
+            device.MergeFrom(before[1])
+        else:
+            _add_owners(device, all_owners, found.listed)
+            before = (all_owners, device)
+        device.device_identifier = identifier
     return answer
+
+
+def _add_owners(device: pb.DeviceOwners, all_owners: Sequence[Owner], listed: int) -> None:
+    device.found = True
+    if all_owners:
+        device.owner_count = all_owners[0].owner_count
+    for customer_id, email, assigned_at, _ in islice(all_owners, listed):
+        owner = device.owners.add()
+        owner.customer_id = customer_id
+        owner.email = email
+        write_instant(owner.assigned_at, assigned_at)
 
 
 def assigned_devices(page: AssignedDevices) -> pb.ListAssignedDevicesResponse:
