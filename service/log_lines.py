@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from service import log
 from service.domain.keys import KEY_PATTERN
+from service.terminal import visible
 
 # From the start of a word on: tried from each of its characters, a long word without an @ would take for ever.
 _EMAIL = re.compile(r"(?<![^\s\"'<>()=,;:])[^\s\"'<>()=,;:]+@[^\s\"'<>()=,;:]+")
@@ -45,17 +46,15 @@ def name_process(name: str) -> None:
 _to_json = JSONEncoder(default=repr).encode
 
 
-def _printable(text: str) -> str:
-    """Escapes what could break the line or steer a terminal: callers choose some of it, such as a method's name."""
-    return text if text.isprintable() else repr(text)
-
-
 def _to_text(event: dict[str, Any]) -> str:
-    """Writes an event for people: when, how grave, what, the fields, and an exception below."""
-    line = [event.pop("timestamp"), f"[{event.pop('level')}]", _printable(event.pop("event"))]
-    below = event.pop("exception", "")
-    line += [f"{name}={_printable(str(value))}" for name, value in event.items()]
-    return " ".join(line) + ("\n" + below.rstrip() if below else "")
+    """Writes an event for people: when, how grave, what, the fields, and an exception below.
+
+    Callers choose some of it, such as a method's name.
+    """
+    line = [event.pop("timestamp"), f"[{event.pop('level')}]", visible(event.pop("event"))]
+    below = event.pop("exception", "").rstrip()
+    line += [f"{name}={visible(str(value))}" for name, value in event.items()]
+    return "\n".join([" ".join(line), *map(visible, below.split("\n") if below else ())])
 
 
 class Lines:

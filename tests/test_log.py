@@ -159,9 +159,15 @@ def test_what_a_caller_chose_neither_breaks_a_line_for_people_nor_steers_their_t
     configure(stream, json=False)
     log.warning("call", method="a/b\n[error] forged", shown="grün")
     logging.getLogger("library").warning("odd: %s", "\x1b[2J")
-    [call, odd] = stream.getvalue().splitlines()
-    assert call.endswith(r"[warning] call method='a/b\n[error] forged' shown=grün")
-    assert odd.endswith(r"[warning] 'odd: \x1b[2J'")
+    red = ValueError("red: \x1b[31m")
+    try:
+        raise red
+    except ValueError:
+        log.exception("defect")
+    [call, odd, *_, below] = stream.getvalue().split("\n")[:-1]
+    assert call.endswith(r"[warning] call method=a/b\n[error] forged shown=grün")
+    assert odd.endswith(r"[warning] odd: \x1b[2J")
+    assert below == r"ValueError: red: \x1b[31m"
 
 
 def test_a_library_s_warning_is_an_event_too_and_has_nothing_personal(configure: Configure) -> None:

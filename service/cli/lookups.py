@@ -14,6 +14,7 @@ from service.cli.output import print_json
 from service.cli.remote import moment, remote, timestamp
 from service.cli.run_id import chunks
 from service.cli.write_options import Email
+from service.terminal import visible
 from service.transport.client import Client
 
 _LOOKED_UP_AT_ONCE = 1_000
@@ -138,4 +139,4 @@ def _show_one(client: Client, operation_id: str, *, changes: bool, as_json: bool
                 print_json(change | {"change": kind})
             else:
                 sign = "+" if kind == "assigned" else "-"
-                print(f"{sign} {change['customer_id']} {printing.visible(change['device_identifier'])}")
+                print(f"{sign} {change['customer_id']} {visible(change['device_identifier'])}")

@@ -1,6 +1,5 @@
 """Prints what a server told: tables in which every character is what it is, and one JSON object a line."""
 
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,12 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def visible(text: str) -> str:
-    """Shows control characters by their numbers: a note must not steer the terminal that shows it."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+from service.terminal import visible
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

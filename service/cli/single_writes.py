@@ -12,6 +12,7 @@ from service.cli import printing
 from service.cli.output import AsJson, print_json
 from service.cli.remote import remote
 from service.cli.write_options import Email, Note, Preview, Yes, ask, for_the_question, refuse_unattended
+from service.terminal import visible
 from service.transport.client import Client
 from service.transport.failure import CallFailed
 
@@ -42,7 +43,7 @@ def decommission(
     if count is None:
         count = client.call("ListAssignedDevices", customer_email=email, page_size=1)["total_count"]
     if not yes:
-        ask(f"Unassign all {count:,} device(s) of {printing.visible(email)}?")
+        ask(f"Unassign all {count:,} device(s) of {visible(email)}?")
     with _uncertain():
         answer = client.call(
             "UnassignAllDevices",
@@ -80,7 +81,7 @@ def undo(
     if not yes:
         with for_the_question():
             _tell_undone(seen, as_json=False)
-        ask(f"Undo {printing.visible(operation_id)}?")
+        ask(f"Undo {visible(operation_id)}?")
     with _uncertain():
         answer = client.call("RevertOperation", **request, request_id=str(uuid.uuid4()))
     _tell_undone(answer, as_json=as_json)

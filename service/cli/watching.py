@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from service.cli import operation_rows, printing
+from service.cli import operation_rows
 from service.cli.lookups import JsonLines
 from service.cli.output import print_json
 from service.cli.remote import remote
+from service.terminal import visible
 from service.transport.client import Client
 
 
@@ -70,7 +71,7 @@ def watch(
                 if operation is not None and as_json:
                     print_json(operation_rows.plain(operation) | {"resume_token": message["resume_token"]})
                 elif operation is not None:
-                    print("  ".join(map(printing.visible, operation_rows.row(operation))).rstrip())
+                    print("  ".join(map(visible, operation_rows.row(operation))).rstrip())
                 # Whoever reads a pipe sees each line at once; and what is not written is not done with.
                 sys.stdout.flush()
                 token = message["resume_token"]

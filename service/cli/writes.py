@@ -24,6 +24,7 @@ from service.cli.write_options import (
     refuse_unattended,
 )
 from service.domain.identifiers import MAX_IN_CALL
+from service.terminal import visible
 from service.transport.client import Client
 
 _CHUNK = 10_000
@@ -73,7 +74,7 @@ def unassign(
     if not yes:
         with for_the_question():
             bulk_run.preview(client, work, as_json=False, resumed=resume is not None)
-        ask(f"Unassign these devices from {printing.visible(email)}?")
+        ask(f"Unassign these devices from {visible(email)}?")
     bulk_run.perform(client, work, run, outcomes=outcomes, as_json=as_json)
 
 

@@ -136,23 +136,23 @@ def owners(found: Owners) -> pb.LookupOwnersResponse:
     # Field by field, which takes two thirds of the time that naming them to `add` does. Devices that stand side by side
     # often have the same owners, and a copy takes half the time again.
     add, owners_of = answer.results.add, found.owners.get
-    before: tuple[Sequence[Owner] | None, pb.DeviceOwners] = (None, pb.DeviceOwners())
+    before: Sequence[Owner] | None = None  # as of a device that does not exist
+    device_before = pb.DeviceOwners()
     for identifier in found.identifiers:
         device = add()
         all_owners = owners_of(identifier)
-        if all_owners is None:
-            device.device_identifier = identifier
-            continue
-        if all_owners == before[0]:
-            device.MergeFrom(before[1])
+        if all_owners == before:
+            device.MergeFrom(device_before)
         else:
             _add_owners(device, all_owners, found.listed)
-            before = (all_owners, device)
+            before, device_before = all_owners, device
         device.device_identifier = identifier
     return answer
 
 
-def _add_owners(device: pb.DeviceOwners, all_owners: Sequence[Owner], listed: int) -> None:
+def _add_owners(device: pb.DeviceOwners, all_owners: Sequence[Owner] | None, listed: int) -> None:
+    if all_owners is None:
+        return
     device.found = True
     if all_owners:
         device.owner_count = all_owners[0].owner_count

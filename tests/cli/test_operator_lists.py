@@ -6,7 +6,7 @@ import pytest
 
 from service.cli import run_id
 from service.cli.device_list import read_devices
-from service.cli.printing import visible
+from service.terminal import visible
 from tests.cli.test_operator_shell import run_here
 
 CONTENT: list[object] = ["UnassignDevices", [("note", "x")], ["SN-1", "SN-2"]]
