@@ -24,6 +24,8 @@ from service.storage.types import TextArray
 MAX_WAIT_SECONDS = 5.0
 """How long a write waits for another process's."""
 
+_WAL_PAUSE_SECONDS = 0.005
+
 _AWAY = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_CORRUPT,
@@ -344,9 +346,28 @@ def _connect(path: str) -> sqlite3.Connection:
     connection.create_function("clock_timestamp", 0, lambda: time.time_ns() // 1000)
     # In WAL mode readers and the writer do not wait for each other. FULL syncs at every commit: what was acknowledged
     # survives a loss of power too.
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    _use_wal(connection)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Puts a file into WAL mode, where it stays, or waits until somebody else has.
+
+    Of several that open a new file at once SQLite lets one, and refuses the others without its usual waiting.
+    """
+    end = time.monotonic() + MAX_WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                connection.close()
+                raise
+            time.sleep(_WAL_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _driver(pooled: PoolProxiedConnection) -> sqlite3.Connection:

@@ -1,5 +1,7 @@
 """The state of the tables: made once, checked at every start, and told in a sentence that says what mends it."""
 
+import sqlite3
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from service.domain.errors import DatabaseUnavailable
-from service.storage import schema
+from service.storage import schema, sqlite
 from service.storage.database import Database
 from service.storage.tables import metadata
 from tests.postgres import Postgres
@@ -65,6 +68,37 @@ def test_two_upgrades_at_once_take_turns(empty: Make) -> None:
         outcomes = list(pool.map(schema.upgrade, databases))
     assert sorted(outcomes) == [("", schema.head())] + [(schema.head(), schema.head())] * 3
     assert schema.check(databases[0]) == schema.head()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A new SQLite file that somebody is writing to, which has SQLite refuse WAL mode to others without waiting."""
+    writer = sqlite3.connect(tmp_path / "empty.db", isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    yield writer
+    writer.close()
+
+
+def test_a_new_sqlite_file_is_waited_for(written: sqlite3.Connection, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    release = threading.Timer(0.3, written.rollback)
+    release.start()
+    assert schema.upgrade(database) == ("", schema.head())
+    with database.session() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+    database.close()
+    release.join()
+
+
+def test_a_new_sqlite_file_is_not_waited_for_without_end(
+    written: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 0.2)
+    database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(OperationalError, match="database is locked"):
+        schema.upgrade(database)
+    assert written.in_transaction
+    database.close()
 
 
 def test_a_difference_between_the_steps_and_the_tables_is_named(empty: Make) -> None:
