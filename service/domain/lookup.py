@@ -6,10 +6,14 @@ from datetime import datetime
 
 from service.domain import answer_size
 from service.domain.identifiers import unique
-from service.domain.unit_of_work import Owner, UnitOfWork
+from service.domain.interruption import Interruption
+from service.domain.shared_lookup import Found, SharedLookup
+from service.domain.unit_of_work import Owner, Storage, UnitOfWork
 
 MAX_DEVICES = 1_000
 MAX_OWNERS = 100
+# Of more devices the way to the database and back is no longer most of the cost.
+_MAX_SHARED = 10
 
 # What an owner takes in an answer beside the e-mail address: an id, a time, tags and lengths.
 _OWNER_OVERHEAD = 64
@@ -41,12 +45,42 @@ class Owners:
     listed: int
 
 
-def lookup_owners(uow: UnitOfWork, wish: LookupOwners) -> Owners:
-    """Finds the owners of each device, with one statement."""
-    wanted = unique(wish.identifiers)
-    owners = uow.assignments.owners(wanted, wish.at, MAX_OWNERS)
-    room = wish.max_answer_bytes - answer_size.FIELDS_BYTES - answer_size.size_of(wanted, 16)
-    return Owners(wanted, owners, _most_that_fit(owners, room))
+class OwnerLookup:
+    """Finds the owners of devices.
+
+    Args:
+        storage: where they are.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._shared = SharedLookup(self._now)
+
+    def find(self, organization_id: str, interruption: Interruption, wish: LookupOwners) -> Owners:
+        """Finds the owners of each device, with one statement.
+
+        Raises:
+            DatabaseUnavailable, Conflict, Cancelled, DeadlineExceeded: see `Storage.read`.
+        """
+        wanted = unique(wish.identifiers)
+        if wish.at is not None:
+            owners = self._ask(organization_id, interruption, wanted, wish.at)
+        elif len(wanted) > _MAX_SHARED:
+            owners = self._now(organization_id, interruption, wanted)
+        else:
+            found = self._shared.find(organization_id, interruption, wanted)
+            owners = {identifier: found[identifier] for identifier in wanted if identifier in found}
+        room = wish.max_answer_bytes - answer_size.FIELDS_BYTES - answer_size.size_of(wanted, 16)
+        return Owners(wanted, owners, _most_that_fit(owners, room))
+
+    def _now(self, organization_id: str, interruption: Interruption, wanted: list[str]) -> Found:
+        return self._ask(organization_id, interruption, wanted, None)
+
+    def _ask(self, organization_id: str, interruption: Interruption, wanted: list[str], at: datetime | None) -> Found:
+        def work(uow: UnitOfWork) -> Found:
+            return uow.assignments.owners(wanted, at, MAX_OWNERS)
+
+        return self._storage.read(organization_id, interruption, work, one_statement=True)
 
 
 def _most_that_fit(owners: Mapping[str, list[Owner]], room: int) -> int:

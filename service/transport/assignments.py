@@ -5,7 +5,7 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.domain.assign import AssignDevice, AssignDevices, assign_device, assign_devices
 from service.domain.list_assigned import ListAssignedDevices, list_assigned_devices
-from service.domain.lookup import MAX_DEVICES, LookupOwners, lookup_owners
+from service.domain.lookup import MAX_DEVICES, LookupOwners, OwnerLookup
 from service.domain.revert import RevertOperation, revert_operation
 from service.domain.tokens import PageToken
 from service.domain.transfer import TransferDevices, transfer_devices
@@ -32,6 +32,7 @@ class Assignments:
 
     def __init__(self, storage: Storage, max_answer_bytes: int) -> None:
         self._storage = storage
+        self._owner_lookup = OwnerLookup(storage)
         self._max_answer_bytes = max_answer_bytes
 
     def UnassignDevices(
@@ -170,7 +171,8 @@ class Assignments:
             max_answer_bytes=self._max_answer_bytes,
         )
         fields.check()
-        found = read(self._storage, lambda uow: lookup_owners(uow, wish), one_statement=True)
+        current, principal = call.current()
+        found = self._owner_lookup.find(principal.organization_id, current.interruption, wish)
         count(requested=len(wish.identifiers), found=len(found.owners))
         return answers.owners(found)
 

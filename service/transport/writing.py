@@ -43,10 +43,10 @@ def answer(
     return message
 
 
-def read(storage: Storage, work: Callable[[UnitOfWork], R], *, one_statement: bool = False) -> R:
+def read(storage: Storage, work: Callable[[UnitOfWork], R]) -> R:
     """Runs a read on one view of the data; see `Storage.read`."""
     current, principal = call.current()
-    return storage.read(principal.organization_id, current.interruption, work, one_statement=one_statement)
+    return storage.read(principal.organization_id, current.interruption, work)
 
 
 def count(**counts: int | bool) -> None:
