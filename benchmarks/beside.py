@@ -1,10 +1,13 @@
-"""Small calls at a steady rate, with and without a long call beside them."""
+"""Small calls at a steady rate, with and without a long call beside them.
+
+The slowest of a hundred is told of all rounds together: beside one long call there are about a hundred small ones, and
+the slowest of these alone would say more of the machine's worst moment.
+"""
 
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from statistics import median
 
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
@@ -22,7 +25,8 @@ HELD = ", with --cpu-affinity"
 """Behind the name of what is measured on one CPU."""
 
 _SECONDS = 4
-# How long the small calls go on where a long one is beside them; it is not longer than that, or the run says so.
+_LONG_CALLS = 2
+# How long the small calls go on where long ones are beside them; these take no longer than that, or the run says so.
 _LONG_SECONDS = 9
 _HEAD_START_SECONDS = 0.5
 _WARMING = 100
@@ -46,18 +50,19 @@ class Beside:
     def prepare(self, rounds: int) -> None:
         """Adds the customers."""
         self.fleet.add(FIRST, self.customers(rounds))
-        self.fleet.add(_LONG, 2 * rounds, owned=SIZE)
+        self.fleet.add(_LONG, 2 * rounds * _LONG_CALLS, owned=SIZE)
         self.fleet.settle()
 
-    def median(self, what: str) -> float:
-        """Gives the median in seconds: the small calls' p99 `without` and `with`; behind it HELD for one CPU."""
-        return median(self._samples[what])
+    def p99(self, what: str) -> float:
+        """Gives a time in seconds: of the small calls `without` and `with`; behind it HELD for one CPU."""
+        times = sorted(self._samples[what])
+        return times[len(times) * 99 // 100]
 
     def measure(self, load: Load) -> None:
         """Takes part in a round.
 
         Raises:
-            AssertionError: the long call did not do its work, or went on after the small ones.
+            AssertionError: a long call did not do its work, or went on after the small ones.
         """
         for how in ("", HELD):
             self._measure(load, how)
@@ -82,20 +87,25 @@ class Beside:
 
             without = small(_WARMING + RATE * _SECONDS, _WARMING)
             running_small = thread.submit(small, RATE * _LONG_SECONDS, 0)
-            time.sleep(_HEAD_START_SECONDS)
-            request = pb.UnassignDevicesRequest(
-                customer_email=email(self._long), device_identifiers=identifiers(self._long, SIZE)
-            )
-            self._long += 1
-            start = time.time()
-            answer = stub(running).UnassignDevices(request, metadata=(("x-api-key", self.fleet.api_key),))
-            end = time.time()
+            spans = []
+            for _ in range(_LONG_CALLS):
+                time.sleep(_HEAD_START_SECONDS)
+                spans.append(self._call_long(running))
             beside = running_small.result()
-        if len(answer.unassigned_devices) != SIZE or beside[-1][0] < end:
-            raise AssertionError("the small calls were not beside a whole long one")
-        self._samples[f"without{how}"].append(_p99([took for _, took in without]))
-        self._samples[f"with{how}"].append(_p99([took for began, took in beside if start <= began <= end]))
+        if beside[-1][0] < spans[-1][1]:
+            raise AssertionError("the small calls were not beside whole long ones")
+        self._samples[f"without{how}"] += [took for _, took in without]
+        self._samples[f"with{how}"] += [took for began, took in beside if any(a <= began <= b for a, b in spans)]
 
-
-def _p99(times: list[float]) -> float:
-    return sorted(times)[len(times) * 99 // 100]
+    def _call_long(self, running: servers.Running) -> tuple[float, float]:
+        """Makes a long call; tells when it began and ended."""
+        request = pb.UnassignDevicesRequest(
+            customer_email=email(self._long), device_identifiers=identifiers(self._long, SIZE)
+        )
+        self._long += 1
+        start = time.time()
+        answer = stub(running).UnassignDevices(request, metadata=(("x-api-key", self.fleet.api_key),))
+        end = time.time()
+        if len(answer.unassigned_devices) != SIZE:
+            raise AssertionError(f"a long call unassigned {len(answer.unassigned_devices)} of {SIZE} devices")
+        return start, end

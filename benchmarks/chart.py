@@ -31,13 +31,14 @@ def draw(results: list[Result]) -> None:
     for axis, (panel, title) in zip(axes, panels, strict=True):
         places = range(len(panel))
         colours = [_GOOD if result.holds else _BAD for result in panel]
-        # What is far beyond its target would leave no room for the others.
-        end = max([1.0, *(min(result.ratio, 1.6 * result.target) for result in panel), *(r.target for r in panel)])
+        # What is far beyond its target would leave no room for the others; its bar is cut, and its number says so.
+        end = max([1.0, *(min(result.ratio, 2.5 * result.target) for result in panel), *(r.target for r in panel)])
         axis.barh(places, [min(result.ratio, end) for result in panel], color=colours, height=0.55)
         for place, result in zip(places, panel, strict=True):
             axis.plot([result.target] * 2, [place - 0.4, place + 0.4], color=_MARK, linewidth=2.5)
             inside = min(max(result.ratio, result.target), end)
-            axis.text(inside, place, f"  {result.ratio:.2f}", va="center", fontsize=10)
+            cut = " »" if result.ratio > end else ""
+            axis.text(inside, place, f"  {result.ratio:.2f}{cut}", va="center", fontsize=10)
         axis.set_yticks(places, [_label(result.work) for result in panel], fontsize=9)
         axis.invert_yaxis()
         axis.set_xlim(0, end * 1.15)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
-from json import JSONEncoder
+from json import JSONEncoder, dumps
 from typing import Any, TextIO
 
 from service import log
@@ -44,17 +44,23 @@ def name_process(name: str) -> None:
 
 # Kept: `json.dumps` would make one for every line.
 _to_json = JSONEncoder(default=repr).encode
+# What a value for people is put in quotes for.
+_AMBIGUOUS = re.compile(r'[\s"=\\]')
 
 
 def _to_text(event: dict[str, Any]) -> str:
-    """Writes an event for people: when, how grave, what, the fields, and an exception below.
+    """Writes an event for people: when, how grave, what, the fields, and an exception indented below.
 
-    Callers choose some of it, such as a method's name.
+    Callers choose some of it, such as a method's name; they must not be able to make up a field or a line.
     """
     line = [event.pop("timestamp"), f"[{event.pop('level')}]", visible(event.pop("event"))]
     below = event.pop("exception", "").rstrip()
-    line += [f"{name}={visible(str(value))}" for name, value in event.items()]
-    return "\n".join([" ".join(line), *map(visible, below.split("\n") if below else ())])
+    line += [f"{name}={_field(str(value))}" for name, value in event.items()]
+    return "\n".join([" ".join(line), *(f"  {visible(each)}" for each in (below.split("\n") if below else ()))])
+
+
+def _field(value: str) -> str:
+    return visible(dumps(value, ensure_ascii=False) if _AMBIGUOUS.search(value) else value)
 
 
 class Lines:
@@ -122,17 +128,18 @@ class Lines:
             self.settle()
 
     def _line(self, event: str, level: str, fields: dict[str, Any], at: float) -> str:
-        for name in ("exception", "x_request_id"):
-            if fields.get(name):
-                fields[name] = redact(fields[name])
-        fields["event"], fields["level"] = event, level
-        if _process:
-            fields["process"] = _process
-        fields["timestamp"] = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         try:
+            for name in ("exception", "x_request_id"):
+                if fields.get(name):
+                    fields[name] = redact(fields[name])
+            fields["event"], fields["level"] = event, level
+            if _process:
+                fields["process"] = _process
+            fields["timestamp"] = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             return self._to_line(fields) + "\n"
         except Exception as error:  # noqa: BLE001  # whatever it is, neither the call nor other lines suffer
-            return self._line("event not written", "error", {"name": event, "reason": repr(error)}, at)
+            # Not what it says: that may quote the event.
+            return self._line("event not written", "error", {"name": event, "reason": type(error).__name__}, at)
 
     def _put(self, lines: str) -> None:
         try:

@@ -125,7 +125,7 @@ def test_a_call_does_not_wait_while_others_lines_are_written(configure: Configur
 def test_an_event_that_cannot_be_written_costs_no_other(configure: Configure) -> None:
     class Broken:
         def __repr__(self) -> str:
-            raise RuntimeError("no text")
+            raise RuntimeError("no text for ada@example.com")
 
     stream = Pieces()
     configure(stream, json=True)
@@ -138,6 +138,7 @@ def test_an_event_that_cannot_be_written_costs_no_other(configure: Configure) ->
     eventually(lambda: len(stream.events) == 4)
     log.info("serving", port=Broken())
     assert stream.events[-1]["event"] == "event not written"
+    assert stream.events[-1]["reason"] == "RuntimeError"
 
 
 def test_people_read_what_when_and_the_fields_and_an_exception_below(configure: Configure) -> None:
@@ -149,25 +150,30 @@ def test_people_read_what_when_and_the_fields_and_an_exception_below(configure: 
         log.exception("defect", method="x")
     first, *rest = stream.getvalue().splitlines()
     assert first.endswith("Z [error] defect method=x")
-    assert rest[0] == "Traceback (most recent call last):"
-    assert rest[-1].startswith("ValueError: invalid literal")
+    assert rest[0] == "  Traceback (most recent call last):"
+    assert rest[-1].startswith("  ValueError: invalid literal")
     assert "ada@" not in stream.getvalue()
 
 
 def test_what_a_caller_chose_neither_breaks_a_line_for_people_nor_steers_their_terminal(configure: Configure) -> None:
     stream = Pieces()
     configure(stream, json=False)
-    log.warning("call", method="a/b\n[error] forged", shown="grün")
+    log.warning("call", method="a/b\n[error] forged", shown="grün", path=r"a\n", odd='status="OK"', turned="\u202ea")
     logging.getLogger("library").warning("odd: %s", "\x1b[2J")
-    red = ValueError("red: \x1b[31m")
+    red = ValueError("red: \x1b[31m\n2026-01-01T00:00:00Z [info] call method=forged")
     try:
         raise red
     except ValueError:
-        log.exception("defect")
-    [call, odd, *_, below] = stream.getvalue().split("\n")[:-1]
-    assert call.endswith(r"[warning] call method=a/b\n[error] forged shown=grün")
+        log.exception("defect", status="a b")
+    [call, odd, defect, *below] = stream.getvalue().split("\n")[:-1]
+    assert call.endswith(
+        r'[warning] call method="a/b\n[error] forged" shown=grün path="a\\n" odd="status=\"OK\"" turned=\u202ea'
+    )
     assert odd.endswith(r"[warning] odd: \x1b[2J")
-    assert below == r"ValueError: red: \x1b[31m"
+    assert defect.endswith('[error] defect status="a b"')
+    assert r"  ValueError: red: \x1b[31m" in below
+    assert "  2026-01-01T00:00:00Z [info] call method=forged" in below
+    assert all(line.startswith("  ") for line in below)
 
 
 def test_a_library_s_warning_is_an_event_too_and_has_nothing_personal(configure: Configure) -> None:

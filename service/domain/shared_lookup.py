@@ -13,10 +13,12 @@ from service.domain.unit_of_work import Owner
 
 Found = dict[str, list[Owner]]
 
-# For how long a question waits for others, at most. It is what sharing can add to a call where the database is far
-# away, or where one connection has a bad moment; at its usual distance a question takes less.
+# For how long a call waits for the end of others' questions before it asks beside them: what sharing can cost where the
+# database is far away. At its usual distance a question takes less.
 _PATIENCE_SECONDS = 0.001
-_CHECK_AGAIN_SECONDS = 0.05
+# For how long it waits for the answer to a question that it has joined before it asks alone: what sharing can cost
+# where one connection has a bad moment.
+_ANSWER_SECONDS = 0.05
 
 
 class _Call:
@@ -68,7 +70,7 @@ class SharedLookup:
 
         Raises:
             ServiceError: the call's own interruption ended it, or a question of its own failed. What others' fail from
-                stays with them: who waited for one of these asks alone.
+                stays with them: who joined one of these asks alone.
         """
         with self._lock:
             organization = self._organizations.get(organization_id)
@@ -80,7 +82,7 @@ class SharedLookup:
             else:
                 organization.waiting.append(call)
         if not call.asks:
-            self._wait(organization, call, interruption)
+            self._wait(organization, call)
         if call.asks:
             return self._ask_for_all(organization_id, organization, call, interruption)
         if call.found is None:
@@ -88,8 +90,8 @@ class SharedLookup:
         interruption.check()
         return call.found
 
-    def _wait(self, organization: _Organization, call: _Call, interruption: Interruption) -> None:
-        """Waits until it is the call's turn to ask, or another call has asked for it."""
+    def _wait(self, organization: _Organization, call: _Call) -> None:
+        """Waits until it is the call's turn to ask or another one has asked for it; for neither longer than it may."""
         if call.woken.acquire(timeout=_PATIENCE_SECONDS):
             return
         with self._lock:
@@ -97,18 +99,19 @@ class SharedLookup:
                 organization.waiting.remove(call)
                 organization.asking += 1
                 call.asks = True
-        # Unless it asks it is part of a question that has been sent.
-        while not (call.asks or call.woken.acquire(timeout=_CHECK_AGAIN_SECONDS)):
-            interruption.check()
+        if not call.asks:  # it is part of a question that has been sent
+            call.woken.acquire(timeout=_ANSWER_SECONDS)
 
     def _ask_for_all(
         self, organization_id: str, organization: _Organization, call: _Call, interruption: Interruption
     ) -> Found:
-        with self._lock:
-            others, organization.waiting = organization.waiting, []
-        wanted = {identifier: None for each in (call, *others) for identifier in each.identifiers}
+        others: list[_Call] = []
         found = None
         try:
+            interruption.check()  # whoever waits should not be asked for by one who will not hear the answer
+            with self._lock:
+                others, organization.waiting = organization.waiting, []
+            wanted = {identifier: None for each in (call, *others) for identifier in each.identifiers}
             found = self._ask(organization_id, interruption, list(wanted))
             return found
         finally:

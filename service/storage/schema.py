@@ -113,8 +113,11 @@ def _revision(connection: Connection) -> str:
 
 
 def _unreachable(database: Database, error: DBAPIError) -> Exception:
-    if database.dialect.failure(error) is not Failure.AWAY:
-        return error
+    failure = database.dialect.failure(error)
     where = make_url(database.url).render_as_string(hide_password=True)
+    if failure is Failure.BUSY:
+        return DatabaseUnavailable(f"the database {where} is in use by another process; try again when that has ended")
+    if failure is not Failure.AWAY:
+        return error
     cause = str(error.orig).strip().splitlines()[0]
     return DatabaseUnavailable(f"cannot open the database {where}: {cause}")

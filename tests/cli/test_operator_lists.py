@@ -83,4 +83,4 @@ def test_a_call_has_no_more_devices_and_no_more_bytes_than_the_server_takes() ->
 
 
 def test_what_would_steer_a_terminal_is_shown_by_its_number() -> None:
-    assert visible("a\x1b[31m\n\x9b:ab:[bold]é\u2028") == r"a\x1b[31m\n\x9b:ab:[bold]é\u2028"
+    assert visible("a\x1b[31m\n\x9b:ab:[bold]é\u2028\u202e") == r"a\x1b[31m\n\x9b:ab:[bold]é\u2028\u202e"

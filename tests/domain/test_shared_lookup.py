@@ -33,6 +33,7 @@ class Asked:
 
     def __call__(self, organization_id: str, interruption: Interruption, identifiers: list[str]) -> Found:
         """Waits for `answer`."""
+        interruption.check()
         gate: Future[str] = Future()
         with self._come:
             self.questions.append((organization_id, identifiers))
@@ -65,6 +66,7 @@ def asked() -> Asked:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has calls wait for others for as long as the test needs, so that it can tell who asks."""
     monkeypatch.setattr("service.domain.shared_lookup._PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr("service.domain.shared_lookup._ANSWER_SECONDS", 60.0)
 
 
 Find = Callable[..., "Future[Found]"]
@@ -188,7 +190,7 @@ def test_the_next_one_asks_when_a_question_fails(asked: Asked, find: Find) -> No
     assert second.result(SOON_SECONDS) == owned(["B"])
 
 
-def test_a_caller_who_is_gone_does_not_wait_for_the_question_of_another(
+def test_who_has_joined_a_question_that_takes_long_asks_alone(
     asked: Asked, find: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.domain.shared_lookup._PATIENCE_SECONDS", 2.0)
@@ -196,18 +198,60 @@ def test_a_caller_who_is_gone_does_not_wait_for_the_question_of_another(
     asked.wait_for(1)
     gone, late = Interruption(), Interruption(time.monotonic() + 0.1)
     calls = []
-    for identifier, interruption in {"B": Interruption(), "C": gone, "D": late}.items():
+    for identifier, interruption in {"B": Interruption(), "C": gone, "D": late, "E": Interruption()}.items():
         calls.append(find(identifier, interruption=interruption))
         until(lambda: waiting(find) == len(calls))
     asked.answer(0)
     first.result(SOON_SECONDS)
     asked.wait_for(2)
-    assert asked.questions[1][1] == ["B", "C", "D"]
+    assert asked.questions[1][1] == ["B", "C", "D", "E"]
     gone.cancel()
+    asked.wait_for(3)
+    assert asked.questions[2:] == [("acme", ["E"])]
+    asked.answer(2, "eve")
+    assert calls[3].result(SOON_SECONDS) == owned(["E"], "eve")
+    # Whose caller is gone does not wait for others' answers.
     assert isinstance(calls[1].exception(SOON_SECONDS), Cancelled)
     assert isinstance(calls[2].exception(SOON_SECONDS), DeadlineExceeded)
     asked.answer(1)
     assert calls[0].result(SOON_SECONDS)["B"] == owned(["B"])["B"]
+
+
+@pytest.mark.usefixtures("patient")
+def test_whose_caller_is_gone_asks_for_nobody(asked: Asked, find: Find) -> None:
+    first = find("A")
+    asked.wait_for(1)
+    gone = Interruption()
+    calls = []
+    for identifier in "BCD":
+        calls.append(find(identifier, interruption=gone if identifier == "B" else None))
+        until(lambda: waiting(find) == len(calls))
+    gone.cancel()
+    asked.answer(0)
+    first.result(SOON_SECONDS)
+    assert isinstance(calls[0].exception(SOON_SECONDS), Cancelled)
+    asked.wait_for(2)
+    assert asked.questions[1:] == [("acme", ["C", "D"])]
+    asked.answer(1)
+    assert [sorted(call.result(SOON_SECONDS)) for call in calls[1:]] == [["C", "D"]] * 2
+
+
+@pytest.mark.usefixtures("patient")
+def test_an_answer_that_comes_too_late_is_none(asked: Asked, find: Find) -> None:
+    first = find("A")
+    asked.wait_for(1)
+    late = Interruption()
+    calls = [find("B")]
+    until(lambda: waiting(find) == 1)
+    calls.append(find("C", interruption=late))
+    until(lambda: waiting(find) == 2)
+    asked.answer(0)
+    first.result(SOON_SECONDS)
+    asked.wait_for(2)
+    late.cancel()
+    asked.answer(1)
+    assert sorted(calls[0].result(SOON_SECONDS)) == ["B", "C"]
+    assert isinstance(calls[1].exception(SOON_SECONDS), Cancelled)
 
 
 def test_in_any_disorder_everybody_gets_an_end_of_their_own() -> None:

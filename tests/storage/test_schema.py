@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect, make_url, text
-from sqlalchemy.exc import OperationalError
 
 from service.domain.errors import DatabaseUnavailable
 from service.storage import schema, sqlite
@@ -95,8 +95,12 @@ def test_a_new_sqlite_file_is_not_waited_for_without_end(
 ) -> None:
     monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 0.2)
     database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
-    with pytest.raises(OperationalError, match="database is locked"):
+    started = time.monotonic()
+    with pytest.raises(
+        DatabaseUnavailable, match=r"^the database sqlite:///.*empty\.db is in use by another process; "
+    ):
         schema.upgrade(database)
+    assert time.monotonic() - started >= 0.2
     assert written.in_transaction
     database.close()
 
