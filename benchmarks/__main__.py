@@ -30,7 +30,7 @@ def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list
     def changing(name: str, target: float, *, free: int = 0, hottest: bool = False) -> tuple[Subject, float]:
         # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
         count, each = (2_000, 60) if hottest else (1_200, 40)
-        fleet = fill(server.create(), rounds * (18_000 if hottest else 9_500) + 20, free=free)
+        fleet = fill(server.create(), rounds * (21_000 if hottest else 9_500) + 20, free=free)
         return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hottest, half=hottest), target
 
     first = changing("UnassignDevices, 10 ids", 0.7, hottest=True)

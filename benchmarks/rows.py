@@ -33,8 +33,7 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
         work = f"{name}, 1 in flight, p50 beside empty + bare"
         rows.append(compared(work, "ms", subject.median("p50") * MS, limit * MS, 1.3))
     if subject.half:
-        p99, p50 = subject.median("half p99"), subject.median("half p50")
-        rows.append(compared(f"{name}, p99 at half of the top rate beside p50", "ms", p99 * MS, p50 * MS, 4))
+        rows += _of_half_rate(subject)
         rows.append(compared("memory of a server at rest", "MB", subject.median("rest"), AT_REST_MB, 1))
         work = f"memory of each of {WORKERS} workers at rest"
         rows.append(compared(work, "MB", subject.median("rest of a worker"), AT_REST_MB, 1))
@@ -48,6 +47,16 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
                 FLAT,
             )
         )
+    return rows
+
+
+def _of_half_rate(subject: Subject) -> list[Result]:
+    rows = []
+    for how in WAYS:
+        if subject.has(f"half p99{how}"):
+            p99, p50 = subject.median(f"half p99{how}"), subject.median(f"half p50{how}")
+            work = f"{subject.name}, p99 at half of the top rate beside p50{how and f', with{how}'}"
+            rows.append(compared(work, "ms", p99 * MS, p50 * MS, 4))
     return rows
 
 

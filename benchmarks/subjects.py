@@ -169,11 +169,11 @@ class Subject:
             made = 0
             target = Target(running.port, self.work.path, self.fleet.api_key)
 
-            def run(count: int, *, in_flight: int = 1, rate: float = 0, warming: int = _WARMING) -> Calls:
+            def run(count: int, *, in_flight: int = 1, warming: int = _WARMING) -> Calls:
                 nonlocal made
                 requests = self._requests(self._take(count), count)
                 made += count
-                return tools.load.calls(target, requests, in_flight=in_flight, rate=rate, warming=warming)
+                return tools.load.calls(target, requests, in_flight=in_flight, warming=warming)
 
             if self.in_flight > 1:
                 top = run(self.count + _WARMING, in_flight=self.in_flight)
@@ -183,9 +183,7 @@ class Subject:
                 self._samples["p50 in flight"].append(top.p50)
                 self._samples["p99 in flight"].append(top.p99)
                 if self.half:
-                    half = run(int(top.rate / 2 * _HALF_RATE_SECONDS), rate=top.rate / 2, warming=0)
-                    self._samples["half p50"].append(half.p50)
-                    self._samples["half p99"].append(half.p99)
+                    made += self._half(tools, target, top.rate, "")
             if self.alone:
                 warming = self.alone // 2
                 alone = run(self.alone + warming, warming=warming)
@@ -206,6 +204,17 @@ class Subject:
                     target = Target(running.port, self.work.path, self.fleet.api_key)
                     top = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
                     self._samples[f"rate{how}"].append(top.rate)
+                    if self.half and workers == 1:
+                        self._half(tools, target, top.rate, how)
+
+    def _half(self, tools: Tools, target: Target, top: float, how: str) -> int:
+        """Makes calls at half of the top rate and tells how many."""
+        count = int(top / 2 * _HALF_RATE_SECONDS)
+        requests = self._requests(self._take(count), count)
+        half = tools.load.calls(target, requests, rate=top / 2, warming=0)
+        self._samples[f"half p50{how}"].append(half.p50)
+        self._samples[f"half p99{how}"].append(half.p99)
+        return count
 
     @property
     def database_rate(self) -> tuple[float, str]:
