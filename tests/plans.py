@@ -128,19 +128,18 @@ class Recorder:
         yield found
         with self._log.open("rb") as log:
             log.seek(beginning)
-            found.plans += _read(line.decode() for line in log)
+            found.plans += plans_in(log.read().decode(errors="replace"))
 
 
-def _read(lines: Iterator[str]) -> Iterator[Plan]:
-    text_of: list[str] = []
-    for line in [*lines, "end"]:
-        if line.startswith("\t"):
-            text_of.append(line)
-            continue
-        if text_of and text_of[0].strip() == "{":
-            told = json.loads("".join(text_of))
-            yield Plan(told["Query Text"], told["Plan"])
-        text_of = []
+# What the service does for itself, or behind an answer, may be written while it is read: half a plan is nobody's yet.
+_WHOLE_PLAN = re.compile(r"^\t\{\n(?:^\t .*\n)+^\t\}\n", re.MULTILINE)
+
+
+def plans_in(log: str) -> Iterator[Plan]:
+    """Gives the plans that a part of a server's log tells, but for those that it tells half."""
+    for whole in _WHOLE_PLAN.findall(log):
+        told = json.loads(whole)
+        yield Plan(told["Query Text"], told["Plan"])
 
 
 @dataclass(frozen=True)

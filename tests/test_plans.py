@@ -14,7 +14,7 @@ from service.storage import schema
 from service.storage.database import Database
 from tests import fleet, plan_work, postgres
 from tests.plan_work import Grown, Work
-from tests.plans import Explaining, Recorder, Recording, Step
+from tests.plans import Explaining, Recorder, Recording, Step, plans_in
 from tests.transport.api.client import Api
 
 # The fill takes twenty seconds, and minutes where others keep the machine busy.
@@ -90,6 +90,25 @@ def test_the_fill_is_as_big_as_it_says(grounds: Grounds) -> None:
         count = connection.execute(text("SELECT reltuples FROM pg_class WHERE relname = 'assignment'")).scalar_one()
     assert fleet.MILLION.assignments >= 1_000_000
     assert count >= 950_000  # an estimate, and some have ended since
+
+
+_TOLD = """\
+2026-01-01 00:00:00 UTC [7] LOG:  duration: 0.1 ms  plan:
+\t{
+\t  "Query Text": "SELECT 1",
+\t  "Plan": {
+\t    "Node Type": "Result"
+\t  }
+\t}
+"""
+
+
+def test_a_plan_is_read_when_all_of_it_is_written() -> None:
+    """The server writes while its log is read, from any place on: other statements may be under way."""
+    rest = _TOLD[_TOLD.index('\t  "Plan"') :]
+    for end in range(len(_TOLD)):
+        found = list(plans_in(rest + _TOLD + "2026-01-01 00:00:01 UTC [8] LOG:  other\n" + _TOLD[:end]))
+        assert [(plan.statement, plan.root["Node Type"]) for plan in found] == [("SELECT 1", "Result")], _TOLD[:end]
 
 
 @contextmanager
