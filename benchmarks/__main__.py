@@ -30,7 +30,7 @@ def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list
     def changing(name: str, target: float, *, free: int = 0, hottest: bool = False) -> tuple[Subject, float]:
         # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
         count, each = (2_000, 60) if hottest else (1_200, 40)
-        fleet = fill(server.create(), rounds * (21_000 if hottest else 9_500) + 20, free=free)
+        fleet = fill(server.create(), rounds * (15_000 if hottest else 7_000) + 20, free=free)
         return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hottest, half=hottest), target
 
     first = changing("UnassignDevices, 10 ids", 0.7, hottest=True)
@@ -103,7 +103,7 @@ def main(rounds: int, *, hot: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--hot", action="store_true", help="only UnassignDevices of 10 identifiers; writes nothing")
     arguments = parser.parse_args()
     signals.interrupt_on_sigterm()

@@ -21,9 +21,6 @@ from benchmarks.works import FIRST, email, identifiers
 RATE = 100
 """Small calls a second."""
 
-HELD = ", with --cpu-affinity"
-"""Behind the name of what is measured on one CPU."""
-
 _SECONDS = 4
 _LONG_CALLS = 2
 # How long the small calls go on where long ones are beside them; these take no longer than that, or the run says so.
@@ -45,16 +42,16 @@ class Beside:
     @staticmethod
     def customers(rounds: int) -> int:
         """Tells how many small customers are needed."""
-        return 2 * rounds * (_WARMING + RATE * (_SECONDS + _LONG_SECONDS))
+        return rounds * (_WARMING + RATE * (_SECONDS + _LONG_SECONDS))
 
     def prepare(self, rounds: int) -> None:
         """Adds the customers."""
         self.fleet.add(FIRST, self.customers(rounds))
-        self.fleet.add(_LONG, 2 * rounds * _LONG_CALLS, owned=SIZE)
+        self.fleet.add(_LONG, rounds * _LONG_CALLS, owned=SIZE)
         self.fleet.settle()
 
     def p99(self, what: str) -> float:
-        """Gives a time in seconds: of the small calls `without` and `with`; behind it HELD for one CPU."""
+        """Gives a time in seconds: of the small calls `without` and `with`."""
         times = sorted(self._samples[what])
         return times[len(times) * 99 // 100]
 
@@ -64,8 +61,7 @@ class Beside:
         Raises:
             AssertionError: a long call did not do its work, or went on after the small ones.
         """
-        for how in ("", HELD):
-            self._measure(load, how)
+        self._measure(load)
         small, long = self._next - FIRST, self._long - _LONG
         found = self.fleet.one(
             "SELECT (SELECT count(*) FROM operation WHERE kind = 'unassign'),"
@@ -74,9 +70,9 @@ class Beside:
         if found != (small + long, small * 10 + long * SIZE):
             raise AssertionError(f"{small} small calls and {long} long ones left {found} operations and changes")
 
-    def _measure(self, load: Load, how: str) -> None:
+    def _measure(self, load: Load) -> None:
         work = WORKS["UnassignDevices, 10 ids"]
-        with servers.service(self.fleet.url, held=bool(how)) as running, ThreadPoolExecutor(1) as thread:
+        with servers.service(self.fleet.url) as running, ThreadPoolExecutor(1) as thread:
             target = Target(running.port, work.path, self.fleet.api_key)
 
             def small(count: int, warming: int) -> list[tuple[float, float]]:
@@ -94,8 +90,8 @@ class Beside:
             beside = running_small.result()
         if beside[-1][0] < spans[-1][1]:
             raise AssertionError("the small calls were not beside whole long ones")
-        self._samples[f"without{how}"] += [took for _, took in without]
-        self._samples[f"with{how}"] += [took for began, took in beside if any(a <= began <= b for a, b in spans)]
+        self._samples["without"] += [took for _, took in without]
+        self._samples["with"] += [took for began, took in beside if any(a <= began <= b for a, b in spans)]
 
     def _call_long(self, running: servers.Running) -> tuple[float, float]:
         """Makes a long call; tells when it began and ended."""

@@ -1,18 +1,19 @@
-"""A gRPC server whose calls do nothing: `python -m benchmarks.empty sync|aio THREADS SIZES CPU PORT`.
+"""A gRPC server whose calls do nothing: `python -m benchmarks.empty sync|aio THREADS SIZES PORT`.
 
-`SIZES` is a JSON object with the size of the answer to each call's path. Messages stay bytes. `CPU` is the one to stay
-on, or -1. `PORT` may be another process's; 0 is a free one.
+`SIZES` is a JSON object with the size of the answer to each call's path. Messages stay bytes. `PORT` may be
+another process's; 0 is a free one. Its threads stay together as the service's do.
 """
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+
+from service import affinity
 
 
 def _handler(answer: bytes) -> Any:
@@ -69,16 +70,15 @@ async def _aio(answers: dict[str, bytes], wanted: int) -> None:
     await server.stop(None)
 
 
-def main(kind: str, threads: int, sizes: dict[str, int], cpu: int, port: int) -> None:
+def main(kind: str, threads: int, sizes: dict[str, int], port: int) -> None:
     """Serves until it is terminated."""
-    if cpu >= 0:
-        os.sched_setaffinity(0, {cpu})
     answers = {path: bytes(size) for path, size in sizes.items()}
-    if kind == "sync":
-        _sync(threads, answers, port)
-    else:
-        asyncio.run(_aio(answers, port))
+    with affinity.together():
+        if kind == "sync":
+            _sync(threads, answers, port)
+        else:
+            asyncio.run(_aio(answers, port))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
+    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]))

@@ -1,6 +1,6 @@
 """The lines of the table: which number of what was measured stands beside which limit, and what is to be reached."""
 
-from benchmarks.beside import HELD, RATE, Beside
+from benchmarks.beside import RATE, Beside
 from benchmarks.large import SIZE, Large
 from benchmarks.report import Result, compared
 from benchmarks.subjects import WAYS, WORKERS, Subject
@@ -23,17 +23,15 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
                 rate, limit = subject.median(f"rate{how}"), subject.sum_of_costs(how)
                 rows.append(compared(f"{name}, {what}", "calls/s", rate, limit, target))
     if subject.reused and subject.in_flight > 1:
-        one, held, two, both = (f"rate{how}" for how in WAYS)
-        for what, beside, how in ((two, one, ""), (both, held, ", with --cpu-affinity")):
-            if subject.has(what):
-                work = f"{name}, {WORKERS} workers beside one{how}"
-                rows.append(compared(work, "calls/s", subject.median(what), subject.median(beside), 1.15))
+        one, several = (subject.median(f"rate{how}") for how in WAYS)
+        rows.append(compared(f"{name}, {WORKERS} workers beside one", "calls/s", several, one, 1.15))
     if subject.alone and subject.in_flight > 1:
         limit = subject.median("empty p50") + subject.median("bare p50")
         work = f"{name}, 1 in flight, p50 beside empty + bare"
         rows.append(compared(work, "ms", subject.median("p50") * MS, limit * MS, 1.3))
     if subject.half:
-        rows += _of_half_rate(subject)
+        p99, p50 = subject.median("half p99") * MS, subject.median("half p50") * MS
+        rows.append(compared(f"{name}, p99 at half of the top rate beside p50", "ms", p99, p50, 4))
         rows.append(compared("memory of a server at rest", "MB", subject.median("rest"), AT_REST_MB, 1))
         work = f"memory of each of {WORKERS} workers at rest"
         rows.append(compared(work, "MB", subject.median("rest of a worker"), AT_REST_MB, 1))
@@ -47,16 +45,6 @@ def of_subject(subject: Subject, target: float) -> list[Result]:
                 FLAT,
             )
         )
-    return rows
-
-
-def _of_half_rate(subject: Subject) -> list[Result]:
-    rows = []
-    for how in WAYS:
-        if subject.has(f"half p99{how}"):
-            p99, p50 = subject.median(f"half p99{how}"), subject.median(f"half p50{how}")
-            work = f"{subject.name}, p99 at half of the top rate beside p50{how and f', with{how}'}"
-            rows.append(compared(work, "ms", p99 * MS, p50 * MS, 4))
     return rows
 
 
@@ -78,10 +66,7 @@ def of_large(large: Large) -> list[Result]:
 def of_beside(beside: Beside) -> list[Result]:
     """Compares small calls with a long one beside them, with small calls alone."""
     work = f"{RATE} small calls a second, p99 with a call of {SIZE:,} beside them, and without"
-    return [
-        compared(work + how, "ms", beside.p99(f"with{how}") * MS, beside.p99(f"without{how}") * MS, 3)
-        for how in ("", HELD)
-    ]
+    return [compared(work, "ms", beside.p99("with") * MS, beside.p99("without") * MS, 3)]
 
 
 def parts(subject: Subject) -> str:

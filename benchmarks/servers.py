@@ -40,41 +40,29 @@ def _megabytes(pid: int, what: str) -> float:
 
 
 @contextmanager
-def service(url: str, workers: int = 1, *, held: bool = False) -> Iterator[Running]:
-    """Serves a database with the usual settings. With several workers, the process is their supervisor.
-
-    Args:
-        url: the database.
-        workers: how many processes.
-        held: whether each stays on a CPU of its own.
-    """
+def service(url: str, workers: int = 1) -> Iterator[Running]:
+    """Serves a database with the usual settings. With several workers, the process is their supervisor."""
     command = [sys.executable, "-m", "service", "serve", "--grpc-address", "127.0.0.1:0", "--workers", str(workers)]
-    command += ["--cpu-affinity"] * held
     event = "serving" if workers == 1 else "all workers serving"
     with _running(command, {**os.environ, "DEVICE_ASSIGNMENT_DATABASE_URL": url}, event) as running:
         yield running
 
 
 @contextmanager
-def empty(
-    kind: str, threads: int, sizes: dict[str, int], *, held: bool = False, processes: int = 1
-) -> Iterator[Running]:
+def empty(kind: str, threads: int, sizes: dict[str, int], processes: int = 1) -> Iterator[Running]:
     """Serves empty calls on threads (`sync`) or an event loop (`aio`).
 
     Args:
         kind: which of the two.
         threads: how many.
         sizes: those of the answers, by path.
-        held: whether each process stays on a CPU of its own.
         processes: how many share the port; gives the last of them.
     """
-    cpus = sorted(os.sched_getaffinity(0))
     port = 0
     with ExitStack() as stack:
-        for place in range(processes):
-            cpu = cpus[place % len(cpus)] if held else -1
+        for _ in range(processes):
             command = [sys.executable, "-m", "benchmarks.empty", kind, str(threads), json.dumps(sizes)]
-            running = stack.enter_context(_running([*command, str(cpu), str(port)], dict(os.environ)))
+            running = stack.enter_context(_running([*command, str(port)], dict(os.environ)))
             port = running.port
         yield running
 

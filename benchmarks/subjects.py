@@ -1,6 +1,5 @@
 """A kind of small call on one database: runs it and its limits in turns, and keeps what each round gave."""
 
-import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from statistics import median
@@ -14,13 +13,8 @@ from benchmarks.works import FIRST, Work
 WORKERS = 2
 """Processes where there is not one."""
 
-WAYS = {
-    "": (1, False),
-    " --cpu-affinity": (1, True),
-    f" --workers {WORKERS}": (WORKERS, False),
-    f" --workers {WORKERS} --cpu-affinity": (WORKERS, True),
-}
-"""How the service is served: the options; how many processes, and whether on CPUs of their own."""
+WAYS = {"": 1, f" --workers {WORKERS}": WORKERS}
+"""How the service is served: the options, and how many processes that gives."""
 
 _EMPTY_CALLS = 4_000
 _EMPTY_CALLS_ONE_BY_ONE = 800
@@ -119,13 +113,12 @@ class Subject:
         """Measures empty calls served in every way in which the service is."""
         sizes = {self.work.path: self.pattern.answer_bytes}
         times = []
-        for how, (processes, held) in WAYS.items():
-            usual_only = self.in_flight == 1 or not self.fleet.postgresql
-            if (how and usual_only) or _too_many(processes, held=held):
+        for how, processes in WAYS.items():
+            if how and (self.in_flight == 1 or not self.fleet.postgresql):
                 continue
             rates = []
             for kind in ("sync", "aio") if processes == 1 else ("sync",):
-                with servers.empty(kind, tools.threads, sizes, held=held, processes=processes) as running:
+                with servers.empty(kind, tools.threads, sizes, processes) as running:
                     target = Target(running.port, self.work.path, self.fleet.api_key)
                     if self.in_flight > 1:
                         requests = self._requests(FIRST, _EMPTY_CALLS)
@@ -183,7 +176,13 @@ class Subject:
                 self._samples["p50 in flight"].append(top.p50)
                 self._samples["p99 in flight"].append(top.p99)
                 if self.half:
-                    made += self._half(tools, target, top.rate, "")
+                    count = int(top.rate / 2 * _HALF_RATE_SECONDS)
+                    half = tools.load.calls(
+                        target, self._requests(self._take(count), count), rate=top.rate / 2, warming=0
+                    )
+                    made += count
+                    self._samples["half p50"].append(half.p50)
+                    self._samples["half p99"].append(half.p99)
             if self.alone:
                 warming = self.alone // 2
                 alone = run(self.alone + warming, warming=warming)
@@ -193,28 +192,13 @@ class Subject:
             self._samples["calls late"].append(made)
 
         if self.in_flight > 1 and self.fleet.postgresql:
-            for how, (workers, held) in WAYS.items():
-                if not how or _too_many(workers, held=held):
-                    continue
-                with servers.service(self.fleet.url, workers, held=held) as running:
-                    if workers > 1:
-                        self._samples["rest of a worker"].append(max(running.workers_megabytes()))
-                    count = self.count + _WARMING
-                    requests = self._requests(self._take(count), count)
-                    target = Target(running.port, self.work.path, self.fleet.api_key)
-                    top = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
-                    self._samples[f"rate{how}"].append(top.rate)
-                    if self.half and workers == 1:
-                        self._half(tools, target, top.rate, how)
-
-    def _half(self, tools: Tools, target: Target, top: float, how: str) -> int:
-        """Makes calls at half of the top rate and tells how many."""
-        count = int(top / 2 * _HALF_RATE_SECONDS)
-        requests = self._requests(self._take(count), count)
-        half = tools.load.calls(target, requests, rate=top / 2, warming=0)
-        self._samples[f"half p50{how}"].append(half.p50)
-        self._samples[f"half p99{how}"].append(half.p99)
-        return count
+            with servers.service(self.fleet.url, WORKERS) as running:
+                self._samples["rest of a worker"].append(max(running.workers_megabytes()))
+                count = self.count + _WARMING
+                requests = self._requests(self._take(count), count)
+                target = Target(running.port, self.work.path, self.fleet.api_key)
+                top = tools.load.calls(target, requests, in_flight=self.in_flight, warming=_WARMING)
+                self._samples[f"rate --workers {WORKERS}"].append(top.rate)
 
     @property
     def database_rate(self) -> tuple[float, str]:
@@ -226,8 +210,12 @@ class Subject:
         return best, f"bare in {count} process{'es' * (count > 1)}"
 
     def sum_of_costs(self, how: str) -> float:
-        """Gives the rate of a call that costs as much as its SQL and an empty call, served likewise, together."""
-        return 1 / (1 / self.database_rate[0] + 1 / self.median(f"empty rate{how}"))
+        """Gives the rate of a call that costs as much as its SQL and an empty call together.
+
+        The empty call is that of as many processes, or of fewer where these are quicker: so few cores are soon too few.
+        """
+        empty = max(self.median(f"empty rate{way}") for way in WAYS if WAYS[way] <= WAYS[how])
+        return 1 / (1 / self.database_rate[0] + 1 / empty)
 
     def check(self) -> None:
         """Counts what the calls left: one operation each, and one row of history for each assignment that changed."""
@@ -242,7 +230,3 @@ class Subject:
             raise AssertionError(
                 f"{self.work.name}: {self._done} calls left {operations} operations and {changes} changes"
             )
-
-
-def _too_many(processes: int, *, held: bool) -> bool:
-    return held and processes > len(os.sched_getaffinity(0))

@@ -1,43 +1,61 @@
-"""CPUs for workers: one each, where they do not have to share.
+"""Keeps the threads of a process together on one CPU, and moves all of them to where the system has room.
 
 The threads of a Python process take turns. On several CPUs each turn wakes another CPU, which costs more than most of
-what is done in a turn; on one it costs next to nothing.
+what is done in a turn; on one it costs next to nothing. Which one is left to the system: a thread that it may put
+anywhere sleeps, and where it wakes up there is room.
 """
 
 import os
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from service import log
-from service.domain.errors import OperatorError
+# Whoever holds on to the CPU of another process leaves it soon. Not in step with others, or they would move together.
+_SECONDS = (0.5, 1.5)
+_HERE = Path("/proc/thread-self/stat")
+_TASKS = Path("/proc/self/task")
 
 
-class NoCpus(OperatorError):
-    """There are not so many CPUs, or this system does not hold processes to them; the text says what to do."""
+@contextmanager
+def together() -> Iterator[None]:
+    """Keeps the threads of this process together while the block runs, those that start meanwhile too.
 
-
-def check(workers: int) -> None:
-    """Sees whether each of so many workers can have a CPU.
-
-    Raises:
-        NoCpus: there are fewer that this process may use, or the system cannot.
+    Of the CPUs that the process may use, they move within a second or two to one that is less busy. Needs Linux; does
+    nothing on other systems.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        raise NoCpus("this system does not hold processes to CPUs: leave --cpu-affinity out")
-    usable = len(os.sched_getaffinity(0))
-    if workers > usable:
-        raise NoCpus(
-            f"{workers} workers cannot have a CPU each, because this process may use {usable}:"
-            " give --workers fewer, or leave --cpu-affinity out"
-        )
-
-
-def hold(worker: int) -> None:
-    """Keeps this process on the CPU of a worker of this number, counted from 0.
-
-    To be called before it starts threads: each has an affinity of its own, its starter's. If there is no such CPU any
-    more, because those that may be used have become others since the start, it warns and lets the system choose.
-    """
-    usable = sorted(os.sched_getaffinity(0))
+    if not (hasattr(os, "sched_setaffinity") and _HERE.exists()):
+        yield
+        return
+    over = threading.Event()
+    scout = threading.Thread(target=_lead, args=(over,), name="affinity", daemon=True)
+    scout.start()
     try:
-        os.sched_setaffinity(0, {usable[worker]})
-    except (IndexError, OSError):
-        log.warning("no CPU of its own for a worker", usable=usable)
+        yield
+    finally:
+        over.set()
+        scout.join()
+
+
+def _lead(over: threading.Event) -> None:
+    while True:
+        _move({_here()})
+        if over.wait(random.uniform(*_SECONDS)):  # noqa: S311  # no secret
+            break
+    _move(os.sched_getaffinity(0))
+
+
+def _here() -> int:
+    """Gives the CPU on which this thread runs: the 39th field, the 37th behind the name (proc_pid_stat(5))."""
+    return int(_HERE.read_text().rpartition(")")[2].split()[36])
+
+
+def _move(cpus: set[int]) -> None:
+    """Keeps all other threads to these CPUs."""
+    own = threading.get_native_id()
+    for task in _TASKS.iterdir():
+        if int(task.name) != own:
+            # It has ended meanwhile; or the CPU has just been taken from the process, so it is elsewhere next time.
+            with suppress(OSError):
+                os.sched_setaffinity(int(task.name), cpus)

@@ -132,7 +132,6 @@ def serve(
     *,
     started: Callable[[int], None] = lambda _port: None,
     link: Link | None = None,
-    held: int | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -142,7 +141,6 @@ def serve(
         tls: the certificate and key; None serves plaintext.
         started: is told the port once the server answers.
         link: to the supervisor, which alone is asked with SIGINT then; the port is shared.
-        held: as which worker, counted from 0, to stay on a CPU of its own; None leaves that to the system.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable: it cannot be served.
@@ -155,14 +153,13 @@ def serve(
     # Before anything else: nothing but a handler ends the first process of a container.
     for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
         signal.signal(number, ask)
-    if held is not None:
-        affinity.hold(held)
     gc.freeze()
     gc.set_threshold(*_COLLECTION)
-    service = Service(settings, link)
-    started(service.start(address, tls))
-    stop.wait()
-    service.stop()
+    with affinity.together():
+        service = Service(settings, link)
+        started(service.start(address, tls))
+        stop.wait()
+        service.stop()
 
 
 def check(settings: Settings) -> None:

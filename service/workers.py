@@ -44,7 +44,6 @@ def serve(
     *,
     tls: Tls | None = None,
     front: Front | None = None,
-    held: bool = False,
     started: Callable[[int, int | None], None] = lambda _port, _rest_port: None,
 ) -> bool:
     """Serves until SIGTERM or SIGINT.
@@ -57,7 +56,6 @@ def serve(
         workers: how many processes.
         tls: the certificate and key; None serves plaintext.
         front: where to serve REST; None serves none.
-        held: whether each worker stays on a CPU of its own.
         started: is told the port, and that of REST, once all processes answer.
 
     Returns:
@@ -77,8 +75,7 @@ def serve(
         app.check(settings)
         log_lines.name_process("supervisor")
         children = [
-            Child(f"worker-{number + 1}", partial(_work, settings, port.address, tls, number if held else None))
-            for number in range(workers)
+            Child(f"worker-{number + 1}", partial(_work, settings, port.address, tls)) for number in range(workers)
         ]
         where: dict[str, Any] = {"address": port.address, "port": port.number}
         if front is not None and rest_port is not None:
@@ -100,9 +97,9 @@ def serve(
         ).run()
 
 
-def _work(settings: Settings, address: str, tls: Tls | None, held: int | None, link: Link) -> None:
+def _work(settings: Settings, address: str, tls: Tls | None, link: Link) -> None:
     try:
-        app.serve(settings, address, tls, link=link, held=held)
+        app.serve(settings, address, tls, link=link)
     except (OperatorError, ServiceError) as error:
         log.error("cannot serve", reason=str(error))
         raise SystemExit(1) from error

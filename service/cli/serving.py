@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service import affinity, app, config, log_lines, workers
+from service import app, config, log_lines, workers
 from service.cli import example
 from service.cli.listening import check_address, check_plaintext, checked_tls, why_not
 from service.cli.output import fail
@@ -44,14 +44,6 @@ def serve(
             "Every setting, such as the threads and the rate limit, is each worker's own.",
         ),
     ] = 1,
-    cpu_affinity: Annotated[
-        bool,
-        typer.Option(
-            "--cpu-affinity",
-            help="Keep each worker on a CPU of its own, which makes calls cheaper where these CPUs are the service's "
-            "alone, and slower where others hold on to them. Needs Linux.",
-        ),
-    ] = False,
     with_example: Annotated[
         bool,
         typer.Option(
@@ -69,8 +61,6 @@ def serve(
         check_plaintext(rest_address, "--rest-address", allowed=insecure or tls is not None)
     if with_example and tls is not None:
         raise typer.BadParameter("the calls that it prints are plaintext; leave TLS out", param_hint="--example")
-    if cpu_affinity:
-        affinity.check(worker_count)
     settings = config.load()
     log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
     secret = example.prepare(settings.database_url) if with_example else None
@@ -85,9 +75,9 @@ def serve(
     front = None if rest_address is None else Front(rest_address, tls and tls.http)
     try:
         if worker_count == 1 and front is None:
-            app.serve(settings, grpc_address, tls and tls.grpc, started=started, held=0 if cpu_affinity else None)
+            app.serve(settings, grpc_address, tls and tls.grpc, started=started)
         elif not workers.serve(
-            settings, grpc_address, worker_count, tls=tls and tls.grpc, front=front, held=cpu_affinity, started=started
+            settings, grpc_address, worker_count, tls=tls and tls.grpc, front=front, started=started
         ):
             fail("not all processes stopped in time; the log says which")
     except (AddressUnavailable, PortUnavailable) as error:
