@@ -40,7 +40,10 @@ def together() -> Iterator[None]:
 
 def _lead(over: threading.Event) -> None:
     while True:
-        _move({_here()})
+        # No file can be opened, perhaps because callers have all that a process may: next time. Who gave up would hold
+        # on to a CPU for good.
+        with suppress(OSError):
+            _move({_here()})
         if over.wait(random.uniform(*_SECONDS)):  # noqa: S311  # no secret
             break
     _move(os.sched_getaffinity(0))

@@ -1,6 +1,7 @@
 """The threads of a worker stay on one CPU together, and leave it to whoever holds on to it."""
 
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -54,6 +55,14 @@ def busy(cpu: int) -> Iterator[None]:
             process.kill()
 
 
+def sees_them_leave(pid: int) -> None:
+    """Holds on to the CPU of a process until it is on another."""
+    while (taken := place(pid)) is None:
+        time.sleep(0.02)
+    with busy(taken):
+        eventually(lambda: place(pid) not in {taken, None}, 30)
+
+
 def test_the_threads_of_each_worker_are_together(sqlite: Command, launch: Launch) -> None:
     server = launch(sqlite, "--workers", "2", "--rest-address", "127.0.0.1:0")
     for name in ("worker-1", "worker-2"):
@@ -65,11 +74,7 @@ def test_the_threads_of_each_worker_are_together(sqlite: Command, launch: Launch
 
 
 def test_they_leave_a_cpu_to_a_process_that_holds_on_to_it(sqlite: Command, launch: Launch) -> None:
-    pid = launch(sqlite).process.pid
-    while (taken := place(pid)) is None:
-        time.sleep(0.02)
-    with busy(taken):
-        eventually(lambda: place(pid) not in {taken, None}, 30)
+    sees_them_leave(launch(sqlite).process.pid)
 
 
 def test_they_keep_to_what_the_process_may_use(sqlite: Command, launch: Launch) -> None:
@@ -89,6 +94,18 @@ def test_afterwards_the_system_is_free_again() -> None:
     with affinity.together():
         eventually(lambda: len(os.sched_getaffinity(0)) == 1)
     assert os.sched_getaffinity(0) == USABLE
+
+
+def test_they_move_on_after_a_time_without_a_file_to_spare(sqlite: Command, launch: Launch) -> None:
+    """As when callers have all the files that the process may open."""
+    pid = launch(sqlite).process.pid
+    eventually(partial(found, pid))
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, usual[1]))
+    time.sleep(3)  # they have tried to move by then
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+    assert USABLE in cpus(pid), "nobody leads them any more"
+    sees_them_leave(pid)
 
 
 def test_a_system_that_holds_no_thread_to_a_cpu_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
