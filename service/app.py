@@ -67,6 +67,10 @@ class Service:
             rate_limit=settings.rate_limit,
             streams=settings.streams,
             stream_seconds=settings.stream_seconds,
+            connections=settings.connections,
+            message_seconds=settings.message_seconds,
+            receive_bytes=settings.receive_bytes,
+            receive_ahead=settings.receive_ahead,
         )
         stream = Stream(self._database)
         self._server = Server(

@@ -34,11 +34,24 @@ class Settings:
     database_url: str = "sqlite:///device-assignment.db"
     """Where the data is."""
 
-    threads: int = _number(8, 1, 256)
-    """Calls served at once, each with a database connection."""
+    threads: int = _number(16, 1, 256)
+    """Calls served at once, each with a database connection. One organisation has at most half of them."""
 
-    waiting_calls: int = _number(1_000)
-    """Calls that may wait for a thread; more are refused with RESOURCE_EXHAUSTED."""
+    waiting_calls: int = _number(2_000)
+    """Calls that may wait for a thread; more are refused with RESOURCE_EXHAUSTED, and an organisation's beyond half."""
+
+    connections: int = _number(1_000, 1)
+    """Callers connected at once; a connection beyond is closed."""
+
+    message_seconds: float = _number(30.0, 0.1, 3_600)
+    """How long a call's message may be under way before the call is ended."""
+
+    receive_bytes: int = _number(256 * 1024 * 1024, 16 * 1024 * 1024)
+    """How long the messages of all calls that are received, wait or run may be together; 4 MiB are set aside for each
+    that is not complete. One organisation has at most half."""
+
+    receive_ahead: bool = True
+    """Whether messages are received before a thread is given to the call; otherwise the threads wait for them."""
 
     max_answer_bytes: int = _number(4 * 1024 * 1024, 64 * 1024)
     """Where lists in answers stop and go on in pages."""

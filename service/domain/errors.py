@@ -3,6 +3,8 @@
 ServiceError
 ├── InvalidFields            fields missing or malformed, all of them named
 ├── MalformedRequest         the bytes are no message
+├── RequestTooLarge          more bytes than the method takes
+├── MessageTimeout           the message was not complete in time
 ├── RequestIdReused          a request id with other content
 ├── DevicesSkipped           `require_all`, and something would be skipped
 ├── ApiKeyInvalid            missing, unknown, expired or revoked: one text for all
@@ -91,6 +93,20 @@ class DevicesSkipped(Violated):
 class MalformedRequest(ServiceError):
     reason = "ERROR_REASON_MALFORMED_REQUEST"
     text = "The request could not be read: it is not a message of this method's request type"
+
+
+class RequestTooLarge(ServiceError):
+    reason = "ERROR_REASON_REQUEST_TOO_LARGE"
+
+    def __init__(self, length: int, most: int) -> None:
+        super().__init__(f"The request has {length} bytes; this method takes at most {most}")
+
+
+class MessageTimeout(ServiceError):
+    reason = "ERROR_REASON_MESSAGE_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The request's message was not complete within {seconds:g} seconds; send it again")
 
 
 class RequestIdReused(ServiceError):

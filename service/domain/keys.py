@@ -23,6 +23,8 @@ _SECRET_CHARACTERS = 40  # 238 bits
 KEY_PATTERN = re.compile(r"\bda_[0-9A-Za-z]{8}_[0-9A-Za-z]{8,}")
 """Matches anything that looks like a key, so that a log can leave it out."""
 
+_WELL_FORMED = re.compile(f"da_[0-9A-Za-z]{{{_PREFIX_CHARACTERS}}}_[0-9A-Za-z]{{{_SECRET_CHARACTERS}}}")
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -51,6 +53,11 @@ def new_secret() -> tuple[str, str]:
     """Makes a key: the whole of it, to be shown once, and its visible prefix."""
     prefix = "da_" + "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_CHARACTERS))
     return prefix + "_" + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS)), prefix
+
+
+def is_well_formed(secret: object) -> bool:
+    """Returns whether this can be a key at all. What cannot be costs no question to the database."""
+    return isinstance(secret, str) and _WELL_FORMED.fullmatch(secret) is not None
 
 
 def sha256(secret: str) -> str:

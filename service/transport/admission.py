@@ -6,12 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from service.domain.errors import ScopeMissing
+from service.domain import keys
+from service.domain.errors import ApiKeyInvalid, ScopeMissing, ServiceError
 from service.domain.interruption import Interruption
+from service.domain.keys import Principal
+from service.transport.arrival import Arrival
 from service.transport.authentication import Authenticator, RateLimit
 from service.transport.call import Call, enter
-from service.transport.metadata import API_KEY, LOGGED_REQUEST_ID, X_REQUEST_ID
-from service.transport.scopes import SCOPES
+from service.transport.metadata import LOGGED_REQUEST_ID, X_REQUEST_ID
+from service.transport.rpcs import RPCS, UNKNOWN
 
 # gRPC gives a far future for a call without a deadline.
 _NO_DEADLINE_SECONDS = 10 * 365 * 86_400.0
@@ -67,25 +70,62 @@ class Admission:
             over()
         return call
 
-    def admit(self, call: Call, context: grpc.ServicerContext) -> None:
-        """Says whose the call is.
+    def receive(self, method: str, secret: object) -> Arrival:
+        """Makes what is known of a call before its message. Its error is set if the call is to be refused at once.
+
+        Runs on the thread that takes all calls in, so it asks no database: the key is checked by its form, and by what
+        was known of it not long ago.
+        """
+        arrival = Arrival(method, RPCS.get(method, UNKNOWN))
+        if not isinstance(secret, str) or not keys.is_well_formed(secret):
+            arrival.error = ApiKeyInvalid()
+            return arrival
+        arrival.sha256 = keys.sha256(secret)
+        arrival.principal, good = self._authenticator.known(arrival.sha256)
+        if good and arrival.principal is not None:
+            try:
+                self._screen(arrival, arrival.principal)
+            except ServiceError as error:
+                arrival.error = error.with_traceback(None)
+        return arrival
+
+    def admit(self, call: Call, arrival: Arrival) -> None:
+        """Lets a call begin its work, or says why not.
 
         Raises:
-            ApiKeyInvalid, ScopeMissing, RateLimited: it may not come in.
+            ApiKeyInvalid, ScopeMissing, RateLimited, Overloaded, MessageTimeout, RequestTooLarge: it may not come in.
             Cancelled, DeadlineExceeded, DatabaseUnavailable: the key could not be checked.
         """
+        call.principal = arrival.principal
         call.interruption.check()
-        secret = next((value for key, value in context.invocation_metadata() if key == API_KEY), None)
-        call.principal = self._authenticator.principal(secret, call.interruption)
-        scope = SCOPES.get(call.method, "")
-        if scope not in call.principal.scopes:
-            raise ScopeMissing(scope)
-        self._rate_limit.take(call.principal.key_id)
+        if arrival.error is not None:
+            raise arrival.error
+        call.principal = self._authenticator.principal(arrival.sha256, call.interruption)
+        if not arrival.screened:
+            self._screen(arrival, call.principal)
+        sha256 = arrival.sha256
 
         def recheck() -> None:
-            self._authenticator.principal(secret, Interruption())
+            self._authenticator.principal(sha256, Interruption())
 
         call.recheck = recheck
+
+    def still_good(self, arrival: Arrival) -> bool:
+        """Returns whether a call's key has not been revoked, as far as that can be found out within a second."""
+        try:
+            self._authenticator.principal(arrival.sha256, Interruption(time.monotonic() + 1.0))
+        except ApiKeyInvalid:
+            return False
+        except ServiceError:
+            return True
+        return True
+
+    def _screen(self, arrival: Arrival, principal: Principal) -> None:
+        scope = arrival.rpc.scope
+        if scope not in principal.scopes:
+            raise ScopeMissing(scope)
+        self._rate_limit.take(principal.key_id)
+        arrival.screened = True
 
 
 def _nothing() -> None:

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.domain import keys
 from service.domain.errors import ApiKeyInvalid, RateLimited
 from service.domain.interruption import Interruption
 from service.domain.keys import Principal
 
 _MAX_CACHED = 10_000
-_MAX_KEY_CHARACTERS = 256
 
 
 class Authenticator:
@@ -29,25 +27,27 @@ class Authenticator:
         self._cached: dict[str, tuple[Principal, float]] = {}
         self._used: dict[str, datetime] = {}
 
-    def principal(self, secret: str | bytes | None, interruption: Interruption) -> Principal:
-        """Tells whom a key speaks for.
+    def known(self, sha256: str) -> tuple[Principal | None, bool]:
+        """Returns whose a key was when it was last checked, if it was good then, and whether that still counts."""
+        known = self._cached.get(sha256)
+        return (None, False) if known is None else (known[0], known[1] > time.monotonic())
+
+    def principal(self, sha256: str, interruption: Interruption) -> Principal:
+        """Returns whom a key speaks for, by the key's hash.
 
         Raises:
-            ApiKeyInvalid: nobody; why not is not told.
-            DatabaseUnavailable: nobody can tell now.
+            ApiKeyInvalid: it is unknown, expired or revoked; which of them is not told.
+            DatabaseUnavailable: it cannot be checked now.
             Cancelled, DeadlineExceeded: the caller's patience ended first.
         """
-        if not isinstance(secret, str) or not secret or len(secret) > _MAX_KEY_CHARACTERS:
-            raise ApiKeyInvalid
-        sha256 = keys.sha256(secret)
         now = time.monotonic()
         known = self._cached.get(sha256)
         if known is not None and known[1] > now:
             principal = known[0]
         else:
-            self._cached.pop(sha256, None)
             found = self._find(sha256, interruption)
             if found is None:
+                self._cached.pop(sha256, None)
                 raise ApiKeyInvalid
             principal = found
             if len(self._cached) >= _MAX_CACHED:

@@ -14,62 +14,57 @@ from service.domain.errors import (
     Cancelled,
     InternalError,
     MalformedRequest,
-    Overloaded,
     ServiceError,
     UnknownMethod,
 )
 from service.domain.interruption import Interruption
 from service.transport import status
 from service.transport.admission import request_id
+from service.transport.arrival import Arrival, Arriving, served
 from service.transport.call import Call, tell
-from service.transport.lanes import Lane, on_lane
-from service.transport.scopes import OPEN_SERVICES
+from service.transport.executors import FairExecutor, on_executor
+from service.transport.metadata import API_KEY
+from service.transport.rpcs import OPEN_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from service.transport.admission import Admission
+    from service.transport.open_services import OpenServices
+    from service.transport.receiver import Receiver
 
 
 class Interceptor(grpc.ServerInterceptor):
     """Guards every rpc.
 
+    To gRPC each method streams its requests, as bytes, which on the wire is the same: so a message can be received
+    before a thread is given to the call, and is parsed only when the key is good.
+
     Args:
         admission: lets calls in.
-        calls: the lane of ordinary calls.
-        streams: the lane of streams, each of which holds a thread.
-        open_lanes: the lanes of the services that take no key, by the service's name.
+        arriving: hands a call over to its executor.
+        calls: runs ordinary calls.
+        streams: runs streams of operations, each of which holds a thread.
+        open_services: serves the methods that take no key.
+        refusals: runs calls of unknown methods.
     """
 
     def __init__(
         self,
         admission: Admission,
-        calls: Lane,
-        streams: Lane,
-        open_lanes: dict[str, Lane],
+        arriving: Arriving,
+        calls: Receiver,
+        streams: Receiver,
+        open_services: OpenServices,
+        refusals: FairExecutor,
     ) -> None:
         self._admission = admission
+        self._arriving = arriving
         self._calls = calls
         self._streams = streams
-        self._open_lanes = open_lanes
-        self._refusals = Lane("refusal", 1, 1_000_000)
+        self._open_services = open_services
+        self._refusals = refusals
         self._guarded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-
-    @property
-    def idle(self) -> bool:
-        """Whether every call that came in has had its answer sent."""
-        return self._admission.idle and self._calls.idle
-
-    @property
-    def streaming(self) -> bool:
-        """Whether a stream of operations is open."""
-        return not self._streams.idle
-
-    def close(self) -> None:
-        """Lets the threads end."""
-        for lane in {self._calls, self._streams, self._refusals, *self._open_lanes.values()}:
-            lane.close()
-        self._admission.close()
 
     def intercept_service(
         self,
@@ -78,46 +73,48 @@ class Interceptor(grpc.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Chooses what serves a call. Runs on the one thread that takes all calls in, so it only chooses."""
         method = handler_call_details.method.removeprefix("/")
-        known = self._guarded.get(method)
-        handler = known or continuation(handler_call_details)
-        if handler is None:
-            return self._refuse(method, UnknownMethod())
-        service = method.partition("/")[0]
-        lane = self._open_lanes.get(service, self._streams if handler.response_streaming else self._calls)
-        if lane.full:
-            return self._refuse(method, Overloaded())
-        if known is not None:
-            return known
-        if service in OPEN_SERVICES:
-            return _opened(handler, lane)
-        guard = self._guard_stream if handler.response_streaming else self._guard
-        guarded = self._guarded[method] = guard(method, handler)
+        is_open = method.partition("/")[0] in OPEN_SERVICES
+        guarded = self._guarded.get(method)
+        if guarded is None:
+            handler = continuation(handler_call_details)
+            if handler is None:
+                return self._refuse(method)
+            if is_open:
+                guarded = self._open_services.wrap(handler)
+            else:
+                guard = self._guard_stream if handler.response_streaming else self._guard
+                guarded = guard(method, handler)
+            self._guarded[method] = guarded
+        if is_open:
+            self._arriving.put(self._open_services.receive(method))
+        else:
+            metadata = handler_call_details.invocation_metadata
+            secret = next((value for key, value in metadata if key == API_KEY), None)
+            self._arriving.put(self._admission.receive(method, secret))
         return guarded
 
-    def _refuse(self, method: str, error: ServiceError) -> grpc.RpcMethodHandler[Any, Any]:
+    def _refuse(self, method: str) -> grpc.RpcMethodHandler[Any, Any]:
         """Serves nothing but an error, whatever kind of rpc the caller takes this for."""
 
         def behavior(_requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            error = UnknownMethod()
             call = Call(method, Interruption(), x_request_id=request_id(context))
             tell(call, time.monotonic(), error)
             context.abort_with_status(status.to_status(error, call.id))
 
-        return grpc.stream_stream_rpc_method_handler(on_lane(self._refusals, behavior))
+        return grpc.stream_stream_rpc_method_handler(on_executor(self._refusals, behavior))
 
     def _guard(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-        """Takes the request as bytes and reads it only when the key is good.
-
-        To gRPC the method streams its request, which on the wire is the same: but a caller who sends no message then
-        keeps a thread waiting only with a good key.
-        """
+        """Reads the request only when the key is good."""
 
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-            started = time.monotonic()
+            arrival = served()
             call = self._admission.arrive(method, context)
+            arrival.cancel = context.cancel
             error: ServiceError | None = None
             try:
-                self._admission.admit(call, context)
-                request = _read(handler, requests, call)
+                self._admission.admit(call, arrival)
+                request = _read(handler, requests, call, arrival)
                 turns.begin()
                 call.interruption.check()
                 return handler.unary_unary(request, context)  # type: ignore[misc]  # unary: the table's rpcs are
@@ -128,26 +125,28 @@ class Interceptor(grpc.ServerInterceptor):
                 log.exception("defect", method=method, call_id=call.id)
             finally:
                 turns.end()
-                tell(call, started, error)
+                tell(call, arrival.since, error)
+                arrival.end()
             told = status.to_status(error, call.id)
             del error  # its traceback has this frame: see `Admission.arrive`
             context.abort_with_status(told)
 
         return grpc.stream_unary_rpc_method_handler(
-            on_lane(self._calls, behavior), response_serializer=handler.response_serializer
+            on_executor(self._calls, behavior), response_serializer=handler.response_serializer
         )
 
     def _guard_stream(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         """Guards an rpc that streams its answers, in the same way."""
 
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
-            started = time.monotonic()
+            arrival = served()
             call = self._admission.arrive(method, context, stream=True)
+            arrival.cancel = context.cancel
             error: ServiceError | None = None
             sent = 0
             try:
-                self._admission.admit(call, context)
-                for answer in handler.unary_stream(_read(handler, requests, call), context):  # type: ignore[misc]  # as above
+                self._admission.admit(call, arrival)
+                for answer in handler.unary_stream(_read(handler, requests, call, arrival), context):  # type: ignore[misc]  # as above
                     sent += 1
                     yield answer
             except ServiceError as known:
@@ -157,38 +156,33 @@ class Interceptor(grpc.ServerInterceptor):
                 log.exception("defect", method=method, call_id=call.id)
             finally:
                 call.counts["sent"] = sent
-                tell(call, started, error)
+                tell(call, arrival.since, error)
+                arrival.end()
             if error is not None:
                 told = status.to_status(error, call.id)
                 del error  # as above
                 context.abort_with_status(told)
 
         return grpc.stream_stream_rpc_method_handler(
-            on_lane(self._streams, behavior), response_serializer=handler.response_serializer
+            on_executor(self._streams, behavior), response_serializer=handler.response_serializer
         )
 
 
-def _read(handler: grpc.RpcMethodHandler[Any, Any], requests: Iterator[bytes], call: Call) -> Any:
+def _read(handler: grpc.RpcMethodHandler[Any, Any], requests: Iterator[bytes], call: Call, arrival: Arrival) -> Any:
     try:
         message = next(requests)
     except StopIteration:
+        call.interruption.check()
         raise MalformedRequest from None
-    except Exception as broken:  # gRPC raises a bare one when the caller is gone
+    except Exception as broken:  # gRPC raises a bare one when the call has been cancelled
         # gRPC keeps it with the call, and its traceback would hold the call.
         broken.with_traceback(None)
+        if arrival.error is not None:
+            raise arrival.error from None
         call.interruption.check()
         raise Cancelled from broken
+    arrival.received(len(message))
     try:
         return handler.request_deserializer(message)  # type: ignore[misc]  # the generated code sets it
     except DecodeError as error:
         raise MalformedRequest from error
-
-
-def _opened(handler: grpc.RpcMethodHandler[Any, Any], lane: Lane) -> grpc.RpcMethodHandler[Any, Any]:
-    """Puts a standard service's method on its lane; health's watch sees to that itself and holds no thread."""
-    codecs = (handler.request_deserializer, handler.response_serializer)
-    if handler.unary_unary is not None:
-        return grpc.unary_unary_rpc_method_handler(on_lane(lane, handler.unary_unary), *codecs)
-    if handler.stream_stream is not None:
-        return grpc.stream_stream_rpc_method_handler(on_lane(lane, handler.stream_stream), *codecs)
-    return handler

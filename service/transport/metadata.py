@@ -13,3 +13,6 @@ LOGGED_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 RESUME_TOKEN = "resume-token"  # noqa: S105  # the name of one
 """Where a stream of operations begins, in its initial metadata."""
+
+RETRY_PUSHBACK = "grpc-retry-pushback-ms"
+"""How many milliseconds a client that retries by itself should wait, in the trailers of an error."""

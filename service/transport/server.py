@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
@@ -11,21 +12,28 @@ from deviceassignment.v1.device_assignment_pb2_grpc import (
     add_DeviceAssignmentServiceServicer_to_server,
 )
 from deviceassignment.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
-from service.domain.errors import OperatorError
+from service.domain.errors import OperatorError, Stopping
 from service.domain.unit_of_work import OperationStream, Storage
 from service.transport import health
 from service.transport.admission import Admission
+from service.transport.arrival import Arriving
 from service.transport.assignments import Assignments
 from service.transport.authentication import Authenticator, RateLimit
 from service.transport.certificate import Tls
 from service.transport.customers import Customers
 from service.transport.devices import Devices
+from service.transport.executors import EvictingExecutor, FairExecutor
 from service.transport.history import History
+from service.transport.identification import Identification
 from service.transport.interceptor import Interceptor
-from service.transport.lanes import Lane
+from service.transport.open_services import OpenServices
+from service.transport.reaper import Reaper
+from service.transport.receiver import Receiver
+from service.transport.room import Room
+from service.transport.rpcs import MAX_REQUEST_BYTES
 from service.transport.watch import Watchers
 
 SERVICES = tuple(
@@ -34,11 +42,17 @@ SERVICES = tuple(
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
-MAX_REQUEST_BYTES = 4 * 1024 * 1024
 _REFLECTION_STREAMS = 16
+_OPEN_CALLS = 1_000
+_OPEN_BYTES = 64 * 1024 * 1024
+_STREAMS_PER_CONNECTION = 256
+# A connection whose TLS or HTTP/2 handshake takes longer is closed.
+_HANDSHAKE_MS = 20_000
 _POLL_SECONDS = 0.01
 _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
+# A call whose message has not come by then gives way to one that has just come.
+_PATIENCE_SECONDS = 1.0
 
 
 class AddressUnavailable(OperatorError):
@@ -56,6 +70,10 @@ class Limits:
         rate_limit: calls a second for each key; 0 for no limit.
         streams: streams of operations at once.
         stream_seconds: the age at which such a stream ends.
+        connections: how many callers may be connected at once.
+        message_seconds: how long a call's message may be under way.
+        receive_bytes: how long the messages of all calls that are received, wait or run may be together.
+        receive_ahead: whether messages are received before a thread is given to the call.
     """
 
     threads: int
@@ -64,6 +82,10 @@ class Limits:
     rate_limit: float
     streams: int
     stream_seconds: float
+    connections: int
+    message_seconds: float
+    receive_bytes: int
+    receive_ahead: bool
 
 
 class DeviceAssignments(Assignments, History, DeviceAssignmentServiceServicer):
@@ -87,25 +109,38 @@ class Server:
         reflect: bool,
         share_port: bool = False,
     ) -> None:
-        self._calls = Lane("call", limits.threads, limits.waiting)
-        health_lane = Lane("health", 2, 1_000)
-        # A reflection stream holds a thread for as long as it is open.
-        reflection_lane = Lane("reflection", _REFLECTION_STREAMS, 0)
-        open_lanes = {
-            health.SERVICE_NAME: health_lane,
-            "grpc.reflection.v1.ServerReflection": reflection_lane,
-            reflection.SERVICE_NAME: reflection_lane,
+        arriving = Arriving()
+        refusals = FairExecutor("refusal", 1)
+        self._identification = Identification(authenticator)
+        ahead = limits.receive_ahead
+        of_callers: Any = {
+            "arriving": arriving,
+            "refusals": refusals,
+            "identify": self._identification.find,
+            "ahead": ahead,
         }
-        admission = Admission(authenticator, RateLimit(limits.rate_limit))
-        streams = Lane("stream", limits.streams, 0)
-        self._interceptor = Interceptor(admission, self._calls, streams, open_lanes)
-        self._health = health.Health(health_lane)
+        room = Room(limits.threads + limits.waiting, limits.receive_bytes, _PATIENCE_SECONDS)
+        self._calls = Receiver("call", limits.threads, room, **of_callers)
+        # An organisation may have half of the streams at most.
+        stream_room = Room(limits.streams, limits.receive_bytes, _PATIENCE_SECONDS)
+        self._streams = Receiver("stream", limits.streams, stream_room, **of_callers)
+        open_room = Room(_OPEN_CALLS, _OPEN_BYTES, 0.0)
+        open_calls = Receiver("health", 2, open_room, arriving=arriving, refusals=refusals, ahead=ahead)
+        reflections = EvictingExecutor("reflection", _REFLECTION_STREAMS)
+        self._admission = Admission(authenticator, RateLimit(limits.rate_limit))
+        self._executors = (self._calls, self._streams, open_calls, reflections, refusals)
+        self._reaper = Reaper((self._calls, self._streams, open_calls), self._admission, limits.message_seconds)
+        self._health = health.Health(ahead=ahead)
+        open_services = OpenServices(open_calls, reflections)
         self._server = grpc.server(
             self._calls,
-            interceptors=[self._interceptor],
+            interceptors=[Interceptor(self._admission, arriving, self._calls, self._streams, open_services, refusals)],
             options=(
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+                ("grpc.max_allowed_incoming_connections", limits.connections),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
                 # A second server on the same port must fail, unless they are to share it.
                 ("grpc.so_reuseport", int(share_port)),
                 # A caller that vanished without a word is noticed, and its call ended.
@@ -121,7 +156,7 @@ class Server:
         add_DeviceAssignmentServiceServicer_to_server(assignments, self._server)
         add_CustomerServiceServicer_to_server(Customers(storage, answer_bytes), self._server)
         add_DeviceServiceServicer_to_server(Devices(storage, answer_bytes), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health.register(self._health, self._server)
         self._healthy: bool | None = None
         self.serving(False)
         if reflect:
@@ -145,6 +180,7 @@ class Server:
                 f"cannot listen on {address}: it is in use, or no address of this machine"
             ) from error
         self._server.start()
+        self._reaper.start()
         return port
 
     def serving(self, healthy: bool) -> None:  # noqa: FBT001  # a state, not an option
@@ -170,13 +206,24 @@ class Server:
         # gRPC's own grace ends later than ours: a call that it cancelled would look like one that finished.
         self._server.stop(seconds + _GRACE_MARGIN_SECONDS)
         deadline = time.monotonic() + seconds
-        while not self._interceptor.idle and time.monotonic() < deadline:
+        while not self._idle and time.monotonic() < deadline:
+            for arrival in self._calls.receiving(_PATIENCE_SECONDS):
+                self._calls.fail(arrival, Stopping())
             time.sleep(_POLL_SECONDS)
-        finished = self._interceptor.idle
+        finished = self._idle
         # Streams have been told to end and do so at once, unless their caller does not read.
         deadline = min(deadline, time.monotonic() + _STREAM_END_SECONDS)
-        while self._interceptor.streaming and time.monotonic() < deadline:
+        while self._streams.pending and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self._server.stop(None).wait()
-        self._interceptor.close()
+        self._reaper.stop()
+        for executor in self._executors:
+            executor.close()
+        self._identification.close()
+        self._admission.close()
         return finished
+
+    @property
+    def _idle(self) -> bool:
+        """Whether every call that came in, but for streams, has had its answer sent."""
+        return not self._calls.pending and self._admission.idle

@@ -1,6 +1,7 @@
 """The one table from errors to gRPC statuses, and what an error looks like on the wire."""
 
 import math
+from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -12,12 +13,15 @@ from grpc_status import rpc_status
 
 from service.domain import errors
 from service.domain.errors import ServiceError
+from service.transport.metadata import RETRY_PUSHBACK
 
 DOMAIN = "deviceassignment"
 
 _CODES: dict[type[ServiceError], int] = {
     errors.InvalidFields: code_pb2.INVALID_ARGUMENT,
     errors.MalformedRequest: code_pb2.INVALID_ARGUMENT,
+    errors.RequestTooLarge: code_pb2.INVALID_ARGUMENT,
+    errors.MessageTimeout: code_pb2.DEADLINE_EXCEEDED,
     errors.RequestIdReused: code_pb2.INVALID_ARGUMENT,
     errors.DevicesSkipped: code_pb2.FAILED_PRECONDITION,
     errors.ApiKeyInvalid: code_pb2.UNAUTHENTICATED,
@@ -53,7 +57,13 @@ def to_status(error: ServiceError, call_id: str) -> grpc.Status:
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
-    return rpc_status.to_status(status)
+    sent: Any = rpc_status.to_status(status)
+    if error.retry_after_seconds is not None:
+        # What gRPC's own retries wait for; they do not look into the details.
+        pushback = (RETRY_PUSHBACK, str(math.ceil(error.retry_after_seconds * 1000)))
+        sent = sent._replace(trailing_metadata=(*sent.trailing_metadata, pushback))
+    told: grpc.Status = sent
+    return told
 
 
 def _details(error: ServiceError, call_id: str) -> list[Message]:

@@ -38,7 +38,7 @@ class Running:
     @property
     def calls(self) -> int:
         """How many calls are served or wait."""
-        return self.service._server._interceptor._calls._pending
+        return self.service._server._calls.pending
 
     def unassigning(self, tenant: Tenant, email: str, identifiers: Iterable[str], **options: Any) -> Any:
         """Begins an UnassignDevices and does not wait for its end."""

@@ -41,8 +41,8 @@ def left_behind(running: Running, calls: Callable[[], None]) -> list[object]:
     gc.garbage.clear()
     with without_collection():
         calls()
-        interceptor = running.service._server._interceptor
-        eventually(lambda: interceptor.idle and not interceptor.streaming)
+        server = running.service._server
+        eventually(lambda: server._idle and not server._streams.pending)
         time.sleep(0.1)  # gRPC lets go of a call a moment after it has counted it
     found: list[object] = [thing for thing in gc.garbage if isinstance(thing, _OURS)]
     gc.garbage.clear()

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from service.domain.keys import SCOPES as ALL_SCOPES
 from service.storage.database import Database
 from service.storage.keys import Keys
-from service.transport import scopes
+from service.transport import rpcs
 from tests.conftest import Client, Tenant, failure
 from tests.transport.conftest import LIST, UNASSIGN, Log, Run, eventually, raw
 
@@ -80,18 +80,18 @@ def test_every_rpc_that_the_server_tells_of_needs_a_key_and_a_scope(client: Clie
     told = ProtoReflectionDescriptorDatabase(client.channel)
     pool = DescriptorPool(told)
     walked = set()
-    for service in set(told.get_services()) - scopes.OPEN_SERVICES:
+    for service in set(told.get_services()) - rpcs.OPEN_SERVICES:
         for method in pool.FindServiceByName(service).methods:
             name = f"{service}/{method.name}"
             walked.add(name)
-            needed = scopes.SCOPES[name]
+            needed = rpcs.RPCS[name].scope
             call = raw(client).unary_unary(f"/{name}")
             nobody = failure(partial(call, b""))
             assert nobody.code is grpc.StatusCode.UNAUTHENTICATED
             others = tenant.key(*(other for other in ALL_SCOPES if other != needed))
             assert failure(partial(call, b"", metadata=others)).code is grpc.StatusCode.PERMISSION_DENIED
-    assert walked == set(scopes.SCOPES)
-    assert set(scopes.SCOPES.values()) <= set(ALL_SCOPES)
+    assert walked == set(rpcs.RPCS)
+    assert {rpc.scope for rpc in rpcs.RPCS.values()} <= set(ALL_SCOPES)
 
 
 def test_a_revocation_is_effective_within_five_seconds_and_touches_no_other_key(

@@ -79,7 +79,7 @@ def test_a_token_may_come_with_its_own_customer(client: Client, tenant: Tenant) 
 
 def test_an_unknown_customer_is_not_found_however_strange_the_id(client: Client, tenant: Tenant) -> None:
     tenant.assign("ada@example.com", ["A"])
-    for strange in ("cust_0", "\0", "a\0b", "%", "'", "\U0001f600", "\ud7ff", " ", "x" * 100_000, "\ufffe"):
+    for strange in ("cust_0", "\0", "a\0b", "%", "'", "\U0001f600", "\ud7ff", " ", "x" * 60_000, "\ufffe"):
         missing = failure(partial(client.page, tenant, customer_id=strange))
         assert (missing.code, missing.reason) == (grpc.StatusCode.NOT_FOUND, "ERROR_REASON_CUSTOMER_NOT_FOUND")
     assert failure(lambda: client.page(tenant, "nobody@example.com")).code is grpc.StatusCode.NOT_FOUND

@@ -118,7 +118,7 @@ def test_an_error_s_text_repeats_nothing_of_the_request(client: Client, tenant: 
 
 def test_garbage_is_malformed_and_the_server_serves_on(client: Client, tenant: Tenant) -> None:
     tenant.assign("ada@example.com", ["A"])
-    for body in (b"\xff", b"\x00", b"\x0a\x05ada", b"\x0a\x01\xff", b"\x12\xff\xff\xff\xff\x0f", b"\xff" * 100_000):
+    for body in (b"\xff", b"\x00", b"\x0a\x05ada", b"\x0a\x01\xff", b"\x12\xff\xff\xff\xff\x0f", b"\xff" * 60_000):
         for method in (UNASSIGN, LIST):
             failed = failure(partial(send, client, method, body, tenant))
             assert (failed.code, failed.reason) == (

@@ -74,6 +74,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """`ALREADY_EXISTS`: another customer of the organisation has this e-mail address."""
     ERROR_REASON_STOPPING: _ErrorReason.ValueType  # 22
     """`UNAVAILABLE`: the server is stopping. Resume the stream, on another server if there is one."""
+    ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 23
+    """`INVALID_ARGUMENT`: the request has more bytes than the method takes. Example: metadata of 1 MiB."""
+    ERROR_REASON_MESSAGE_TIMEOUT: _ErrorReason.ValueType  # 24
+    """`DEADLINE_EXCEEDED`: the caller sent headers but not the whole message within the time that the server waits."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Names why a call failed. An error's `google.rpc.ErrorInfo` has the name of one of these values as its `reason` and
@@ -132,4 +136,8 @@ ERROR_REASON_EMAIL_TAKEN: ErrorReason.ValueType  # 21
 """`ALREADY_EXISTS`: another customer of the organisation has this e-mail address."""
 ERROR_REASON_STOPPING: ErrorReason.ValueType  # 22
 """`UNAVAILABLE`: the server is stopping. Resume the stream, on another server if there is one."""
+ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 23
+"""`INVALID_ARGUMENT`: the request has more bytes than the method takes. Example: metadata of 1 MiB."""
+ERROR_REASON_MESSAGE_TIMEOUT: ErrorReason.ValueType  # 24
+"""`DEADLINE_EXCEEDED`: the caller sent headers but not the whole message within the time that the server waits."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -4,7 +4,7 @@ import pytest
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
 
 from service.domain.keys import SCOPES as ALL_SCOPES
-from service.transport.scopes import SCOPES
+from service.transport.rpcs import RPCS
 from service.transport.server import SERVICES
 from tests.conftest import Tenant, failure
 from tests.transport.api.client import METHODS, Api
@@ -17,7 +17,7 @@ def full(method: str) -> str:
 
 
 def test_the_table_has_every_method_and_no_other() -> None:
-    assert set(SCOPES) == {full(method) for method in NAMES}
+    assert set(RPCS) == {full(method) for method in NAMES}
     files = (device_assignment_pb2, customer_pb2, device_pb2)
     count = sum(len(s.methods) for file in files for s in file.DESCRIPTOR.services_by_name.values())
     assert count == len(NAMES) == 21
@@ -29,7 +29,7 @@ def test_a_method_needs_the_scope_of_its_service_and_reads_need_no_write() -> No
     for name, method in METHODS.items():
         writes = "validate_only" in method.input_type.fields_by_name
         area = areas[method.containing_service.name]
-        assert SCOPES[full(name)] == f"{area}:{'write' if writes else 'read'}"
+        assert RPCS[full(name)].scope == f"{area}:{'write' if writes else 'read'}"
 
 
 @pytest.mark.parametrize("method", NAMES)
@@ -42,7 +42,7 @@ def test_without_a_good_key_every_method_is_unauthenticated(api: Api, method: st
 
 @pytest.mark.parametrize("method", NAMES)
 def test_with_all_scopes_but_its_own_every_method_is_denied(api: Api, tenant: Tenant, method: str) -> None:
-    needed = SCOPES[full(method)]
+    needed = RPCS[full(method)].scope
     key = tenant.key(*(scope for scope in ALL_SCOPES if scope != needed))
     failed = failure(lambda: list(api.call(method, key)))
     assert (failed.code.name, failed.reason) == ("PERMISSION_DENIED", "ERROR_REASON_SCOPE_MISSING")
@@ -51,7 +51,7 @@ def test_with_all_scopes_but_its_own_every_method_is_denied(api: Api, tenant: Te
 
 @pytest.mark.parametrize("method", [name for name in NAMES if not METHODS[name].server_streaming])
 def test_with_its_own_scope_alone_every_method_is_served(api: Api, tenant: Tenant, method: str) -> None:
-    key = tenant.key(SCOPES[full(method)])
+    key = tenant.key(RPCS[full(method)].scope)
     if set(METHODS[method].input_type.fields_by_name) <= {"page_size", "page_token"} or method == "ListOperations":
         assert api.call(method, key).next_page_token == ""
         return

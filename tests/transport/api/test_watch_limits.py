@@ -41,7 +41,7 @@ def many(database: Database, tenant: Tenant) -> None:
 
 
 def test_streams_have_a_capacity_of_their_own_and_calls_go_on(start: Start, tenant: Tenant) -> None:
-    _, api = start(streams=2)
+    _, api = start(streams=4)  # an organisation has half of them
     streams = [api(tenant, "WatchOperations") for _ in range(2)]
     for stream in streams:
         begin_token(stream)

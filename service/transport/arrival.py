@@ -1,0 +1,95 @@
+"""A call between its headers and its message: what is known of it before a thread is given to it."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.domain.errors import ServiceError
+from service.domain.keys import Principal
+from service.transport.rpcs import Rpc
+
+
+def _nothing(_length: int = 0) -> None:
+    """Stands for what a call has no use for."""
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """A call that has come in.
+
+    Attributes:
+        method: its full name, `package.Service/Method`.
+        rpc: its row in the table of rpcs.
+        sha256: the hash of its key; empty where the method takes none.
+        principal: whose key that is, if it was good not long ago; what admits the call checks it again.
+        screened: whether scope and rate have been looked at.
+        since: when it came in, on `time.monotonic`'s clock.
+        held_bytes: the length of its message, once that has come; before, what is set aside for it.
+        has_place: whether it holds room; see `Room`.
+        error: why it is refused, if it is.
+        cancel: ends the call, where a thread waits for its message.
+        received: is told the message's length by a thread that has waited for it.
+    """
+
+    method: str
+    rpc: Rpc
+    sha256: str = ""
+    principal: Principal | None = None
+    screened: bool = False
+    since: float = field(default_factory=time.monotonic)
+    held_bytes: int = 0
+    has_place: bool = False
+    error: ServiceError | None = None
+    cancel: Callable[[], object] = _nothing
+    received: Callable[[int], object] = _nothing
+
+    def end(self) -> None:
+        """Lets go of what refers back to the call: such a circle is freed by the collector alone."""
+        self.error = None
+        self.cancel = self.received = _nothing
+
+    @property
+    def owner(self) -> str:
+        """The organisation whose share of the server it uses; the methods without a key share one."""
+        return "" if self.principal is None else self.principal.organization_id
+
+
+class Arriving:
+    """Carries a call's `Arrival` from the interceptor to the executor that gRPC submits the call to.
+
+    gRPC does both for one call after the other on the one thread that takes calls in, and tells neither of the other.
+    """
+
+    def __init__(self) -> None:
+        self._arrival: Arrival | None = None
+
+    def put(self, arrival: Arrival) -> None:
+        """Names the call that is submitted next."""
+        self._arrival = arrival
+
+    def take(self) -> Arrival:
+        """Returns the call that is being submitted."""
+        arrival, self._arrival = self._arrival, None
+        if arrival is None:
+            raise LookupError("gRPC submits a call that it has not shown to the interceptor")
+        return arrival
+
+
+class _Served(threading.local):
+    arrival: Arrival | None = None
+
+
+_served = _Served()
+
+
+def serve(arrival: Arrival | None) -> None:
+    """Names the call that this thread is about to serve."""
+    _served.arrival = arrival
+
+
+def served() -> Arrival:
+    """Returns the call that this thread serves."""
+    if _served.arrival is None:
+        raise LookupError("this thread serves no call")
+    return _served.arrival

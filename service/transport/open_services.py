@@ -1,0 +1,88 @@
+"""Serves health and reflection, which take no key, in a way that no caller can use up."""
+
+from __future__ import annotations  # gRPC's classes are generic to the type checker alone
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from service.domain.errors import MalformedRequest, ServiceError
+from service.transport import status
+from service.transport.arrival import Arrival, served
+from service.transport.executors import EvictingExecutor, on_executor
+from service.transport.rpcs import Rpc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from service.transport.receiver import Receiver
+
+_RPC = Rpc("", 1_024)
+
+
+class OpenServices:
+    """Wraps the methods of health and reflection.
+
+    Health's calls are received ahead and take no time, and its watches hold no thread. A stream of reflection holds one
+    between its messages, so the oldest gives way to a new one.
+
+    Args:
+        calls: runs health's methods.
+        streams: runs those of reflection.
+    """
+
+    def __init__(self, calls: Receiver, streams: EvictingExecutor) -> None:
+        self._calls = calls
+        self._streams = streams
+
+    def receive(self, method: str) -> Arrival:
+        """Makes what is known of a call before its message."""
+        return Arrival(method, _RPC)
+
+    def wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        """Has a method served on its executor."""
+        if handler.stream_stream is not None:
+            return self._wrap_stream(handler)
+
+        def behavior(requests: Iterator[bytes], context: grpc.ServicerContext, *send: Any) -> Any:
+            arrival = served()
+            arrival.cancel = context.cancel
+            serve: Any = handler.unary_unary or handler.unary_stream
+            try:
+                return serve(_read(handler, requests, arrival), context, *send)
+            except ServiceError as error:
+                told = status.to_status(error, secrets.token_hex(8))
+            finally:
+                arrival.end()
+            context.abort_with_status(told)
+
+        run: Any = on_executor(self._calls, behavior)
+        if handler.unary_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(run, response_serializer=handler.response_serializer)
+        run.experimental_non_blocking = True  # it is given what sends, instead of being asked for answers by a thread
+        return grpc.stream_stream_rpc_method_handler(run, response_serializer=handler.response_serializer)
+
+    def _wrap_stream(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        def behavior(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            with self._streams.cancellable(context.cancel):
+                yield from handler.stream_stream(requests, context)  # type: ignore[misc]  # it is one
+
+        return grpc.stream_stream_rpc_method_handler(
+            on_executor(self._streams, behavior), handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _read(handler: grpc.RpcMethodHandler[Any, Any], requests: Iterator[bytes], arrival: Arrival) -> Any:
+    if arrival.error is not None:
+        raise arrival.error
+    try:
+        message = next(requests)
+    except StopIteration:
+        raise MalformedRequest from None
+    arrival.received(len(message))
+    try:
+        return handler.request_deserializer(message)  # type: ignore[misc]  # the generated code sets it
+    except DecodeError as error:
+        raise MalformedRequest from error

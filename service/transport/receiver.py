@@ -1,0 +1,133 @@
+"""Takes calls in: sets room aside for a call's message, waits for it, and only then has a thread serve the call."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from service.domain.errors import Overloaded, RequestTooLarge, ServiceError
+from service.transport.arrival import Arrival, Arriving
+from service.transport.executors import TAKEN, FairExecutor
+from service.transport.receiving import Job
+from service.transport.room import Room
+
+Identify = Callable[[Arrival, Callable[[], None]], None]
+
+
+class Receiver(FairExecutor):
+    """Runs calls whose message has come. A call whose message has not holds room but no thread.
+
+    Args:
+        name: for the threads' names.
+        threads: how many calls run at once.
+        room: what calls take up from their headers on.
+        arriving: names the call that gRPC submits.
+        refusals: runs calls that are refused.
+        identify: finds whose the key of a call is, where that is not known, and then calls back.
+        ahead: whether messages are received ahead (see `receiving`). If not, the threads wait for them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        room: Room,
+        *,
+        arriving: Arriving,
+        refusals: FairExecutor,
+        identify: Identify | None = None,
+        ahead: bool = True,
+    ) -> None:
+        super().__init__(name, threads)
+        self._room = room
+        self._arriving = arriving
+        self._refusals = refusals
+        self._identify = identify
+        self._ahead = ahead
+
+    @property
+    def pending(self) -> int:
+        """How many calls are received, wait or run."""
+        return self._room.used
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> "Future[Any]":
+        """Takes a call in. Runs on the thread that takes all calls in, so it does not block."""
+        arrival, job = self._arriving.take(), Job(fn, args)
+        if self._identify is not None and arrival.principal is None and arrival.error is None:
+            self._identify(arrival, partial(self._admit, arrival, job))
+        else:
+            self._admit(arrival, job)
+        return TAKEN
+
+    def receiving(self, seconds: float) -> list[Arrival]:
+        """Lists the calls whose message has been under way for longer than this."""
+        return self._room.receiving(seconds)
+
+    def set_aside(self, arrival: Arrival) -> None:
+        """Sets bytes aside for a message that is slow to come, or ends its call if too many are so."""
+        if not self._room.set_aside(arrival):
+            self.fail(arrival, Overloaded())
+
+    def fail(self, arrival: Arrival, error: ServiceError) -> None:
+        """Ends a call whose message has not come, unless it has come by now."""
+        job = self._room.lose(arrival)
+        if job is not None:
+            self._lose(arrival, job, error)
+
+    def _admit(self, arrival: Arrival, job: Job) -> None:
+        if arrival.error is None:
+            entered, lost = self._room.enter(arrival, job)
+            if not entered:
+                arrival.error = Overloaded()
+            if lost is not None:
+                self._lose(*lost, Overloaded())
+        if arrival.error is not None:
+            self._refuse(arrival, job, arrival.error)
+        elif self._ahead:
+            job.receive(partial(self._received, arrival, job))
+        else:
+            arrival.received = partial(self._check, arrival)
+            self._serve(arrival, job)
+
+    def _received(self, arrival: Arrival, job: Job, message: bytes | None) -> None:
+        """Goes on with a call whose message has come, or whose caller ended it without one."""
+        try:
+            self._check(arrival, 0 if message is None else len(message))
+        except ServiceError as error:
+            self._room.leave(arrival)
+            self._refuse(arrival, job, error.with_traceback(None))
+        else:
+            if arrival.has_place:
+                job.give(() if message is None else (message,))
+                self._serve(arrival, job)
+
+    def _check(self, arrival: Arrival, length: int) -> None:
+        fits = self._room.receive(arrival, length)
+        if fits is None:
+            return
+        if length > arrival.rpc.max_bytes:
+            raise RequestTooLarge(length, arrival.rpc.max_bytes)
+        if not fits:
+            raise Overloaded
+
+    def _serve(self, arrival: Arrival, job: Job) -> None:
+        def task() -> None:
+            try:
+                job()
+            finally:
+                self._room.leave(arrival)
+
+        self.run(arrival, task)
+
+    def _lose(self, arrival: Arrival, job: Job, error: ServiceError) -> None:
+        if self._ahead:
+            self._refuse(arrival, job, error)
+        else:
+            arrival.error = error
+            arrival.cancel()
+
+    def _refuse(self, arrival: Arrival, job: Job, error: ServiceError) -> None:
+        arrival.error = error
+        if self._ahead:
+            job.give(())
+        self._refusals.run(arrival, job)

@@ -1,0 +1,130 @@
+"""Receives a call's message before a thread is given to the call. Inner parts of grpcio 1.85 are used here alone.
+
+grpcio has the thread that serves a call start the receiving and wait for the message without a time-out, so a caller
+who sends headers and no message holds a thread for as long as the connection lives. Here the thread that takes calls in
+starts the receiving, and a call is given a thread when its message is complete. A call without a message costs no
+thread then; and a call with one costs one switch between threads less.
+
+The setting `RECEIVE_AHEAD` turns it off: then threads wait for messages, as grpcio does it.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+import grpc._server as inner
+from grpc._cython import cygrpc
+
+
+class Job:
+    """A call that gRPC has submitted to an executor. To gRPC its method streams requests, whatever it is on the wire.
+
+    Args:
+        fn, args: what `submit` was called with.
+    """
+
+    __slots__ = ("_args", "_fn")
+
+    def __init__(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._fn = fn
+        self._args = args
+
+    def __call__(self) -> None:
+        """Serves the call."""
+        self._fn(*self._args)
+
+    def receive(self, done: Callable[[bytes | None], None]) -> None:
+        """Starts to receive the message, and has the call served with it.
+
+        Args:
+            done: is called with the message, or with None if the caller ended the call without one; on the thread that
+                takes calls in, so it must not block.
+        """
+        state, call = self._state, self._args[1].call
+        received = inner._receive_message(state, call, None)  # noqa: SLF001  # see the module's docstring
+
+        def on_event(event: Any) -> Any:
+            finished = received(event)
+            with state.condition:
+                message, state.request = state.request, None
+            done(message)
+            return finished
+
+        with state.condition:
+            if active := inner._is_rpc_state_active(state):  # noqa: SLF001  # as above
+                call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), on_event)
+                state.due.add(inner._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001  # as above
+        if not active:
+            done(None)
+
+    def give(self, messages: Sequence[bytes]) -> None:
+        """Has the call served with messages that have come, instead of those that gRPC would wait for."""
+        target, event, state, behavior, _, request_deserializer, response_serializer = self._args
+        self._args = (
+            target,
+            event,
+            state,
+            behavior,
+            lambda: iter(messages),
+            request_deserializer,
+            response_serializer,
+        )
+
+    @property
+    def _state(self) -> Any:
+        return self._args[2]
+
+
+class Sender:
+    """Sends the latest of several messages on a stream without waiting for any to be taken.
+
+    gRPC's own way to send holds a thread, and whatever that thread has locked, until the caller's side has room.
+
+    Args:
+        context: the stream's.
+        serialize: writes a message.
+    """
+
+    def __init__(self, context: grpc.ServicerContext, serialize: Callable[[Any], bytes]) -> None:
+        of_grpc: Any = context
+        self._event = of_grpc._rpc_event  # noqa: SLF001  # see the module's docstring
+        self._state = of_grpc._state  # noqa: SLF001  # as above
+        self._serialize = serialize
+        self._next: Any = None
+        self._sending = False
+        self._lock = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        """Sends a message, once the one before it is sent; only the last of several that come meanwhile is."""
+        with self._lock:
+            self._next = message
+            if self._sending:
+                return
+            self._sending = True
+        self._start()
+
+    def _start(self) -> None:
+        with self._lock:
+            message, self._next = self._next, None
+            if message is None:
+                self._sending = False
+                return
+        state = self._state
+        with state.condition:
+            if not inner._is_rpc_state_active(state):  # noqa: SLF001  # as above
+                return
+            operations = [cygrpc.SendMessageOperation(self._serialize(message), 0)]
+            if state.initial_metadata_allowed:
+                operations.insert(0, inner._get_initial_metadata_operation(state, None))  # noqa: SLF001  # as above
+                state.initial_metadata_allowed = False
+            token = inner._SEND_MESSAGE_TOKEN  # noqa: SLF001  # as above
+            sent = inner._send_message(state, token)  # noqa: SLF001  # as above
+
+            def on_event(event: Any) -> Any:
+                finished = sent(event)
+                self._start()
+                return finished
+
+            self._event.call.start_server_batch(tuple(operations), on_event)
+            state.due.add(token)
