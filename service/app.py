@@ -17,7 +17,8 @@ from service.storage.stream import Stream
 from service.supervision.link import Link
 from service.transport.authentication import Authenticator
 from service.transport.certificate import Tls
-from service.transport.server import Limits, Server
+from service.transport.reception import Limits
+from service.transport.server import Server
 from service.transport.watch import READERS
 from service.upkeep import Upkeep
 

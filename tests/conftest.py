@@ -166,6 +166,7 @@ class Failure:
     preconditions: list[tuple[str, str]]
     retry_seconds: float | None
     trailer_bytes: int
+    pushback_ms: str | None
 
 
 def failure(call: Callable[[], object]) -> Failure:
@@ -183,6 +184,7 @@ def failure(call: Callable[[], object]) -> Failure:
             packed.Unpack(detail)
         return detail
 
+    trailers = {datum.key: datum.value for datum in error.trailing_metadata()}
     info, bad, precondition = unpack(ErrorInfo), unpack(BadRequest), unpack(PreconditionFailure)
     assert info.domain == "deviceassignment"
     assert info.metadata["call_id"]
@@ -195,4 +197,5 @@ def failure(call: Callable[[], object]) -> Failure:
         preconditions=[(v.subject, v.type) for v in precondition.violations],
         retry_seconds=unpack(RetryInfo).retry_delay.ToNanoseconds() / 1e9 if "google.rpc.RetryInfo" in found else None,
         trailer_bytes=sum(len(datum.key) + len(datum.value) for datum in error.trailing_metadata()),
+        pushback_ms=trailers.get("grpc-retry-pushback-ms"),
     )

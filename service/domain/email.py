@@ -16,6 +16,9 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 
+# RFC 5321 allows no longer path. Looked at first: both the expression and the library take long for a long text.
+_MAX_CHARACTERS = 254
+
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -39,9 +42,11 @@ class Email:
         Raises:
             ValueError: its text says what is wrong with the syntax.
         """
-        if _PLAIN.match(given):
-            return cls(given, given)
         try:
+            if len(given) > _MAX_CHARACTERS:
+                raise email_validator.EmailSyntaxError("too long")
+            if _PLAIN.match(given):
+                return cls(given, given)
             checked = email_validator.validate_email(given, check_deliverability=False)
         except email_validator.EmailNotValidError as error:
             raise ValueError("must be an e-mail address such as name@example.com") from error

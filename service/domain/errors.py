@@ -22,7 +22,7 @@ ServiceError
 ├── Cancelled                the caller went away
 ├── DeadlineExceeded         the caller's deadline passed
 ├── DatabaseUnavailable      the database is away
-├── Stopping                 the server ends its streams
+├── Stopping                 the server ends
 ├── UnknownMethod            no such rpc
 └── InternalError            a defect; the cause is in the log only
 
@@ -200,7 +200,7 @@ class DatabaseUnavailable(ServiceError):
 
 class Stopping(ServiceError):
     reason = "ERROR_REASON_STOPPING"
-    text = "The server is stopping; resume the stream with its last resume_token"
+    text = "The server is stopping; send the call again, or resume the stream with its last resume_token"
     retry_after_seconds = 1.0
 
 

@@ -9,6 +9,9 @@ from service.domain.errors import ServiceError
 from service.domain.keys import Principal
 from service.transport.rpcs import Rpc
 
+SMALL_BYTES = 64 * 1024
+"""Messages of up to so many bytes are not counted, and their calls may use all threads."""
+
 
 def _nothing(_length: int = 0) -> None:
     """Stands for what a call has no use for."""
@@ -25,7 +28,7 @@ class Arrival:
         principal: whose key that is, if it was good not long ago; what admits the call checks it again.
         screened: whether scope and rate have been looked at.
         since: when it came in, on `time.monotonic`'s clock.
-        held_bytes: the length of its message, once that has come; before, what is set aside for it.
+        held_bytes: the length of its message, if that is a large one; before it has come, what is set aside for it.
         has_place: whether it holds room; see `Room`.
         error: why it is refused, if it is.
         cancel: ends the call, where a thread waits for its message.
@@ -48,6 +51,11 @@ class Arrival:
         """Lets go of what refers back to the call: such a circle is freed by the collector alone."""
         self.error = None
         self.cancel = self.received = _nothing
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its message is a long one."""
+        return self.held_bytes > SMALL_BYTES
 
     @property
     def owner(self) -> str:

@@ -17,9 +17,6 @@ from service.transport.shares import Shares
 TAKEN: "Future[Any]" = Future()
 TAKEN.set_result(None)
 
-LARGE_BYTES = 64 * 1024
-"""Calls whose message is longer compete for a quarter of the threads."""
-
 Task = Callable[[], object]
 Kind = tuple[str, bool]
 """An organisation, and whether its call is a large one."""
@@ -33,7 +30,7 @@ class FairExecutor(ThreadPoolExecutor):
 
     Args:
         name: for the threads' names.
-        threads: how many tasks run at once.
+        threads: how many tasks run at once. A quarter of these may serve calls with a large message.
     """
 
     def __init__(self, name: str, threads: int) -> None:
@@ -61,7 +58,7 @@ class FairExecutor(ThreadPoolExecutor):
 
     def run(self, arrival: Arrival | None, task: Task) -> None:
         """Runs a task as soon as a thread is free for its organisation, unless the executor is closed."""
-        kind = ("", False) if arrival is None else (arrival.owner, arrival.held_bytes > LARGE_BYTES)
+        kind = ("", False) if arrival is None else (arrival.owner, arrival.is_large)
         with self._lock:
             if self._closed:
                 return

@@ -30,20 +30,20 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def __init__(self, *, ahead: bool) -> None:
         self._ahead = ahead
-        self._states: dict[str, Answer.ServingStatus.ValueType] = {}
+        self._states: dict[str, int] = {}
         self._watches: dict[str, dict[Callable[[Answer], None], None]] = {}
         self._count = 0
         self._stopping = False
         self._lock = threading.Lock()
 
-    def Check(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext) -> Answer:  # noqa: N802  # the rpc's name
+    def Check(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext) -> Answer:  # the rpc's name
         """Answers with a service's state, or NOT_FOUND."""
         state = self._states.get(request.service)
         if state is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
         return Answer(status=state)
 
-    def Watch(  # noqa: N802  # the rpc's name
+    def Watch(  # type: ignore[override]  # gRPC gives what sends; the rpc's name
         self,
         request: health_pb2.HealthCheckRequest,
         context: grpc.ServicerContext,
@@ -71,7 +71,7 @@ class Health(health_pb2_grpc.HealthServicer):
         if not context.add_callback(over):
             over()
 
-    def set(self, service: str, state: Answer.ServingStatus.ValueType) -> None:
+    def set(self, service: str, state: int) -> None:
         """Sets a service's state, and sends it to those that watch it."""
         with self._lock:
             if self._stopping:

@@ -53,6 +53,7 @@ class Interceptor(grpc.ServerInterceptor):
         self,
         admission: Admission,
         arriving: Arriving,
+        *,
         calls: Receiver,
         streams: Receiver,
         open_services: OpenServices,

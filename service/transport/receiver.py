@@ -1,15 +1,17 @@
 """Takes calls in: sets room aside for a call's message, waits for it, and only then has a thread serve the call."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.domain.errors import Overloaded, RequestTooLarge, ServiceError
 from service.transport.arrival import Arrival, Arriving
 from service.transport.executors import TAKEN, FairExecutor
 from service.transport.receiving import Job
 from service.transport.room import Room
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Identify = Callable[[Arrival, Callable[[], None]], None]
 
@@ -44,6 +46,7 @@ class Receiver(FairExecutor):
         self._refusals = refusals
         self._identify = identify
         self._ahead = ahead
+        self._held: list[tuple[Arrival, Job]] | None = None
 
     @property
     def pending(self) -> int:
@@ -53,11 +56,23 @@ class Receiver(FairExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> "Future[Any]":
         """Takes a call in. Runs on the thread that takes all calls in, so it does not block."""
         arrival, job = self._arriving.take(), Job(fn, args)
-        if self._identify is not None and arrival.principal is None and arrival.error is None:
+        if self._held is not None:
+            self._held.append((arrival, job))
+        elif self._identify is not None and arrival.principal is None and arrival.error is None:
             self._identify(arrival, partial(self._admit, arrival, job))
         else:
             self._admit(arrival, job)
         return TAKEN
+
+    def hold(self) -> None:
+        """Keeps the calls that come from now on, without an answer."""
+        self._held = []
+
+    def refuse_held(self, error: ServiceError) -> None:
+        """Refuses the calls that were held."""
+        held, self._held = self._held or [], None
+        for arrival, job in held:
+            self._refuse(arrival, job, error)
 
     def receiving(self, seconds: float) -> list[Arrival]:
         """Lists the calls whose message has been under way for longer than this."""

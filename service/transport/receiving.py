@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 import grpc._server as inner
-from grpc._cython import cygrpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its types leave out what is inner
 
 
 class Job:

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from service.transport.arrival import Arrival
+from service.transport.arrival import SMALL_BYTES, Arrival
 from service.transport.receiving import Job
 from service.transport.rpcs import MAX_REQUEST_BYTES
 from service.transport.shares import Shares
@@ -16,7 +16,7 @@ class Room:
 
     Args:
         places: how many calls may be received, wait or run.
-        max_bytes: the sum of the lengths of all these calls' messages.
+        max_bytes: the sum of the lengths of all these calls' messages, but for those of up to `SMALL_BYTES`.
         patience_seconds: for how long a message may be under way before its call can be the one that is lost.
     """
 
@@ -62,9 +62,13 @@ class Room:
             if not self._forget(arrival):
                 return None
             self._bytes.release(arrival.owner, arrival.held_bytes)
-            arrival.held_bytes = length if self._bytes.fits(arrival.owner, length) else 0
-            self._bytes.take(arrival.owner, arrival.held_bytes)
-            return arrival.held_bytes == length
+            arrival.held_bytes = 0
+            if length > SMALL_BYTES:
+                if not self._bytes.fits(arrival.owner, length):
+                    return False
+                arrival.held_bytes = length
+                self._bytes.take(arrival.owner, length)
+        return True
 
     def set_aside(self, arrival: Arrival) -> bool:
         """Sets bytes aside for the longest message, as one is slow to come. Returns whether there are enough."""

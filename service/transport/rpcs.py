@@ -1,4 +1,4 @@
-"""The table of rpcs: the scope that each needs, and how long its request may be. An rpc that is not in it is refused."""
+"""The table of rpcs: the scope that each needs, and how long its request may be. Others are refused."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,6 @@
-"""The gRPC server: services, lanes, health, reflection, and an orderly end."""
+"""The gRPC server: services, health, reflection, and an orderly end."""
 
 import time
-from dataclasses import dataclass
-from typing import Any
 
 import grpc
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
@@ -18,21 +16,13 @@ from grpc_reflection.v1alpha import reflection
 from service.domain.errors import OperatorError, Stopping
 from service.domain.unit_of_work import OperationStream, Storage
 from service.transport import health
-from service.transport.admission import Admission
-from service.transport.arrival import Arriving
 from service.transport.assignments import Assignments
-from service.transport.authentication import Authenticator, RateLimit
+from service.transport.authentication import Authenticator
 from service.transport.certificate import Tls
 from service.transport.customers import Customers
 from service.transport.devices import Devices
-from service.transport.executors import EvictingExecutor, FairExecutor
 from service.transport.history import History
-from service.transport.identification import Identification
-from service.transport.interceptor import Interceptor
-from service.transport.open_services import OpenServices
-from service.transport.reaper import Reaper
-from service.transport.receiver import Receiver
-from service.transport.room import Room
+from service.transport.reception import Limits, Reception
 from service.transport.rpcs import MAX_REQUEST_BYTES
 from service.transport.watch import Watchers
 
@@ -42,50 +32,17 @@ SERVICES = tuple(
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
-_REFLECTION_STREAMS = 16
-_OPEN_CALLS = 1_000
-_OPEN_BYTES = 64 * 1024 * 1024
 _STREAMS_PER_CONNECTION = 256
 # A connection whose TLS or HTTP/2 handshake takes longer is closed.
 _HANDSHAKE_MS = 20_000
 _POLL_SECONDS = 0.01
 _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
-# A call whose message has not come by then gives way to one that has just come.
-_PATIENCE_SECONDS = 1.0
+_HOLD_SECONDS = 0.1
 
 
 class AddressUnavailable(OperatorError):
     """The server cannot listen there; the text says where."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the server takes on.
-
-    Attributes:
-        threads: calls served at once.
-        waiting: calls that may wait for a thread; more are refused.
-        max_answer_bytes: where lists in answers stop.
-        rate_limit: calls a second for each key; 0 for no limit.
-        streams: streams of operations at once.
-        stream_seconds: the age at which such a stream ends.
-        connections: how many callers may be connected at once.
-        message_seconds: how long a call's message may be under way.
-        receive_bytes: how long the messages of all calls that are received, wait or run may be together.
-        receive_ahead: whether messages are received before a thread is given to the call.
-    """
-
-    threads: int
-    waiting: int
-    max_answer_bytes: int
-    rate_limit: float
-    streams: int
-    stream_seconds: float
-    connections: int
-    message_seconds: float
-    receive_bytes: int
-    receive_ahead: bool
 
 
 class DeviceAssignments(Assignments, History, DeviceAssignmentServiceServicer):
@@ -109,32 +66,11 @@ class Server:
         reflect: bool,
         share_port: bool = False,
     ) -> None:
-        arriving = Arriving()
-        refusals = FairExecutor("refusal", 1)
-        self._identification = Identification(authenticator)
-        ahead = limits.receive_ahead
-        of_callers: Any = {
-            "arriving": arriving,
-            "refusals": refusals,
-            "identify": self._identification.find,
-            "ahead": ahead,
-        }
-        room = Room(limits.threads + limits.waiting, limits.receive_bytes, _PATIENCE_SECONDS)
-        self._calls = Receiver("call", limits.threads, room, **of_callers)
-        # An organisation may have half of the streams at most.
-        stream_room = Room(limits.streams, limits.receive_bytes, _PATIENCE_SECONDS)
-        self._streams = Receiver("stream", limits.streams, stream_room, **of_callers)
-        open_room = Room(_OPEN_CALLS, _OPEN_BYTES, 0.0)
-        open_calls = Receiver("health", 2, open_room, arriving=arriving, refusals=refusals, ahead=ahead)
-        reflections = EvictingExecutor("reflection", _REFLECTION_STREAMS)
-        self._admission = Admission(authenticator, RateLimit(limits.rate_limit))
-        self._executors = (self._calls, self._streams, open_calls, reflections, refusals)
-        self._reaper = Reaper((self._calls, self._streams, open_calls), self._admission, limits.message_seconds)
-        self._health = health.Health(ahead=ahead)
-        open_services = OpenServices(open_calls, reflections)
+        self.reception = Reception(authenticator, limits)
+        self._health = health.Health(ahead=limits.receive_ahead)
         self._server = grpc.server(
-            self._calls,
-            interceptors=[Interceptor(self._admission, arriving, self._calls, self._streams, open_services, refusals)],
+            self.reception.calls,
+            interceptors=[self.reception.interceptor],
             options=(
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
@@ -180,7 +116,7 @@ class Server:
                 f"cannot listen on {address}: it is in use, or no address of this machine"
             ) from error
         self._server.start()
-        self._reaper.start()
+        self.reception.start()
         return port
 
     def serving(self, healthy: bool) -> None:  # noqa: FBT001  # a state, not an option
@@ -203,27 +139,22 @@ class Server:
         """
         self._health.enter_graceful_shutdown()
         self._watchers.stop()
+        # gRPC answers CANCELLED, which callers do not retry, to a call that meets its stop. So calls are held for a
+        # moment before, by when most callers wait for an answer, and get UNAVAILABLE once the connection is given up.
+        self.reception.hold()
+        time.sleep(min(seconds, _HOLD_SECONDS))
         # gRPC's own grace ends later than ours: a call that it cancelled would look like one that finished.
         self._server.stop(seconds + _GRACE_MARGIN_SECONDS)
+        self.reception.refuse_held(Stopping())
         deadline = time.monotonic() + seconds
-        while not self._idle and time.monotonic() < deadline:
-            for arrival in self._calls.receiving(_PATIENCE_SECONDS):
-                self._calls.fail(arrival, Stopping())
+        while not self.reception.idle and time.monotonic() < deadline:
+            self.reception.refuse_late(Stopping())
             time.sleep(_POLL_SECONDS)
-        finished = self._idle
+        finished = self.reception.idle
         # Streams have been told to end and do so at once, unless their caller does not read.
         deadline = min(deadline, time.monotonic() + _STREAM_END_SECONDS)
-        while self._streams.pending and time.monotonic() < deadline:
+        while self.reception.streams.pending and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self._server.stop(None).wait()
-        self._reaper.stop()
-        for executor in self._executors:
-            executor.close()
-        self._identification.close()
-        self._admission.close()
+        self.reception.close()
         return finished
-
-    @property
-    def _idle(self) -> bool:
-        """Whether every call that came in, but for streams, has had its answer sent."""
-        return not self._calls.pending and self._admission.idle

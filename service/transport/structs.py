@@ -2,12 +2,15 @@
 
 import json
 import math
+from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.struct_pb2 import ListValue, Struct
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 MAX_DEPTH = 32
 MAX_BYTES = 64 * 1024
+# Each takes two bytes of JSON at least, so more of them do not fit. They are counted while they are read: a message of
+# 512 KiB may have ten times as many, and each costs a microsecond or more.
+_MAX_VALUES = MAX_BYTES // 2
 _EXACT = 2**53
 
 
@@ -17,10 +20,9 @@ def to_json(value: Struct) -> str:
     Raises:
         ValueError: it is too deep or too big, or has what JSON or the database cannot hold. The text says which.
     """
-    _check(value, 1)
-    text = json.dumps(MessageToDict(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(_Reader().object(value, 1), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     if len(text.encode()) > MAX_BYTES:
-        raise ValueError(f"must have at most {MAX_BYTES} bytes as JSON")
+        raise ValueError(_TOO_BIG)
     return text
 
 
@@ -31,37 +33,62 @@ def from_json(text: str) -> Struct:
     return struct
 
 
-def _check(value: Struct | ListValue, depth: int) -> None:
+_TOO_BIG = f"must have at most {MAX_BYTES} bytes as JSON"
+
+
+class _Reader:
+    """Makes Python's values of protobuf's, and stops at the first that cannot be kept."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_VALUES
+
+    def object(self, struct: Struct, depth: int) -> dict[str, Any]:
+        _check_depth(depth)
+        self._count(len(struct.fields))
+        return {_text(key): self._value(member, depth) for key, member in struct.fields.items()}
+
+    def _list(self, listed: ListValue, depth: int) -> list[Any]:
+        _check_depth(depth)
+        self._count(len(listed.values))
+        return [self._value(member, depth) for member in listed.values]
+
+    def _value(self, value: Value, depth: int) -> Any:
+        match value.WhichOneof("kind"):
+            case "number_value":
+                return _number(value.number_value)
+            case "string_value":
+                return _text(value.string_value)
+            case "bool_value":
+                return value.bool_value
+            case "null_value":
+                return None
+            case "struct_value":
+                return self.object(value.struct_value, depth + 1)
+            case "list_value":
+                return self._list(value.list_value, depth + 1)
+        raise ValueError("must not contain a value without a kind")
+
+    def _count(self, values: int) -> None:
+        self._left -= values
+        if self._left < 0:
+            raise ValueError(_TOO_BIG)
+
+
+def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"must have at most {MAX_DEPTH} levels")
-    if isinstance(value, Struct):
-        for key in value.fields:
-            _check_text(key)
-        members = list(value.fields.values())
-    else:
-        members = list(value.values)
-    for member in members:
-        match member.WhichOneof("kind"):
-            case "number_value":
-                _check_number(member.number_value)
-            case "string_value":
-                _check_text(member.string_value)
-            case "struct_value":
-                _check(member.struct_value, depth + 1)
-            case "list_value":
-                _check(member.list_value, depth + 1)
-            case None:
-                raise ValueError("must not contain a value without a kind")
 
 
-def _check_number(number: float) -> None:
+def _number(number: float) -> float:
     if not math.isfinite(number):
         raise ValueError("must not contain a number that is not finite")
     # A number in a Struct is a double: from 2^53 on it may not be the integer that was meant.
     if abs(number) >= _EXACT:
         raise ValueError("must not contain a number of 2^53 or more; write it as a string")
+    return number
 
 
-def _check_text(text: str) -> None:
+def _text(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not contain the character U+0000")
+    return text

@@ -21,7 +21,7 @@ from service.app import Service
 from service.config import Settings
 from service.storage.database import Database
 from service.transport.certificate import Tls
-from tests.conftest import Client, Tenant
+from tests.conftest import Client, Tenant, new_tenant
 
 UNASSIGN = "/deviceassignment.v1.DeviceAssignmentService/UnassignDevices"
 LIST = "/deviceassignment.v1.DeviceAssignmentService/ListAssignedDevices"
@@ -38,7 +38,7 @@ class Running:
     @property
     def calls(self) -> int:
         """How many calls are served or wait."""
-        return self.service._server._calls.pending
+        return self.service._server.reception.calls.pending
 
     def unassigning(self, tenant: Tenant, email: str, identifiers: Iterable[str], **options: Any) -> Any:
         """Begins an UnassignDevices and does not wait for its end."""
@@ -71,6 +71,12 @@ def run(database_url: str) -> Iterator[Run]:
         running.client.channel.close()
         if not running.service._stopping.is_set():
             running.stop()
+
+
+@pytest.fixture
+def other(database: Database) -> Tenant:
+    """Another organisation, with a key of all scopes."""
+    return new_tenant(database, "globex")
 
 
 @contextmanager

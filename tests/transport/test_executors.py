@@ -6,8 +6,8 @@ import weakref
 from functools import partial
 
 from service.domain.keys import Principal
-from service.transport.arrival import Arrival
-from service.transport.executors import LARGE_BYTES, FairExecutor
+from service.transport.arrival import SMALL_BYTES, Arrival
+from service.transport.executors import FairExecutor
 from service.transport.rpcs import UNKNOWN
 from tests.transport.conftest import eventually
 
@@ -71,8 +71,8 @@ def test_large_calls_have_a_quarter_of_the_threads_and_small_ones_pass_them() ->
         go.acquire()
 
     for name in ("a", "a", "b", "b"):
-        executor.run(arrival(name, LARGE_BYTES + 1), partial(task, f"large {name}"))
-    executor.run(arrival("a", LARGE_BYTES), partial(task, "small a"))
+        executor.run(arrival(name, SMALL_BYTES + 1), partial(task, f"large {name}"))
+    executor.run(arrival("a", SMALL_BYTES), partial(task, "small a"))
     eventually(lambda: len(ran) == 3)
     assert sorted(ran) == ["large a", "large b", "small a"]
     for _ in range(5):
@@ -93,10 +93,10 @@ def test_one_end_starts_all_that_fit_then() -> None:
         for name in names:
             executor.run(arrival(name, size), partial(task, name))
 
-    add("ab", LARGE_BYTES + 1)
+    add("ab", SMALL_BYTES + 1)
     add("edd")
     add("d")
-    add("c", LARGE_BYTES + 1)
+    add("c", SMALL_BYTES + 1)
     eventually(lambda: len(ran) == 5)
     held["a"].release()  # its permit lets d on, and its permit for large calls lets c on
     eventually(lambda: sorted(ran) == [*"abcddde"])

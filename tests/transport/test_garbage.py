@@ -42,7 +42,7 @@ def left_behind(running: Running, calls: Callable[[], None]) -> list[object]:
     with without_collection():
         calls()
         server = running.service._server
-        eventually(lambda: server._idle and not server._streams.pending)
+        eventually(lambda: server.reception.idle and not server.reception.streams.pending)
         time.sleep(0.1)  # gRPC lets go of a call a moment after it has counted it
     found: list[object] = [thing for thing in gc.garbage if isinstance(thing, _OURS)]
     gc.garbage.clear()

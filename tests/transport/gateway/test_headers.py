@@ -147,7 +147,7 @@ def test_rate_and_overload_are_429_with_the_time_to_wait(begin: Begin, launch: L
     with held(tenant.database, ADA):
         waiting = threading.Thread(target=lambda: rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"]))
         waiting.start()
-        eventually(lambda: not service._server._calls.idle)
+        eventually(lambda: service._server.reception.calls.pending)
         answer = rest("/device/getDevice", identifier="A")
     waiting.join()
     assert (answer.status, answer.error["reason"]) == (429, "ERROR_REASON_OVERLOADED")

@@ -30,7 +30,7 @@ def test_a_signal_ends_it_with_0_after_what_is_in_flight(
     caller = threading.Thread(target=lambda: answers.append(rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"])))
     with held(tenant.database, ADA):
         caller.start()
-        eventually(lambda: not service._server._calls.idle)
+        eventually(lambda: service._server.reception.calls.pending)
         gateway.process.send_signal(number)
         time.sleep(0.5)
         with pytest.raises(ConnectionRefusedError):
@@ -51,9 +51,9 @@ def test_what_takes_too_long_is_given_up(begin: Begin, launch: Launch, tenant: T
         connection = gateway.connection()
         body = b'{"customerEmail": "ada@example.com", "deviceIdentifiers": ["A"]}'
         connection.request("POST", PREFIX + UNASSIGN, body, {"x-api-key": tenant.api_key})
-        eventually(lambda: not service._server._calls.idle)
+        eventually(lambda: service._server.reception.calls.pending)
         assert gateway.stop() == 0
-        eventually(lambda: service._server._calls.idle)
+        eventually(lambda: not service._server.reception.calls.pending)
     connection.close()
 
 
@@ -66,9 +66,9 @@ def test_a_caller_that_goes_away_cancels_the_call(begin: Begin, launch: Launch, 
         connection = gateway.connection()
         body = b'{"customerEmail": "ada@example.com", "deviceIdentifiers": ["A"]}'
         connection.request("POST", PREFIX + UNASSIGN, body, {"x-api-key": tenant.api_key})
-        eventually(lambda: not service._server._calls.idle)
+        eventually(lambda: service._server.reception.calls.pending)
         connection.close()
-        eventually(lambda: service._server._calls.idle)
+        eventually(lambda: not service._server.reception.calls.pending)
     eventually(lambda: [line["status"] for line in gateway.requests()] == [499])
     assert rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"]).json["unassignedDevices"] == ["A"]
 

@@ -1,0 +1,226 @@
+"""Calls without a message, and callers who do not read: they cost no thread, and others are served."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from deviceassignment.v1 import device_assignment_pb2 as pb
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from service.storage.database import Database
+from service.storage.keys import Keys
+from tests.conftest import Client, Tenant, failure
+from tests.transport.conftest import LIST, UNASSIGN, Log, Run, Running, eventually, health_of, raw, reflection_of
+from tests.transport.http2 import DATA, Caller
+
+LOOKUP = "/deviceassignment.v1.DeviceAssignmentService/LookupOwners"
+WATCH = "/deviceassignment.v1.DeviceAssignmentService/WatchOperations"
+CHECK = "/grpc.health.v1.Health/Check"
+HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.fixture
+def silence() -> Iterator[Any]:
+    """Makes messages that never come, until the test ends."""
+    over = threading.Event()
+
+    def none() -> Iterator[bytes]:
+        over.wait()
+        yield from ()
+
+    yield none
+    over.set()
+
+
+def looks_up(client: Client, tenant: Tenant) -> bool:
+    request = pb.LookupOwnersRequest(device_identifiers=["A"])
+    return client.assignments.LookupOwners(request, metadata=tenant.metadata, timeout=60).results[0].found
+
+
+def checks(client: Client) -> bool:
+    return bool(health_of(client).Check(health_pb2.HealthCheckRequest(), timeout=60).status == SERVING)
+
+
+def silent_calls(running: Running, silence: Any, method: str, count: int, metadata: Any = ()) -> list[Any]:
+    """Begins calls that send headers alone."""
+    return [raw(running.client).stream_unary(method).future(silence(), metadata=metadata) for _ in range(count)]
+
+
+@pytest.mark.parametrize("method", [LOOKUP, UNASSIGN, LIST, WATCH])
+def test_calls_without_a_message_stop_no_organisation(
+    run: Run, tenant: Tenant, other: Tenant, silence: Any, method: str
+) -> None:
+    for each in (tenant, other):
+        each.assign("ada@example.com", ["A"])
+    running = run(threads=2, streams=8, waiting_calls=200, receive_bytes=1024**3)
+    assert looks_up(running.client, tenant)
+    silent = silent_calls(running, silence, method, 60, tenant.metadata)  # kept: gRPC cancels what is let go of
+    server = running.service._server
+    eventually(
+        lambda: len(server.reception.calls.receiving(0)) == 60 or len(server.reception.streams.receiving(0)) == 4
+    )
+    beside = Client(running.port)
+    assert looks_up(beside, other)
+    assert looks_up(beside, tenant)
+    assert checks(beside)
+    stream: Any = beside.assignments.WatchOperations(pb.WatchOperationsRequest(), metadata=other.metadata, timeout=60)
+    assert next(stream).operation.assigned_count == 1
+    for call in (stream, *silent):
+        call.cancel()
+    beside.channel.close()
+
+
+def test_calls_of_health_without_a_message_stop_no_probe(run: Run, tenant: Tenant, silence: Any) -> None:
+    running = run()
+    silent = silent_calls(running, silence, CHECK, 100) + silent_calls(running, silence, HEALTH_WATCH, 100)
+    eventually(lambda: running.service._server.reception.open_calls.pending == 200)
+    assert checks(running.client)
+    beside = Client(running.port)
+    assert checks(beside)
+    watch = health_of(beside).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+    assert next(watch).status == SERVING
+    for call in (watch, *silent):
+        call.cancel()
+    beside.channel.close()
+
+
+def test_more_calls_of_health_without_a_message_than_there_are_places_stop_no_probe(run: Run, tenant: Tenant) -> None:
+    running = run()
+    callers = [Caller(running.port) for _ in range(4)]
+    for caller in callers:
+        for _ in range(200):
+            caller.begin(CHECK)
+    eventually(lambda: len(running.service._server.reception.open_calls.receiving(0)) >= 500)
+    for _ in range(5):
+        assert checks(running.client)
+    for caller in callers:
+        caller.close()
+
+
+def test_reflection_answers_beside_streams_without_a_message(run: Run, tenant: Tenant, silence: Any) -> None:
+    running = run()
+    reflection = reflection_of(running.client)
+    silent = [reflection.ServerReflectionInfo(silence()) for _ in range(40)]
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    beside = Client(running.port)
+    assert next(reflection_of(beside).ServerReflectionInfo(iter([question]), timeout=60))
+    for stream in silent:
+        stream.cancel()
+    beside.channel.close()
+
+
+def test_a_call_whose_message_does_not_come_ends_after_a_time(
+    run: Run, tenant: Tenant, silence: Any, logged: Log
+) -> None:
+    running = run(message_seconds=0.5)
+    (silent,) = silent_calls(running, silence, LOOKUP, 1, tenant.metadata)
+    failed = failure(lambda: silent.result(timeout=60))
+    assert (failed.code, failed.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "ERROR_REASON_MESSAGE_TIMEOUT")
+    assert failed.text == "The request's message was not complete within 0.5 seconds; send it again"
+    eventually(lambda: running.calls == 0)
+    (line,) = [line for line in logged.events("call") if line["method"].endswith("LookupOwners")]
+    assert (line["status"], line["reason"]) == ("DEADLINE_EXCEEDED", "ERROR_REASON_MESSAGE_TIMEOUT")
+    assert line["duration_ms"] >= 500
+
+
+def test_half_a_message_is_no_message(run: Run, tenant: Tenant) -> None:
+    running = run(message_seconds=0.5)
+    caller = Caller(running.port)
+    stream = caller.begin(LOOKUP, tenant.metadata)
+    caller.send(stream, b"\n\x01A" * 1_000, length=1_000_000)
+    assert DATA not in caller.frames(stream)
+    eventually(lambda: running.calls == 0)
+    caller.close()
+
+
+def test_a_revoked_key_ends_the_calls_whose_message_has_not_come(
+    run: Run, tenant: Tenant, database: Database, silence: Any
+) -> None:
+    running = run(key_cache_seconds=0.2)
+    silent = silent_calls(running, silence, LOOKUP, 3, tenant.metadata)
+    eventually(lambda: running.calls == 3)
+    assert Keys(database).revoke(tenant.key_id)
+    for call in silent:
+        failed = failure(lambda call=call: call.result(timeout=60))  # type: ignore[misc]  # the loop's call
+        assert (failed.code, failed.reason) == (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_API_KEY_INVALID")
+    eventually(lambda: running.calls == 0)
+
+
+def test_the_oldest_call_without_a_message_gives_way_where_an_organisation_has_no_more_places(
+    run: Run, tenant: Tenant, silence: Any
+) -> None:
+    tenant.assign("ada@example.com", ["A"])
+    running = run(threads=2, waiting_calls=6)  # four of eight places are an organisation's
+    silent = silent_calls(running, silence, LOOKUP, 4, tenant.metadata)
+    eventually(lambda: len(running.service._server.reception.calls.receiving(1.0)) == 4)
+    assert looks_up(running.client, tenant)
+    lost = [call for call in silent if call.done()]
+    assert [failure(call.result).reason for call in lost] == ["ERROR_REASON_OVERLOADED"]
+
+
+def test_bytes_are_set_aside_for_slow_messages_and_no_organisation_has_all_of_them(
+    run: Run, tenant: Tenant, other: Tenant
+) -> None:
+    for each in (tenant, other):
+        each.assign("ada@example.com", ["A"])
+    mib = 1024 * 1024
+    running = run(receive_bytes=16 * mib)  # four messages of the longest kind
+    caller = Caller(running.port)
+    slow = [caller.begin(UNASSIGN, tenant.metadata) for _ in range(6)]
+    for stream in slow:
+        caller.send(stream, b"\n\x01", length=4 * mib)
+    eventually(lambda: len(running.service._server.reception.calls.receiving(0.5)) == 2)
+    assert looks_up(running.client, other)
+    assert looks_up(running.client, tenant)
+    caller.close()
+    eventually(lambda: running.calls == 0)
+    assert running.service._server.reception.calls._room._bytes.used == 0
+
+
+def test_a_watch_of_health_that_is_not_read_holds_up_nothing(run: Run, tenant: Tenant) -> None:
+    running = run()
+    deaf = Caller(running.port, window=0)
+    message = health_pb2.HealthCheckRequest().SerializeToString()
+    for _ in range(50):
+        deaf.send(deaf.begin(HEALTH_WATCH), message, end=True)
+    health = running.service._server._health
+    eventually(lambda: health._count == 50)
+    watch = health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+    assert next(watch).status == SERVING
+    for _ in range(3):
+        running.service._server.serving(False)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        running.service._server.serving(True)
+        assert next(watch).status == SERVING
+    assert checks(running.client)
+    watch.cancel()
+    deaf.close()
+    eventually(lambda: health._count == 0)
+
+
+def test_answers_that_are_not_read_hold_no_thread(run: Run, tenant: Tenant) -> None:
+    tenant.assign("ada@example.com", ["A"])
+    running = run(threads=2)
+    deaf = Caller(running.port, window=0)
+    message = pb.LookupOwnersRequest(device_identifiers=["A"]).SerializeToString()
+    for _ in range(20):
+        deaf.send(deaf.begin(LOOKUP, tenant.metadata), message, end=True)
+    assert looks_up(running.client, tenant)
+    deaf.close()
+
+
+def test_a_connection_beyond_the_limit_is_closed_and_the_others_are_served(run: Run, tenant: Tenant) -> None:
+    tenant.assign("ada@example.com", ["A"])
+    running = run(connections=4)
+    assert looks_up(running.client, tenant)
+    more = [Caller(running.port) for _ in range(20)]
+    for caller in more:
+        caller.socket.settimeout(5)
+    assert sum(caller.closed() for caller in more) >= 17
+    assert looks_up(running.client, tenant)
+    for caller in more:
+        caller.close()
