@@ -80,6 +80,12 @@ class Settings:
     rest_max_body_bytes: int = _number(10 * 1024 * 1024, 1_024)
     """The longest body of a REST request: enough for 3 MiB of identifiers with every character escaped."""
 
+    rest_connections: int = _number(2_000, 1, 60_000)
+    """Connections to the REST gateway at once. One API key may have requests in progress on half of them."""
+
+    rest_buffered_bytes: int = _number(64 * 1024 * 1024, 1024 * 1024)
+    """How much of large bodies and answers the REST gateway holds in memory; half of it for one API key."""
+
     rest_keep_alive_seconds: float = _number(15.0, 0.001)
     """How often a stream of events with nothing to tell says that it is still there."""
 

@@ -4,7 +4,7 @@ import signal
 import ssl
 from types import FrameType
 
-from service import log
+from service import descriptors, log
 from service.config import Settings
 from service.domain.errors import OperatorError
 from service.supervision.link import Link
@@ -12,6 +12,9 @@ from service.transport.channel import Trust
 from service.transport.gateway.application import Options
 from service.transport.gateway.description import pages
 from service.transport.gateway.server import Runner, Target, listen
+
+# For the connections to the service, the log, and callers who are being turned away.
+_OTHER_DESCRIPTORS = 64
 
 
 class CannotListen(OperatorError):
@@ -40,8 +43,11 @@ def serve(
     Raises:
         CannotListen: it cannot listen there.
     """
+    connections = min(settings.rest_connections, max(1, descriptors.raise_limit() - _OTHER_DESCRIPTORS))
     options = Options(
         max_body_bytes=settings.rest_max_body_bytes,
+        buffered_bytes=settings.rest_buffered_bytes,
+        connections=connections,
         seconds=settings.rest_timeout_seconds,
         keep_alive_seconds=settings.rest_keep_alive_seconds,
         cors_origins=tuple(settings.rest_cors_origins.split()),
@@ -52,18 +58,28 @@ def serve(
         runner.stop()
 
     def tell() -> None:
-        log.info("serving REST", address=address, port=port, tls=tls is not None, target=target)
+        log.info(
+            "serving REST",
+            address=address,
+            port=port,
+            tls=tls is not None,
+            target=target,
+            connections=connections,
+        )
+        if connections < settings.rest_connections:
+            why = "each takes one of the open files that this process may have (ulimit -n)"
+            log.warning("fewer connections than set", connections=connections, reason=why)
         if link is not None:
             link.tell(True)
 
     try:
-        listener = listen(address, shared=link is not None)
+        listening = listen(address, shared=link is not None)
     except OSError as error:
         raise CannotListen(f"cannot listen on {address}: {error.strerror}") from None
-    port: int = listener.getsockname()[1]
+    port: int = listening[0].getsockname()[1]
     for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
         signal.signal(number, ask)
     if link is not None:
         link.follow(lambda _all_serve: None)
-    runner.run(listener, tell)
+    runner.run(listening, tell)
     log.info("stopped REST")

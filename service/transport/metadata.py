@@ -5,6 +5,9 @@ import re
 API_KEY = "x-api-key"
 """The caller's key, in the call's metadata."""
 
+KEY_CHECK = "deviceassignment.v1.KeyService/CheckKey"
+"""The method that checks the key of the call and does nothing else. It is the gateway's, and not in the protos."""
+
 X_REQUEST_ID = "x-request-id"
 """What the caller calls the call, for the logs."""
 

@@ -22,6 +22,7 @@ from service.transport.certificate import Tls
 from service.transport.customers import Customers
 from service.transport.devices import Devices
 from service.transport.history import History
+from service.transport.key_check import KeyCheck
 from service.transport.reception import Limits, Reception
 from service.transport.rpcs import MAX_REQUEST_BYTES
 from service.transport.watch import Watchers
@@ -93,6 +94,7 @@ class Server:
         add_CustomerServiceServicer_to_server(Customers(storage, answer_bytes), self._server)
         add_DeviceServiceServicer_to_server(Devices(storage, answer_bytes), self._server)
         health.register(self._health, self._server)
+        self._server.add_generic_rpc_handlers((KeyCheck(),))
         self._healthy: bool | None = None
         self.serving(False)
         if reflect:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -19,8 +20,11 @@ from service.transport.gateway import exchange, failures, health
 from service.transport.gateway.events import Events
 from service.transport.gateway.exchange import App, Door, Receive, Scope, Send
 from service.transport.gateway.failures import Refused
+from service.transport.gateway.keys import KeyChecks
 from service.transport.gateway.requests import CallerGone
 from service.transport.gateway.routes import ROUTES, Route
+from service.transport.gateway.shared import Shared
+from service.transport.gateway.shares import Shares
 from service.transport.gateway.unary import Unary
 
 _ALLOWED_HEADERS = (
@@ -40,13 +44,17 @@ class Options:
     """What the gateway takes on.
 
     Attributes:
-        max_body_bytes: the longest body.
+        max_body_bytes: the longest body of any path; most paths take less.
+        buffered_bytes: how much of bodies and answers may be in memory; one key may use half of it.
+        connections: how many may be open at once. One key may have requests on half of them.
         seconds: the deadline of a request that names none; streams have none.
         keep_alive_seconds: how often a stream with nothing to tell says so.
         cors_origins: the origins whose pages may call; `*` is any.
     """
 
     max_body_bytes: int
+    buffered_bytes: int
+    connections: int
     seconds: float
     keep_alive_seconds: float
     cors_origins: Sequence[str] = ()
@@ -63,11 +71,19 @@ class Gateway:
 def build(channel: grpc.aio.Channel, options: Options, pages: Sequence[BaseRoute] = ()) -> Gateway:
     """Builds the application; `pages` are served beside the table. To be called in the loop that will serve it."""
     stopping = asyncio.Event()
+    shared = Shared(
+        channel,
+        KeyChecks(channel),
+        Shares(max(1, options.connections // 2), options.buffered_bytes, options.max_body_bytes),
+        ThreadPoolExecutor(1, "json"),
+        options.max_body_bytes,
+        options.seconds,
+    )
 
     def endpoint(route: Route) -> App:
         if route.method.server_streaming:
-            return Events(route, channel, options.keep_alive_seconds, stopping)
-        return Unary(route, channel, options.max_body_bytes, options.seconds)
+            return Events(route, shared, options.keep_alive_seconds, stopping)
+        return Unary(route, shared)
 
     routes: list[BaseRoute] = [
         HttpRoute(route.full_path, endpoint(route), methods=[route.http_method]) for route in ROUTES

@@ -11,8 +11,10 @@ from service.transport import failure
 from service.transport.gateway import exchange, failures, headers, requests
 from service.transport.gateway.exchange import Receive, Scope, Send
 from service.transport.gateway.failures import Refused
+from service.transport.gateway.headers import Context
 from service.transport.gateway.routes import Route
-from service.transport.gateway.violations import Violations
+from service.transport.gateway.shared import Shared
+from service.transport.gateway.violations import Enough, Violations
 from service.transport.gateway.writer import write
 from service.transport.metadata import RESUME_TOKEN
 
@@ -31,29 +33,31 @@ class Events:
 
     Args:
         route: the route.
-        channel: to the service.
+        shared: what all routes share.
         keep_alive_seconds: how often a comment is sent where there is nothing to tell.
         stopping: is set when streams have to end.
     """
 
-    def __init__(
-        self, route: Route, channel: grpc.aio.Channel, keep_alive_seconds: float, stopping: asyncio.Event
-    ) -> None:
+    def __init__(self, route: Route, shared: Shared, keep_alive_seconds: float, stopping: asyncio.Event) -> None:
         method = route.method
         self._route = route
-        self._requests = requests.Requests(route, 0)
+        self._shared = shared
+        self._requests = requests.Requests(route, 0, shared.executor)
         self._keep_alive_seconds = keep_alive_seconds
         self._stopping = stopping
         self._answer: type[Message] = GetMessageClass(method.output_type)
-        self._rpc: Any = channel.unary_stream(f"/{method.containing_service.full_name}/{method.name}")
+        self._rpc: Any = shared.channel.unary_stream(f"/{method.containing_service.full_name}/{method.name}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one stream, until the service or the caller ends it."""
         current = exchange.of(scope)
         current.route = self._route.full_path
         violations = Violations()
-        context = headers.context(current, violations, None)
-        request: Any = await self._requests.read(scope, receive, violations)
+        try:
+            context = headers.context(current, violations, None)
+            request: Any = self._requests.read_query(scope, violations)
+        except Enough:
+            raise failures.invalid(violations) from None
         last = current.headers.get(b"last-event-id")
         if last:
             request.after, request.from_now = last.decode("latin-1"), False
@@ -61,6 +65,11 @@ class Events:
             raise failures.invalid(violations)
         if self._stopping.is_set():
             raise failures.stopping()
+        with self._shared.shares.request(context.key):
+            await self._stream(scope, receive, send, request, context)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send, request: Any, context: Context) -> None:
+        current = exchange.of(scope)
         call = self._rpc(request.SerializeToString(), metadata=context.metadata, timeout=context.seconds)
         watch = asyncio.create_task(_until_gone(receive, self._stopping))
         try:

@@ -1,5 +1,6 @@
 """One HTTP request and its answer, and what every one of them gets: an id, headers, and a line in the log."""
 
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -20,6 +21,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = ((b"content-type", b"application/json"),)
 
 _SMALL_BYTES = 64 * 1024
+# The scheme and authority of a request target in absolute form (RFC 9112, 3.2.2).
+_AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 # A page that needs more than this JSON does says so itself.
 _DEFAULT_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -87,10 +90,11 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
+        _to_origin_form(scope)
         headers = dict(reversed(scope["headers"]))
         given = headers.get(X_REQUEST_ID.encode(), b"").decode("latin-1")
         request_id = given if LOGGED_REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        exchange = Exchange(request_id, headers)
+        exchange = Exchange(request_id, headers, started=scope.get("started") or time.monotonic())
         scope["exchange"] = exchange
 
         async def out(message: Message) -> None:
@@ -117,3 +121,13 @@ class Door:
                 call_id=refused.metadata.get("callId") if refused else None,
                 **({"cause": refused.cause} if refused and refused.cause else {}),
             )
+
+
+def _to_origin_form(scope: Scope) -> None:
+    """Takes the authority away from a request target that has one."""
+    found = _AUTHORITY.match(scope["raw_path"])
+    if found is not None:
+        raw = scope["raw_path"][found.end() :]
+        # The server has decoded the whole of it; the authority has nothing that decodes to a slash.
+        path = "/" + scope["path"].partition("://")[2].partition("/")[2]
+        scope["raw_path"], scope["path"] = raw or b"/", path

@@ -90,8 +90,10 @@ def invalid(violations: Violations) -> Refused:
     """A request with fields that are wrong; told as the service itself tells it."""
     first = "; ".join(f"{path}: {text}" for path, text in violations.listed[:3])
     more = violations.total - min(3, len(violations.listed))
-    text = f"The request is not valid: {first}" + (f"; and {more} more" if more else "")
     omitted = violations.total - len(violations.listed)
+    text = f"The request is not valid: {first}"
+    if more:
+        text += f"; and at least {more} more" if omitted else f"; and {more} more"
     metadata = {"violationsOmitted": omitted} if omitted else {}
     return Refused(
         HTTPStatus.BAD_REQUEST,
@@ -100,6 +102,45 @@ def invalid(violations: Violations) -> Refused:
         violations.listed,
         metadata,
     )
+
+
+def no_key() -> Refused:
+    """The key is missing, or no key has its form; told as the service tells of a wrong one."""
+    reason = ErrorReason.Name(ErrorReason.ERROR_REASON_API_KEY_INVALID)
+    return Refused(HTTPStatus.UNAUTHORIZED, "A valid API key is required in the header x-api-key", reason)
+
+
+def body_too_slow() -> Refused:
+    """The body did not arrive within the request's deadline."""
+    refused = malformed("The body did not arrive in time; send it faster, or give a longer X-Request-Timeout", 408)
+    refused.headers["Connection"] = "close"
+    return refused
+
+
+def too_many_requests() -> Refused:
+    """The key has as many requests in progress as one key may have."""
+    return _overloaded("This API key has too many requests in progress; wait for answers to some of them")
+
+
+def too_many_connections() -> Refused:
+    """Each connection that the gateway takes on has a request in progress."""
+    return _overloaded("The gateway has too many connections; retry later")
+
+
+def too_many_keys() -> Refused:
+    """The gateway has more unknown keys to ask about than it takes on."""
+    return _overloaded("Too many unknown API keys are being checked; retry later")
+
+
+def no_room() -> Refused:
+    """The bodies and answers in memory have reached their ceiling."""
+    text = "Too many large bodies and answers are in memory; repeat the call with the same requestId in a moment"
+    return _overloaded(text)
+
+
+def _overloaded(text: str) -> Refused:
+    reason = ErrorReason.Name(ErrorReason.ERROR_REASON_OVERLOADED)
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, text, reason, headers={"Retry-After": "1"})
 
 
 def unknown_path() -> Refused:
@@ -134,9 +175,22 @@ def away() -> Refused:
     return Refused(HTTPStatus.SERVICE_UNAVAILABLE, text, headers={"Retry-After": "1"})
 
 
-def not_ready() -> Refused:
-    """The service behind the gateway does not serve."""
-    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready", headers={"Retry-After": "1"})
+def too_slow() -> Refused:
+    """The service did not answer within the request's deadline."""
+    reason = ErrorReason.Name(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED)
+    text = "The service did not answer in time; repeat the call with the same requestId"
+    return Refused(HTTPStatus.GATEWAY_TIMEOUT, text, reason)
+
+
+def not_ready(away: str, text: str, cause: str = "") -> Refused:
+    """A call would not be served now; `away` names what is missing, for programs."""
+    return Refused(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"The service is not ready: {text}",
+        metadata={"away": away},
+        headers={"Retry-After": "1"},
+        cause=cause,
+    )
 
 
 def told(failed: CallFailed, map_field: str = "", keys: Sequence[str] = ()) -> Refused:
@@ -179,9 +233,7 @@ def _unspoken(failed: CallFailed) -> Refused:
             # Cancelled from the other side, that is: who cancels here does not wait for an answer.
             return away()
         case "DEADLINE_EXCEEDED":
-            reason = ErrorReason.Name(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED)
-            text = "The service did not answer in time; repeat the call with the same requestId"
-            return Refused(HTTPStatus.GATEWAY_TIMEOUT, text, reason)
+            return too_slow()
         case "RESOURCE_EXHAUSTED" if "larger than max" in failed.text:
             return malformed("The request is bigger than the service takes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         case "RESOURCE_EXHAUSTED":

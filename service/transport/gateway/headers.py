@@ -1,11 +1,13 @@
 """What a request's headers mean to the call."""
 
 import re
+import time
 from dataclasses import dataclass
 
 from service.transport import metadata
 from service.transport.gateway.exchange import Exchange
-from service.transport.gateway.failures import Refused, malformed
+from service.transport.gateway.failures import Refused, malformed, no_key
+from service.transport.gateway.keys import FORM
 from service.transport.gateway.violations import Violations
 
 _LONGEST_SECONDS = 3_600.0
@@ -17,20 +19,35 @@ _JSON_TYPES = re.compile(rb"application/json(?:\s*;\s*charset\s*=\s*\"?utf-8\"?)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What goes beside a message: the metadata and the deadline, in seconds, if there is one."""
+    """What goes beside a message.
+
+    Attributes:
+        metadata: of the call, the key included.
+        key: the API key, which has the form of one.
+        deadline: when the request's time is over, on the monotonic clock; None for a request without end.
+    """
 
     metadata: tuple[tuple[str, str], ...]
-    seconds: float | None
+    key: bytes
+    deadline: float | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How much of the request's time is left."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
 def context(exchange: Exchange, violations: Violations, seconds: float | None) -> Context:
-    """Reads the key, the trace and the deadline; `seconds` is the deadline of a request that names none."""
+    """Reads the key, the trace and the deadline; `seconds` is the deadline of a request that names none.
+
+    Raises:
+        Refused: there is no key, or no key has its form.
+    """
     headers = exchange.headers
-    passed = [(metadata.X_REQUEST_ID, exchange.request_id)]
-    key = headers.get(b"x-api-key")
-    # What cannot travel as metadata is no key either; the service has one answer for both.
-    if key is not None and _PRINTABLE.fullmatch(key):
-        passed.append((metadata.API_KEY, key.decode()))
+    key = headers.get(b"x-api-key", b"")
+    if not FORM.fullmatch(key):
+        raise no_key()
+    passed = [(metadata.X_REQUEST_ID, exchange.request_id), (metadata.API_KEY, key.decode())]
     parent = headers.get(b"traceparent")
     if parent is not None and _TRACE_PARENT.fullmatch(parent):
         passed.append(("traceparent", parent.decode()))
@@ -39,13 +56,15 @@ def context(exchange: Exchange, violations: Violations, seconds: float | None) -
             passed.append(("tracestate", state.decode()))
     timeout = headers.get(b"x-request-timeout")
     if timeout is not None:
-        seconds = float(timeout) if _SECONDS.fullmatch(timeout) else 0.0
-        if not 0 < seconds <= _LONGEST_SECONDS:
+        given = float(timeout) if _SECONDS.fullmatch(timeout) else 0.0
+        if 0 < given <= _LONGEST_SECONDS:
+            seconds = given
+        else:
             violations.wrong(
                 "X-Request-Timeout",
                 f"must be a number of seconds above 0, such as 2.5, and at most {_LONGEST_SECONDS:.0f}",
             )
-    return Context(tuple(passed), seconds)
+    return Context(tuple(passed), key, None if seconds is None else exchange.started + seconds)
 
 
 def idempotency_key(exchange: Exchange) -> str | None:
@@ -57,8 +76,15 @@ def idempotency_key(exchange: Exchange) -> str | None:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
-def check_body(exchange: Exchange, most: int) -> None:
-    """Refuses a body that is not JSON by its own word, or too long. Raises `Refused`."""
+def check_body(exchange: Exchange, most: int) -> int:
+    """Refuses a body that is not JSON by its own word, or too long.
+
+    Returns:
+        Its length; 0 if that is not told.
+
+    Raises:
+        Refused: the body cannot be read.
+    """
     kind = exchange.headers.get(b"content-type")
     if kind is not None and not _JSON_TYPES.fullmatch(kind):
         raise malformed("The Content-Type must be application/json, in UTF-8", 415)
@@ -70,6 +96,7 @@ def check_body(exchange: Exchange, most: int) -> None:
         if b"expect" in exchange.headers:
             refused.headers["Connection"] = "close"  # the body will not come, so the connection is of no more use
         raise refused
+    return 0 if length is None else int(length)
 
 
 def too_long(most: int) -> Refused:

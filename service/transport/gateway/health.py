@@ -1,6 +1,7 @@
-"""Whether the gateway lives, and whether the service behind it serves."""
+"""Whether the gateway lives, and whether a call through it would be served."""
 
 import asyncio
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -10,21 +11,24 @@ from starlette.routing import BaseRoute, Route
 
 from service.transport.gateway import exchange, failures
 from service.transport.gateway.exchange import App, Receive, Scope, Send
+from service.transport.gateway.failures import Refused
 
 LIVE = "/healthz"
 READY = "/readyz"
 METHOD = "/grpc.health.v1.Health/Check"
 
+AWAY = ("gateway", "server", "server_certificate", "database")
+"""What an answer that is not ready may name as missing."""
+
 _SECONDS = 2.0
+# Callers who ask more often than this get the last answer, so that they make the service little work.
+_FRESH_SECONDS = 0.25
+_BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 
 
 def routes(channel: grpc.aio.Channel, stopping: asyncio.Event) -> list[BaseRoute]:
     """Gives the two paths."""
-    check: Any = channel.unary_unary(
-        METHOD,
-        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-        response_deserializer=health_pb2.HealthCheckResponse.FromString,
-    )
+    readiness = _Readiness(channel)
 
     async def live(scope: Scope, _receive: Receive, send: Send) -> None:
         exchange.of(scope).route = LIVE
@@ -32,16 +36,56 @@ def routes(channel: grpc.aio.Channel, stopping: asyncio.Event) -> list[BaseRoute
 
     async def ready(scope: Scope, _receive: Receive, send: Send) -> None:
         exchange.of(scope).route = READY
-        try:
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
-            serving = answer.status == health_pb2.HealthCheckResponse.SERVING
-        except grpc.RpcError:
-            serving = False
-        if not serving or stopping.is_set():
-            raise failures.not_ready()
+        if stopping.is_set():
+            raise failures.not_ready("gateway", "the gateway is stopping")
+        away = await readiness.away()
+        if away is not None:
+            raise away
         await exchange.respond(send, HTTPStatus.OK, b'{"status":"ready"}')
 
     return [Route(LIVE, _App(live), methods=["GET"]), Route(READY, _App(ready), methods=["GET"])]
+
+
+class _Readiness:
+    """Asks the service over the connection that the calls use: what keeps a call from being served fails here too."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._check: Any = channel.unary_unary(
+            METHOD,
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        self._asked: asyncio.Task[Refused | None] | None = None
+        self._asked_at = 0.0
+
+    async def away(self) -> Refused | None:
+        """Returns what is away; None if calls are served."""
+        now = time.monotonic()
+        if self._asked is None or (self._asked.done() and now > self._asked_at + _FRESH_SECONDS):
+            self._asked_at = now
+            self._asked = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asked)
+
+    async def _ask(self) -> Refused | None:
+        try:
+            answer = await self._check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
+        except grpc.RpcError as error:
+            return _unreachable(error)
+        if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            return None
+        return failures.not_ready("database", "the server has no database to read from, or is stopping")
+
+
+def _unreachable(error: Any) -> Refused:
+    details = error.details() or ""
+    cause = f"{error.code().name}: {details}"
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return failures.not_ready("server", f"the server did not answer within {_SECONDS:g} seconds", cause)
+    if _BAD_CERTIFICATE in details:
+        # OpenSSL's words, such as "certificate has expired".
+        why = details.rpartition(f"{_BAD_CERTIFICATE}: ")[2].partition(";")[0].strip(" .\"'})")
+        return failures.not_ready("server_certificate", f"the server's certificate is refused: {why}", cause)
+    return failures.not_ready("server", "the server cannot be reached", cause)
 
 
 class _App:

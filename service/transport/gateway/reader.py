@@ -20,6 +20,7 @@ _INT32 = range(-(2**31), 2**31)
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HALF_CHARACTER = "must not contain half of a surrogate pair"
 
 Read = Callable[[Message, Any, str, Violations], None]
@@ -98,7 +99,7 @@ def _strings(field: FieldDescriptor) -> Read:
             for index, item in enumerate(value):
                 if not isinstance(item, str):
                     violations.wrong(f"{path}[{index}]", "must be a string")
-                elif any("\ud800" <= c <= "\udfff" for c in item):
+                elif _SURROGATE.search(item):
                     violations.wrong(f"{path}[{index}]", _HALF_CHARACTER)
 
     return read

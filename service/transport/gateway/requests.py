@@ -1,6 +1,8 @@
 """Makes the message of a request: from its body, or from its path and query."""
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -10,9 +12,14 @@ from google.protobuf.message_factory import GetMessageClass
 
 from service.transport.gateway import document, exchange, failures, headers
 from service.transport.gateway.exchange import Exchange, Receive, Scope
+from service.transport.gateway.headers import Context
 from service.transport.gateway.reader import Shape
 from service.transport.gateway.routes import Route
+from service.transport.gateway.shares import Holding
 from service.transport.gateway.violations import Violations, member
+
+SMALL_BYTES = 4 * 1024
+"""Up to this size a message is read and written in the event loop, which takes a few milliseconds at most."""
 
 
 class CallerGone(Exception):
@@ -24,43 +31,65 @@ class Requests:
 
     Args:
         route: the route.
-        max_body_bytes: the longest body that is read.
+        max_body_bytes: the longest body that is read, if the route does not have a lower limit.
+        executor: the thread that reads the messages that take longer.
     """
 
-    def __init__(self, route: Route, max_body_bytes: int) -> None:
+    def __init__(self, route: Route, max_body_bytes: int, executor: Executor) -> None:
         descriptor = route.method.input_type
         self._route = route
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes = min(max_body_bytes, route.size.bytes)
+        self._executor = executor
         self._kind: type[Message] = GetMessageClass(descriptor)
         self._shape = Shape(descriptor, route.map_field)
         self._fields = {name: field for field in descriptor.fields for name in (field.json_name, field.name)}
         self._takes_request_id = "request_id" in descriptor.fields_by_name
 
-    async def read(self, scope: Scope, receive: Receive, violations: Violations) -> Message:
-        """Reads a request.
+    def read_query(self, scope: Scope, violations: Violations) -> Message:
+        """Reads a request without a body, from its path and query. What is wrong is noted in `violations`."""
+        message = self._kind()
+        for name, value in scope["path_params"].items():
+            setattr(message, name, value)
+        self._read_query(_query(scope["query_string"], violations), message, violations)
+        return message
+
+    async def read_body(
+        self, scope: Scope, receive: Receive, context: Context, holding: Holding, violations: Violations
+    ) -> Message:
+        """Reads a request from its body. What is wrong with its fields is noted in `violations`.
 
         Raises:
-            Refused: it cannot be read at all. What is wrong with its fields is noted in `violations`.
+            Refused: it cannot be read at all, or there is no room for it.
+            Enough: more is wrong than an answer names.
             CallerGone: there is nobody to answer.
         """
         current = exchange.of(scope)
-        message = self._kind()
-        query = _query(scope["query_string"], violations)
-        if self._route.http_method == "GET":
-            for name, value in scope["path_params"].items():
-                setattr(message, name, value)
-            self._read_query(query, message, violations)
-            return message
-        for name, _ in query:
+        for name, _ in _query(scope["query_string"], violations):
             violations.wrong(member("", name), "is no query parameter of this path; the fields are in the body")
-        headers.check_body(current, self._max_body_bytes)
-        pieces = await self._body(receive)
+        # A length that is told is held at once: of many large bodies some are refused, and the others are read whole.
+        holding.hold(headers.check_body(current, self._max_body_bytes))
         try:
-            self._shape.read(document.parse(pieces), message, "", violations)
-        except document.NotJson as error:
-            raise failures.malformed(f"The body {error}") from None
+            async with asyncio.timeout(context.seconds):
+                pieces = await self._body(receive, holding)
+        except TimeoutError:
+            raise failures.body_too_slow() from None
+        if sum(map(len, pieces)) <= SMALL_BYTES:
+            message = self._parse(pieces, violations)
+        else:
+            loop = asyncio.get_running_loop()
+            message = await loop.run_in_executor(self._executor, self._parse, pieces, violations)
         if self._takes_request_id:
             _add_request_id(current, message, violations)
+        return message
+
+    def _parse(self, pieces: list[bytes], violations: Violations) -> Message:
+        message = self._kind()
+        try:
+            self._shape.read(document.parse(pieces, self._route.size.values), message, "", violations)
+        except document.NotJson as error:
+            raise failures.malformed(f"The body {error}") from None
+        except document.TooManyValues:
+            raise failures.malformed(f"The body must have at most {self._route.size.values} JSON values", 413) from None
         return message
 
     def keys(self, message: Message) -> Sequence[str]:
@@ -70,7 +99,7 @@ class Requests:
         listed = getattr(message, self._route.map_field)
         return [getattr(each, each.DESCRIPTOR.fields[0].name) for each in listed]
 
-    async def _body(self, receive: Receive) -> list[bytes]:
+    async def _body(self, receive: Receive, holding: Holding) -> list[bytes]:
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -81,6 +110,7 @@ class Requests:
                 size += len(piece)
                 if size > self._max_body_bytes:
                     raise headers.too_long(self._max_body_bytes)
+                holding.hold_at_least(size)
                 pieces.append(piece)
             if not part.get("more_body", False):
                 return pieces

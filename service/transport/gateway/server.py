@@ -1,27 +1,29 @@
-"""Runs the gateway on uvicorn: where it listens, whom it calls, how it stops, and what it says to what is no HTTP."""
+"""Runs the gateway on uvicorn: where it listens, whom it calls, and how it stops."""
 
 import asyncio
-import secrets
+import errno
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import uvicorn
 from starlette.routing import BaseRoute
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service import log
 from service.transport import channel
 from service.transport.channel import Trust
-from service.transport.gateway import application, failures
+from service.transport.gateway import application
 from service.transport.gateway.application import Options
+from service.transport.gateway.listener import Listener, Warnings
+from service.transport.gateway.protocol import IDLE_SECONDS, MAX_HEAD_BYTES, Protocol
+from service.transport.gateway.seats import Seat, Seats
 
-_MAX_HEAD_BYTES = 64 * 1024
-_KEEP_ALIVE_SECONDS = 75
-_LINGER_SECONDS = 1.0
+_BACKLOG = 2_048
+# What the name stands for may include an address of a kind that this machine does not have.
+_NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +34,53 @@ class Target:
     trust: Trust | None = None
 
 
-def listen(address: str, *, shared: bool = False) -> socket.socket:
-    """Opens a port; `address` is `host:port`, and port 0 takes a free one. Raises `OSError` if it cannot.
+def listen(address: str, *, shared: bool = False) -> list[socket.socket]:
+    """Listens on a port of every address that a name stands for.
 
-    A shared one may be reserved, or listened on, by other processes that share it.
+    Args:
+        address: `host:port`; port 0 takes a free one, the same on each address.
+        shared: whether the port may be reserved, or listened on, by other processes that share it.
+
+    Raises:
+        OSError: it cannot listen on one of them, or on none.
     """
-    host, _, port = address.rpartition(":")
-    family, kind, protocol, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
+    host, _, text = address.rpartition(":")
+    port = int(text)
+    listening: list[socket.socket] = []
+    missing: OSError | None = None
+    found = dict.fromkeys(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))
+    for family, _, _, _, where in found:
+        try:
+            # An unspecified address of IPv6 would otherwise take IPv4's port too, which may be another of the name's.
+            made = _bound(family, (where[0], port, *where[2:]), shared=shared, alone=len(found) == 1)
+        except OSError as error:
+            if error.errno in _NOT_HERE:
+                missing = error
+                continue
+            for opened in listening:
+                opened.close()
+            raise
+        listening.append(made)
+        port = made.getsockname()[1]
+    if missing is not None and not listening:
+        raise missing
+    return listening
+
+
+def _bound(family: int, where: tuple[Any, ...], *, shared: bool, alone: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(where)
-        listener.listen(2048)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6 and not alone:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(where)
+        made.listen(_BACKLOG)
     except OSError:
-        listener.close()
+        made.close()
         raise
-    return listener
+    return made
 
 
 class Runner:
@@ -79,9 +110,9 @@ class Runner:
         self._server: _Server | None = None
         self._stop = False
 
-    def run(self, listener: socket.socket, started: Callable[[], None] = lambda: None) -> None:
-        """Serves on a port, and closes it in the end. `started` is called once it answers."""
-        asyncio.run(self._run(listener, started))
+    def run(self, listening: Sequence[socket.socket], started: Callable[[], None] = lambda: None) -> None:
+        """Serves on sockets, and closes them in the end. `started` is called once it answers."""
+        asyncio.run(self._run(listening, started))
 
     def stop(self) -> None:
         """Asks it to stop: from a signal's handler, or from any thread."""
@@ -89,12 +120,11 @@ class Runner:
         if self._server is not None:
             self._server.should_exit = True
 
-    async def _run(self, listener: socket.socket, started: Callable[[], None]) -> None:
+    async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:
         async with _dial(self._target) as dialled:
             gateway = application.build(dialled, self._options, self._pages)
             config = uvicorn.Config(
                 gateway.app,
-                http=_Protocol,
                 ws="none",
                 loop="none",
                 lifespan="off",
@@ -102,16 +132,17 @@ class Runner:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
-                # Longer than the usual proxy keeps a connection: it should be the one that hangs up.
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+                timeout_keep_alive=int(IDLE_SECONDS),
                 timeout_graceful_shutdown=self._drain_seconds,  # type: ignore[arg-type]  # it takes parts of a second
             )
             config.load()
-            config.ssl = self._tls
-            self._server = _Server(config, gateway.stopping, started)
+            warnings = Warnings()
+            asyncio.get_running_loop().set_exception_handler(lambda _loop, what: _tell(warnings, what))
+            self._server = _Server(config, gateway.stopping, started, Seats(self._options.connections), warnings)
+            self._server.tls = self._tls
             self._server.should_exit = self._stop
-            await self._server.serve([listener])
+            await self._server.serve(list(listening))
 
 
 def _dial(target: Target) -> grpc.aio.Channel:
@@ -122,13 +153,29 @@ def _dial(target: Target) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(target.address, credentials, options)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn's, which tells when it answers, and ends the streams before it waits for what is in flight."""
+def _tell(warnings: Warnings, what: dict[str, Any]) -> None:
+    """Logs what went wrong in the event loop beside all requests, once a second at most."""
+    warnings.warn("defect in the event loop", problem=str(what.get("message")), exception=repr(what.get("exception")))
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, started: Callable[[], None]) -> None:
+
+class _Server(uvicorn.Server):
+    """Uvicorn's, which accepts connections in our way, and ends the streams before it waits for what is in flight."""
+
+    tls: ssl.SSLContext | None = None
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        stopping: asyncio.Event,
+        started: Callable[[], None],
+        seats: Seats,
+        warnings: Warnings,
+    ) -> None:
         super().__init__(config)
         self._stopping = stopping
         self._tell = started
+        self._seats = seats
+        self._warnings = warnings
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -136,45 +183,19 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Listens. Uvicorn's own way has no limit, and writes a traceback for each connection that it cannot accept."""
+        await self.lifespan.startup()
+
+        def make(seat: Seat) -> Protocol:
+            return Protocol(self.config, self.server_state, seat)
+
+        listeners = [Listener(each, make, self._seats, self._warnings, self.tls) for each in sockets or ()]
+        self.servers = listeners  # type: ignore[assignment]  # uvicorn closes them, and waits for that
+        for listener in listeners:
+            listener.start()
+        self.started = True
         self._tell()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
         await super().shutdown(sockets)
-
-
-class _Protocol(H11Protocol):
-    """Uvicorn's, with our JSON for what is no HTTP.
-
-    On h11: the quicker httptools loses the body of a request that offers to go over to HTTP/2, as Java's client does.
-    """
-
-    _refused = False
-
-    def data_received(self, data: bytes) -> None:
-        """Reads on behind a refusal too, without looking: closed with something unread, it would never be seen."""
-        if not self._refused:
-            super().data_received(data)
-
-    def send_400_response(self, msg: str) -> None:
-        """Answers and hangs up; in the middle of another answer it only hangs up."""
-        self._refused = True
-        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
-        if begun or self.transport.is_closing():
-            self.transport.close()
-            return
-        request_id = secrets.token_hex(8)
-        log.warning("no HTTP", problem=msg, x_request_id=request_id)
-        body = failures.malformed("The request is not HTTP/1.1, or its head is too long").body(request_id)
-        head = [
-            b"HTTP/1.1 400 Bad Request",
-            b"content-type: application/json",
-            b"connection: close",
-            b"x-request-id: " + request_id.encode(),
-            b"content-length: %d" % len(body),
-        ]
-        self.transport.write(b"\r\n".join([*head, b"", body]))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(_LINGER_SECONDS, self.transport.close)

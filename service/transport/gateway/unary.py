@@ -2,6 +2,7 @@
 
 import asyncio
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,12 +11,17 @@ from google.protobuf.message_factory import GetMessageClass
 from service.transport import failure
 from service.transport.gateway import exchange, failures, headers, requests
 from service.transport.gateway.exchange import Receive, Scope, Send
+from service.transport.gateway.headers import Context
 from service.transport.gateway.routes import Route
-from service.transport.gateway.violations import Violations
+from service.transport.gateway.shared import Shared
+from service.transport.gateway.violations import Enough, Violations
 from service.transport.gateway.writer import pieces
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+# An answer is a little longer as JSON, and some of it is there in both forms.
+_JSON_PER_BYTE = 2
 
 
 class Unary:
@@ -23,39 +29,54 @@ class Unary:
 
     Args:
         route: the route.
-        channel: to the service.
-        max_body_bytes: the longest body that is read.
-        seconds: the deadline of a request that names none.
+        shared: what all routes share.
     """
 
-    def __init__(self, route: Route, channel: grpc.aio.Channel, max_body_bytes: int, seconds: float) -> None:
+    def __init__(self, route: Route, shared: Shared) -> None:
         method = route.method
         self._route = route
-        self._requests = requests.Requests(route, max_body_bytes)
-        self._seconds = seconds
+        self._shared = shared
+        self._requests = requests.Requests(route, shared.max_body_bytes, shared.executor)
         self._answer: type[Message] = GetMessageClass(method.output_type)
         # Bytes in and out: each form of a big message is let go of before the next but one is made.
-        self._rpc: Any = channel.unary_unary(f"/{method.containing_service.full_name}/{method.name}")
+        self._rpc: Any = shared.channel.unary_unary(f"/{method.containing_service.full_name}/{method.name}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
         current = exchange.of(scope)
         current.route = self._route.full_path
         violations = Violations()
-        context = headers.context(current, violations, self._seconds)
-        message = await self._requests.read(scope, receive, violations)
-        if violations.total:
-            raise failures.invalid(violations)
-        keys = self._requests.keys(message)
-        request = message.SerializeToString()
-        del message
-        call = self._rpc(request, metadata=context.metadata, timeout=context.seconds)
-        del request
+        try:
+            context = headers.context(current, violations, self._shared.seconds)
+            with self._shared.shares.request(context.key) as holding:
+                if self._route.http_method == "GET":
+                    message = self._requests.read_query(scope, violations)
+                else:
+                    await self._shared.keys.check(context.key, context.seconds or 0.0)
+                    message = await self._requests.read_body(scope, receive, context, holding, violations)
+                if violations.total:
+                    raise failures.invalid(violations)
+                keys = self._requests.keys(message)
+                request = [message.SerializeToString()]
+                del message
+                answer = await self._call(receive, context, request, keys)
+                # The body's bytes are gone now. The answer's are held until the caller has read them.
+                holding.hold(0)
+                holding.hold(_JSON_PER_BYTE * len(answer[0]))
+                await exchange.respond(send, 200, await self._written(answer))
+        except Enough:
+            raise failures.invalid(violations) from None
+
+    async def _call(self, receive: Receive, context: Context, request: list[bytes], keys: Sequence[str]) -> list[bytes]:
+        """Calls the service. Takes the request out of its list, and gives the answer in one: nobody else holds them."""
+        call = self._rpc(request.pop(), metadata=context.metadata, timeout=context.seconds)
         # The watch lets go only after its cancellation has had its turn, and the call has the request's bytes.
         watch = asyncio.create_task(_cancel_when_gone(receive, weakref.ref(call)))
         try:
-            answer = await call
+            return [await call]
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                self._shared.keys.forget(context.key)
             raise failures.told(failure.from_error(error), self._route.map_field, keys) from None
         except asyncio.CancelledError:
             if not watch.done():
@@ -63,12 +84,14 @@ class Unary:
             raise requests.CallerGone from None
         finally:
             watch.cancel()
-        del call
-        read = self._answer.FromString(answer)
-        del answer
-        body = pieces(read)
-        del read
-        await exchange.respond(send, 200, body)
+
+    async def _written(self, answer: list[bytes]) -> list[bytes]:
+        if len(answer[0]) <= requests.SMALL_BYTES:
+            return self._write(answer)
+        return await asyncio.get_running_loop().run_in_executor(self._shared.executor, self._write, answer)
+
+    def _write(self, answer: list[bytes]) -> list[bytes]:
+        return pieces(self._answer.FromString(answer.pop()))
 
 
 async def _cancel_when_gone(receive: Receive, made: Any) -> None:

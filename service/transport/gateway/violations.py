@@ -3,10 +3,14 @@
 import re
 
 SHOWN = 20
-"""How many violations an answer names; the rest are counted."""
+"""How many violations an answer names."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _MAX_NAME_CHARACTERS = 64
+
+
+class Enough(Exception):
+    """More is wrong than an answer names, so the rest of the request is not looked at."""
 
 
 class Violations:
@@ -17,10 +21,11 @@ class Violations:
         self.total = 0
 
     def wrong(self, path: str, description: str) -> None:
-        """Notes a violation."""
+        """Notes a violation. Raises `Enough` if an answer names no more."""
         self.total += 1
-        if len(self.listed) < SHOWN:
-            self.listed.append((path, description))
+        if len(self.listed) == SHOWN:
+            raise Enough
+        self.listed.append((path, description))
 
 
 def member(path: str, name: str) -> str:

@@ -12,7 +12,7 @@ from service.app import Service
 from service.config import Settings
 from service.storage import schema
 from service.storage.database import Database
-from service.transport.metadata import RESUME_TOKEN
+from service.transport.metadata import KEY_CHECK, RESUME_TOKEN
 from tests.conftest import Tenant, new_tenant
 from tests.transport.gateway.rest import EventStream, Gateway, Rest
 
@@ -116,6 +116,8 @@ class Scripted(grpc.GenericRpcHandler):
             for self.sent in range(1, self.count + 1):  # noqa: B020  # the test looks at it meanwhile
                 yield self.bytes
 
+        if handler_call_details.method == f"/{KEY_CHECK}":
+            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
         if handler_call_details.method.endswith("/WatchOperations"):
             return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(respond)

@@ -107,7 +107,10 @@ def _error(reason: Schema) -> Schema:
             "description": "Each thing that is wrong: the field, such as `deviceIdentifiers[3]`, and what to do about "
             "it, or the `SkipReason`. The first 20.",
         },
-        "violationsOmitted": {"type": "integer", "description": "How many more violations there are, if there are."},
+        "violationsOmitted": {
+            "type": "integer",
+            "description": "How many more violations there are at least, if there are.",
+        },
         "scope": {**text, "description": "With `ERROR_REASON_SCOPE_MISSING`: the scope that the key lacks."},
         "deviceCount": {
             "type": "integer",

@@ -1,0 +1,19 @@
+"""The file descriptors that this process may have open at once: each connection and each open file takes one."""
+
+import resource
+
+MOST = 65_536
+"""The soft limit is not raised beyond this, whatever the hard limit is."""
+
+
+def raise_limit() -> int:
+    """Raises the soft limit to the hard limit, or to `MOST` if that is lower, and returns the limit in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MOST if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # a sandbox may forbid it
+        return soft
+    return wanted

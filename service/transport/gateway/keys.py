@@ -1,0 +1,92 @@
+"""Refuses bad API keys before a body is read. The service checks the key of each call again: this saves work only."""
+
+import asyncio
+import hashlib
+import re
+import time
+from typing import Any
+
+import grpc
+
+from service.transport import failure
+from service.transport.gateway import failures
+from service.transport.metadata import API_KEY, KEY_CHECK
+
+FORM = re.compile(rb"da_[0-9A-Za-z]{8}_[0-9A-Za-z]{8,64}")
+"""The form of a key."""
+
+_GOOD_SECONDS = 300.0
+_MAX_KNOWN = 10_000
+_MAX_UNKNOWN_ASKED = 2
+_MAX_UNKNOWN_WAITING = 128
+
+
+class KeyChecks:
+    """Asks the service about keys, and remembers those that were good.
+
+    A key that was good before is asked about at once. Others wait for each other, so that a flood of wrong keys takes
+    the service little work, and the callers with good keys none of their time.
+
+    Args:
+        channel: to the service.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._rpc: Any = channel.unary_unary(f"/{KEY_CHECK}")
+        self._good: dict[bytes, float] = {}
+        self._asked: dict[bytes, asyncio.Task[None]] = {}
+        self._unknown = asyncio.Semaphore(_MAX_UNKNOWN_ASKED)
+        self._waiting = 0
+
+    async def check(self, key: bytes, seconds: float) -> None:
+        """Returns if a key was good within the last minutes; asks the service otherwise.
+
+        Raises:
+            Refused: the key is not good, or the service cannot tell.
+        """
+        name = hashlib.sha256(key).digest()
+        if self._good.get(name, 0.0) > time.monotonic():
+            return
+        asked = self._asked.get(name)
+        if asked is None:
+            asked = self._asked[name] = asyncio.create_task(self._ask(name, key))
+            asked.add_done_callback(lambda done: self._answered(name, done))
+        try:
+            # Several requests may wait for one answer: none of them ends the question.
+            await asyncio.wait_for(asyncio.shield(asked), seconds)
+        except TimeoutError:
+            raise failures.too_slow() from None
+
+    def forget(self, key: bytes) -> None:
+        """Asks about a key again the next time, because the service has refused it."""
+        self._good.pop(hashlib.sha256(key).digest(), None)
+
+    def _answered(self, name: bytes, done: asyncio.Task[None]) -> None:
+        del self._asked[name]
+        if not done.cancelled():
+            done.exception()  # each request that waits has it; if none is left, it is not reported as lost
+
+    async def _ask(self, name: bytes, key: bytes) -> None:
+        if name in self._good:
+            await self._call(name, key)
+            return
+        if self._waiting >= _MAX_UNKNOWN_WAITING:
+            raise failures.too_many_keys()
+        self._waiting += 1
+        try:
+            async with self._unknown:
+                await self._call(name, key)
+        finally:
+            self._waiting -= 1
+
+    async def _call(self, name: bytes, key: bytes) -> None:
+        try:
+            await self._rpc(b"", metadata=((API_KEY, key.decode()),), timeout=10.0)
+        except grpc.RpcError as error:
+            failed = failure.from_error(error)
+            if failed.code == "UNAUTHENTICATED":
+                self._good.pop(name, None)
+            raise failures.told(failed) from None
+        while len(self._good) >= _MAX_KNOWN:
+            self._good.pop(next(iter(self._good)))
+        self._good[name] = time.monotonic() + _GOOD_SECONDS

@@ -1,0 +1,67 @@
+"""The connections that are open at once: how many there may be, and which of them are closed to make room."""
+
+from collections.abc import Callable
+
+
+class Seat:
+    """One connection's place among the open connections.
+
+    Attributes:
+        close: closes the connection at once.
+    """
+
+    __slots__ = ("_seats", "close")
+
+    def __init__(self, seats: "Seats", close: Callable[[], object]) -> None:
+        self._seats = seats
+        self.close = close
+
+    def wait(self) -> None:
+        """Marks the connection as one without a request: it may be closed to make room."""
+        self._seats.waiting[self] = None
+
+    def work(self) -> None:
+        """Marks the connection as one with a request."""
+        self._seats.waiting.pop(self, None)
+
+    def leave(self) -> None:
+        """Gives the place back. Does nothing the second time."""
+        self._seats.waiting.pop(self, None)
+        self._seats.open.pop(self, None)
+
+
+class Seats:
+    """The places of all connections.
+
+    Args:
+        limit: how many connections may be open at once.
+
+    Attributes:
+        limit: how many connections may be open at once.
+        open: every connection.
+        waiting: those without a request; the one that has waited longest is first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.open: dict[Seat, None] = {}
+        self.waiting: dict[Seat, None] = {}
+
+    def take(self, close: Callable[[], object] = lambda: None) -> Seat | None:
+        """Takes a place for a new connection, which has no request yet.
+
+        If there is none left, the connection that has waited longest for a request is closed.
+
+        Returns:
+            The place; None if every open connection has a request.
+        """
+        if len(self.open) >= self.limit:
+            oldest = next(iter(self.waiting), None)
+            if oldest is None:
+                return None
+            oldest.leave()
+            oldest.close()
+        seat = Seat(self, close)
+        self.open[seat] = None
+        seat.wait()
+        return seat
