@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from service import affinity, log
+from service import affinity, descriptors, log
 from service.config import Settings
 from service.storage import schema
 from service.storage.database import Database
 from service.storage.keys import Keys
-from service.storage.probe import Probe
+from service.storage.probe import Found, Probe
 from service.storage.stream import Stream
 from service.supervision.link import Link
 from service.transport.authentication import Authenticator
@@ -50,7 +50,7 @@ class Service:
         self._settings = settings
         self._link = link
         self._health = threading.Lock()
-        self._serves = False
+        self._found = Found(reads=False, writes=False)
         self._others_serve = link is None
         self._database = Database(settings.database_url, settings.threads + _EXTRA_CONNECTIONS)
         try:
@@ -92,7 +92,8 @@ class Service:
         port = self._server.listen(address, tls)
         if self._link is not None:
             self._link.follow(self._hear_of_others)
-        self._tell_health(serves=True)
+        # The tables have been read. No probe yet, which would take a busy database for one that is away.
+        self._tell_health(Found(reads=True, writes=self._database.writable()))
         self._watch.start()
         self._upkeep.start()
         log.info("serving", address=address, port=port, tls=tls is not None)
@@ -113,21 +114,23 @@ class Service:
     def _look_after_health(self) -> None:
         while not self._stopping.wait(_HEALTH_SECONDS):
             try:
-                self._tell_health(serves=self._probe.answers())
+                self._tell_health(self._probe.ask())
             except Exception:  # noqa: BLE001  # whatever it is, the database is asked again
                 log.exception("health not told")
 
     def _hear_of_others(self, all_serve: bool) -> None:  # noqa: FBT001  # a state, not an option
         self._tell_health(others_serve=all_serve)
 
-    def _tell_health(self, *, serves: bool | None = None, others_serve: bool | None = None) -> None:
-        """Tells who asks for the health whether all serve, and the supervisor whether this process does."""
+    def _tell_health(self, found: Found | None = None, *, others_serve: bool | None = None) -> None:
+        """Tells health checks whether all workers serve, and the supervisor whether this one does."""
         with self._health:
-            self._serves = self._serves if serves is None else serves
+            self._found = self._found if found is None else found
             self._others_serve = self._others_serve if others_serve is None else others_serve
-            self._server.serving(self._serves and self._others_serve)
-            if self._link is not None and serves is not None:
-                self._link.tell(serves)
+            self._server.serving(
+                reads=self._found.reads and self._others_serve, writes=self._found.writes and self._others_serve
+            )
+            if self._link is not None and found is not None:
+                self._link.tell(found.reads)
 
 
 def serve(
@@ -158,6 +161,7 @@ def serve(
     # Before anything else: nothing but a handler ends the first process of a container.
     for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
         signal.signal(number, ask)
+    descriptors.raise_limit()
     gc.freeze()
     gc.set_threshold(*_COLLECTION)
     with affinity.together():

@@ -198,6 +198,13 @@ class Database:
             return False
         return True
 
+    def writable(self) -> bool:
+        """Returns whether the database takes writes."""
+        try:
+            return self.dialect.writable(self.engine)
+        except (PoolTimeoutError, *_DRIVER_ERRORS):
+            return False
+
     def close(self) -> None:
         """Gives every connection back."""
         self.engine.dispose()

@@ -97,6 +97,9 @@ class Dialect(Protocol):
     def later(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> None:
         """Runs a statement whose outcome nobody needs, at the latest together with the commit."""
 
+    def writable(self, engine: Engine) -> bool:
+        """Returns whether the database takes writes, rather than reads alone."""
+
     def broken(self, pooled: PoolProxiedConnection) -> bool:
         """Tells whether a connection is of no more use."""
 

@@ -193,6 +193,9 @@ ORDER BY made.customer_id, listed.device_identifier LIMIT :limit
 _BEGIN = {View.WRITE: "BEGIN", View.SNAPSHOT: "BEGIN ISOLATION LEVEL REPEATABLE READ", View.STATEMENT: None}
 
 
+_WRITABLE = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
+
+
 class PostgreSQL:
     """See `dialects.Dialect`."""
 
@@ -250,6 +253,11 @@ class PostgreSQL:
     def later(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> None:
         """Has a statement wait for the next one, to save a round trip."""
         Session.of(pooled).later(compiled.sql, [bound[name] for name in compiled.names])
+
+    def writable(self, engine: Engine) -> bool:
+        """Asks for what makes transactions read-only: a standby, and a setting."""
+        with engine.connect() as connection:
+            return bool(connection.execute(text(_WRITABLE)).scalar_one())
 
     def broken(self, pooled: PoolProxiedConnection) -> bool:
         """Asks libpq."""

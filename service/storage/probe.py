@@ -1,8 +1,21 @@
 """Asks whether the database answers, and takes silence for a no."""
 
 import threading
+from typing import NamedTuple
 
 from service.storage.database import Database
+
+
+class Found(NamedTuple):
+    """What the database does now.
+
+    Attributes:
+        reads: whether it answers reads.
+        writes: whether it takes writes too.
+    """
+
+    reads: bool
+    writes: bool
 
 
 class Probe:
@@ -18,17 +31,18 @@ class Probe:
         self._patience_seconds = patience_seconds
         self._database = Database(url, 1)
 
-    def answers(self) -> bool:
-        """Tells whether the database answers now. It takes no longer than the patience lasts.
+    def ask(self) -> Found:
+        """Returns what the database does now. It takes no longer than the patience lasts.
 
         A database that hangs may keep a connection, and whoever waits at it, for as long as TCP does. So each question
         is asked by a thread of its own; a late one is left to itself, and the next is asked over a new connection.
         """
         asked = self._database
-        answers: list[bool] = []
+        answers: list[Found] = []
 
         def ask() -> None:
-            answers.append(asked.reachable())
+            reads = asked.reachable()
+            answers.append(Found(reads, reads and asked.writable()))
             if asked is not self._database:
                 asked.close()
 
@@ -37,8 +51,8 @@ class Probe:
         question.join(self._patience_seconds)
         if question.is_alive():
             self._database = Database(self._url, 1)
-            return False
-        return answers == [True]
+            return Found(reads=False, writes=False)
+        return answers[0] if answers else Found(reads=False, writes=False)
 
     def close(self) -> None:
         """Gives the connection back."""

@@ -266,6 +266,21 @@ class SQLite:
         """Runs a statement at once: there is no round trip to save."""
         self.count(pooled, compiled, bound)
 
+    def writable(self, engine: Engine) -> bool:
+        """Writes a row and takes it back at once. If another has the write lock, the database takes writes."""
+        pooled = engine.raw_connection()
+        try:
+            driver = _driver(pooled)
+            driver.execute("PRAGMA busy_timeout = 0").close()
+            driver.execute("BEGIN IMMEDIATE").close()
+            # To begin is allowed with a file that is read-only.
+            driver.execute("UPDATE alembic_version SET version_num = version_num").close()
+        except sqlite3.Error as error:
+            return self.failure(error) is Failure.BUSY
+        finally:
+            pooled.close()  # rolls back
+        return True
+
     def broken(self, pooled: PoolProxiedConnection) -> bool:  # noqa: ARG002  # the interface's
         """Never: there is no network."""
         return False

@@ -100,13 +100,14 @@ class Supervisor:
         self._let_go()
 
     def _tell(self) -> None:
-        healthy = not self._stopping and all(process.serving for process in self._processes)
+        # A front is a client of the others: they serve without it.
+        healthy = not self._stopping and all(process.serving for process in self._processes if not process.child.front)
         if healthy != self._healthy:
             self._healthy = healthy
             for process in self._living:
                 if process.line is not None:
                     process.line.say(serving=healthy)
-        if healthy and self._all_serve is not None:
+        if self._all_serve is not None and healthy and all(process.serving for process in self._processes):
             self._all_serve()
             self._all_serve = None
 

@@ -12,6 +12,8 @@ from service.transport.receiving import Sender
 
 SERVICE_NAME = health.SERVICE_NAME
 OVERALL_HEALTH = health.OVERALL_HEALTH
+WRITES = "deviceassignment.v1.writes"
+"""The health of the calls that write: NOT_SERVING on a database that can only be read."""
 
 _MAX_WATCHES = 10_000
 

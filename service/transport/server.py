@@ -95,8 +95,8 @@ class Server:
         add_DeviceServiceServicer_to_server(Devices(storage, answer_bytes), self._server)
         health.register(self._health, self._server)
         self._server.add_generic_rpc_handlers((KeyCheck(),))
-        self._healthy: bool | None = None
-        self.serving(False)
+        self._served: dict[str, bool] = {}
+        self.serving(reads=False, writes=False)
         if reflect:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
@@ -121,15 +121,14 @@ class Server:
         self.reception.start()
         return port
 
-    def serving(self, healthy: bool) -> None:  # noqa: FBT001  # a state, not an option
-        """Tells health checks, overall and for each service, whether calls can be served."""
-        if healthy is self._healthy:
-            return  # watches are told of changes only
-        self._healthy = healthy
-        serving = health_pb2.HealthCheckResponse.SERVING
-        state = serving if healthy else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in (health.OVERALL_HEALTH, *SERVICES):
-            self._health.set(name, state)
+    def serving(self, *, reads: bool, writes: bool) -> None:
+        """Tells health checks, overall and for each service, whether reads are served; and of one name, writes."""
+        served = dict.fromkeys((health.OVERALL_HEALTH, *SERVICES), reads) | {health.WRITES: reads and writes}
+        status = health_pb2.HealthCheckResponse
+        for name, serves in served.items():
+            if self._served.get(name) is not serves:  # watches are told of changes only
+                self._health.set(name, status.SERVING if serves else status.NOT_SERVING)
+        self._served = served
 
     def drain(self, seconds: float) -> bool:
         """Takes no more calls and lets those in flight finish.

@@ -108,7 +108,7 @@ def test_watches_that_come_and_go_while_the_health_changes_do_not_stop_the_serve
     def change() -> None:
         while not over.is_set():
             for healthy in (False, True):
-                running.service._server.serving(healthy)
+                running.service._server.serving(reads=healthy, writes=healthy)
 
     changing = threading.Thread(target=change, daemon=True)
     changing.start()

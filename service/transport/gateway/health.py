@@ -1,7 +1,6 @@
 """Whether the gateway lives, and whether a call through it would be served."""
 
 import asyncio
-import time
 from http import HTTPStatus
 from typing import Any
 
@@ -21,8 +20,6 @@ AWAY = ("gateway", "server", "server_certificate", "database")
 """What an answer that is not ready may name as missing."""
 
 _SECONDS = 2.0
-# Callers who ask more often than this get the last answer, so that they make the service little work.
-_FRESH_SECONDS = 0.25
 _BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 
 
@@ -56,13 +53,10 @@ class _Readiness:
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
         self._asked: asyncio.Task[Refused | None] | None = None
-        self._asked_at = 0.0
 
     async def away(self) -> Refused | None:
-        """Returns what is away; None if calls are served."""
-        now = time.monotonic()
-        if self._asked is None or (self._asked.done() and now > self._asked_at + _FRESH_SECONDS):
-            self._asked_at = now
+        """Returns what is away; None if calls are served. Many who ask at once share one question."""
+        if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self._ask())
         return await asyncio.shield(self._asked)
 

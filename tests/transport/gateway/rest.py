@@ -17,6 +17,8 @@ import pytest
 
 EXECUTABLE = Path(sys.executable).parent / "device-assignment"
 PREFIX = "/api/ext-v1"
+KEY = "da_00000000_" + "0" * 40
+"""A text with the form of an API key, which no server knows."""
 
 
 @dataclass(frozen=True)

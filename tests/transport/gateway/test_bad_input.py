@@ -239,11 +239,12 @@ def test_what_is_no_http_is_400_and_the_connection_ends(gateway: Gateway, sent: 
     assert gateway.send("GET", "/healthz").status == 200
 
 
-def test_an_offer_to_go_over_to_http_2_loses_nothing(gateway: Gateway) -> None:
+def test_an_offer_to_go_over_to_http_2_loses_nothing(gateway: Gateway, rest: Rest) -> None:
     """Java's client makes it with every request."""
     body = b'{"deviceIdentifiers": ["SN-1"], "unknown": 1}'
     head = (
         "POST /api/ext-v1/deviceAssignment/lookupOwners HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"x-api-key: {rest.api_key}\r\n"
         "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )

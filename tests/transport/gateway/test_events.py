@@ -11,7 +11,7 @@ from service.storage.keys import Keys
 from tests.conftest import Tenant
 from tests.transport.conftest import eventually
 from tests.transport.gateway.conftest import Begin, Launch, Scripted, Watch
-from tests.transport.gateway.rest import PREFIX, Event, EventStream, Gateway, Rest
+from tests.transport.gateway.rest import KEY, PREFIX, Event, EventStream, Gateway, Rest
 
 ADA, BOB = "ada@example.com", "bob@example.com"
 WATCH = "/deviceAssignment/watchOperations"
@@ -161,7 +161,7 @@ def test_for_a_slow_reader_no_more_is_read_than_lies_between(scripted: Scripted)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         connection.connect(("127.0.0.1", scripted.gateway.port))
-        connection.sendall(f"GET {PREFIX}{WATCH} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        connection.sendall(f"GET {PREFIX}{WATCH} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n\r\n".encode())
         eventually(lambda: scripted.sent > 3)
         time.sleep(3)
         assert scripted.sent < 300

@@ -115,7 +115,7 @@ def test_errors_of_requests_are_like_their_examples(ada: Rest) -> None:
     expect("notJson", ada.post("/device/getDevice", b'{"identifier": SN-1}'))
     wanted = {"x-api-key": ada.api_key, "content-type": "text/plain"}
     expect("notJsonByItsWord", ada.gateway.send("POST", f"{PREFIX}/device/getDevice", b"{}", wanted))
-    expect("tooLong", ada.post("/device/getDevice", b" " * (10 * 1024 * 1024 + 1)))
+    expect("tooLong", ada.post("/deviceAssignment/unassignDevicesFromOwner", b" " * (10 * 1024 * 1024 + 1)))
     expect("unknownPath", ada.get("/nothing"))
     expect("wrongMethod", ada.get("/device/getDevice"))
 

@@ -65,7 +65,7 @@ def test_a_request_is_read_as_protobuf_reads_it(name: str, data: st.DataObject) 
     value = data.draw(values(INPUTS[name]))
     message, violations = GetMessageClass(INPUTS[name])(), Violations()
     text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
-    Shape(INPUTS[name]).read(document.parse([text.encode()]), message, "", violations)
+    Shape(INPUTS[name]).read(document.parse([text.encode()], 10_000), message, "", violations)
     assert (message, violations.listed) == (parsed(INPUTS[name], value), [])
 
 

@@ -11,7 +11,7 @@ from service.transport.status import to_status
 from tests.conftest import Tenant
 from tests.transport.conftest import eventually
 from tests.transport.gateway.conftest import Begin, Launch, Scripted
-from tests.transport.gateway.rest import PREFIX, Gateway, Rest
+from tests.transport.gateway.rest import KEY, PREFIX, Gateway, Rest
 
 ADA = "ada@example.com"
 UNASSIGN = "/deviceAssignment/unassignDevicesFromOwner"
@@ -50,7 +50,7 @@ def test_each_error_has_its_status(rest: Rest, gateway: Gateway, tenant: Tenant)
 
 
 def test_errors_that_are_hard_to_bring_about_have_their_status(scripted: Scripted) -> None:
-    rest = Rest(scripted.gateway, "key")
+    rest = Rest(scripted.gateway, KEY)
     for error, status, retry_after in (
         (errors.DatabaseUnavailable(), 503, "1"),
         (errors.Stopping(), 503, "1"),
@@ -69,7 +69,7 @@ def test_errors_that_are_hard_to_bring_about_have_their_status(scripted: Scripte
 
 
 def test_what_grpc_says_by_itself_is_not_passed_on(scripted: Scripted) -> None:
-    rest = Rest(scripted.gateway, "key")
+    rest = Rest(scripted.gateway, KEY)
     for code, status in (
         (grpc.StatusCode.UNKNOWN, 500),
         (grpc.StatusCode.INTERNAL, 500),
@@ -88,7 +88,7 @@ def test_what_grpc_says_by_itself_is_not_passed_on(scripted: Scripted) -> None:
 def test_an_answer_that_is_no_message_is_a_defect_that_the_log_has(scripted: Scripted) -> None:
     gateway = scripted.gateway
     scripted.bytes = b"\xff"
-    answer = Rest(gateway, "key")(UNASSIGN, headers={"x-request-id": "mine"})
+    answer = Rest(gateway, KEY)(UNASSIGN, headers={"x-request-id": "mine"})
     assert (answer.status, answer.error["reason"]) == (500, "ERROR_REASON_INTERNAL")
     assert answer.error["callId"] == "mine"
     eventually(lambda: any(e["event"] == "defect" and e["x_request_id"] == "mine" for e in gateway.events))
@@ -109,7 +109,8 @@ def test_a_server_that_is_away_is_503_and_not_ready_until_it_is_back(
     answer = rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"])
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert "reason" not in answer.error
-    assert gateway.send("GET", "/readyz").error["error"] == "The service is not ready"
+    told = gateway.send("GET", "/readyz").error
+    assert (told["error"], told["away"]) == ("The service is not ready: the server cannot be reached", "server")
     assert (ready(), gateway.send("GET", "/healthz").status) == (503, 200)
     assert any("UNAVAILABLE" in line.get("cause", "") for line in gateway.requests())
     begin(f"127.0.0.1:{port}")
@@ -122,6 +123,6 @@ def test_a_gateway_whose_server_was_never_there_says_so(launch: Launch) -> None:
     started = time.monotonic()
     assert gateway.send("GET", "/readyz").status == 503
     assert gateway.send("GET", "/healthz").json == {"status": "live"}
-    answer = Rest(gateway, "key")(UNASSIGN)
+    answer = Rest(gateway, KEY)(UNASSIGN)
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert time.monotonic() - started < 20
