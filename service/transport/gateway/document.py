@@ -38,6 +38,7 @@ def parse(pieces: list[bytes], max_values: int) -> Any:
     Args:
         pieces: its bytes. The list is emptied, so that a big document is not held in every form at once.
         max_values: how many values it may have: strings, numbers, true, false, null, arrays and objects.
+            An empty array or object counts twice.
 
     Raises:
         NotJson: it is none, or nested beyond all reason.
