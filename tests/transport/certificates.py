@@ -29,5 +29,12 @@ def issued(folder: Path, names: str, usage: str = "serverAuth", days: int = 2) -
     return authority, chain, key
 
 
+def bundle(folder: Path, *authorities: Path) -> Path:
+    """Writes several authorities' certificates into one file."""
+    path = folder / "authorities.pem"
+    path.write_bytes(b"".join(authority.read_bytes() for authority in authorities))
+    return path
+
+
 def _openssl(*arguments: str | Path) -> None:
     subprocess.run(["openssl", *arguments], check=True, capture_output=True)

@@ -1,6 +1,7 @@
 """Whether the gateway lives, and whether a call through it would be served."""
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -16,11 +17,9 @@ LIVE = "/healthz"
 READY = "/readyz"
 METHOD = "/grpc.health.v1.Health/Check"
 
-AWAY = ("gateway", "server", "server_certificate", "database")
-"""What an answer that is not ready may name as missing."""
-
 _SECONDS = 2.0
-_BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+# OpenSSL's words, such as "certificate has expired", within gRPC's.
+_BAD_CERTIFICATE = re.compile("CERTIFICATE_VERIFY_FAILED: ([A-Za-z -]+)")
 
 
 def routes(channel: grpc.aio.Channel, stopping: asyncio.Event) -> list[BaseRoute]:
@@ -75,10 +74,8 @@ def _unreachable(error: Any) -> Refused:
     cause = f"{error.code().name}: {details}"
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return failures.not_ready("server", f"the server did not answer within {_SECONDS:g} seconds", cause)
-    if _BAD_CERTIFICATE in details:
-        # OpenSSL's words, such as "certificate has expired".
-        why = details.rpartition(f"{_BAD_CERTIFICATE}: ")[2].partition(";")[0].strip(" .\"'})")
-        return failures.not_ready("server_certificate", f"the server's certificate is refused: {why}", cause)
+    if found := _BAD_CERTIFICATE.search(details):
+        return failures.not_ready("server_certificate", f"the server's certificate is refused: {found[1]}", cause)
     return failures.not_ready("server", "the server cannot be reached", cause)
 
 

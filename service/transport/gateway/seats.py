@@ -1,6 +1,10 @@
 """The connections that are open at once: how many there may be, and which of them are closed to make room."""
 
+import time
 from collections.abc import Callable
+
+# A connection that has just come may have sent a request that has not been read yet.
+_GRACE_SECONDS = 1.0
 
 
 class Seat:
@@ -18,7 +22,7 @@ class Seat:
 
     def wait(self) -> None:
         """Marks the connection as one without a request: it may be closed to make room."""
-        self._seats.waiting[self] = None
+        self._seats.waiting[self] = time.monotonic()
 
     def work(self) -> None:
         """Marks the connection as one with a request."""
@@ -39,13 +43,13 @@ class Seats:
     Attributes:
         limit: how many connections may be open at once.
         open: every connection.
-        waiting: those without a request; the one that has waited longest is first.
+        waiting: those without a request, and since when; the one that has waited longest is first.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.open: dict[Seat, None] = {}
-        self.waiting: dict[Seat, None] = {}
+        self.waiting: dict[Seat, float] = {}
 
     def take(self, close: Callable[[], object] = lambda: None) -> Seat | None:
         """Takes a place for a new connection, which has no request yet.
@@ -53,11 +57,11 @@ class Seats:
         If there is none left, the connection that has waited longest for a request is closed.
 
         Returns:
-            The place; None if every open connection has a request.
+            The place; None if every open connection has a request, or has only just begun to wait for one.
         """
         if len(self.open) >= self.limit:
             oldest = next(iter(self.waiting), None)
-            if oldest is None:
+            if oldest is None or self.waiting[oldest] > time.monotonic() - _GRACE_SECONDS:
                 return None
             oldest.leave()
             oldest.close()

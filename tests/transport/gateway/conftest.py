@@ -81,6 +81,7 @@ class Scripted(grpc.GenericRpcHandler):
 
     Attributes:
         answer: takes the call's context; it may abort it.
+        check: the same, for the check of a key.
         bytes: the answer; an empty message unless told.
         metadata: the last call's.
         seconds: how much time the last call had.
@@ -95,6 +96,7 @@ class Scripted(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.answer: Callable[[grpc.ServicerContext], None] = lambda _context: None
+        self.check: Callable[[grpc.ServicerContext], None] = lambda _context: None
         self.bytes = b""
         self.metadata: dict[str, str] = {}
         self.seconds: float | None = None
@@ -117,7 +119,13 @@ class Scripted(grpc.GenericRpcHandler):
                 yield self.bytes
 
         if handler_call_details.method == f"/{KEY_CHECK}":
-            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
+
+
+            def check(_request: bytes, context: grpc.ServicerContext) -> bytes:
+                self.check(context)
+                return b""
+
+            return grpc.unary_unary_rpc_method_handler(check)
         if handler_call_details.method.endswith("/WatchOperations"):
             return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(respond)
@@ -138,6 +146,7 @@ def scripted(script: tuple[Scripted, Gateway]) -> Scripted:
     """A server for what the real one cannot be made to do, or does not tell."""
     made, before = script
     made.answer, made.bytes, made.gateway = lambda _context: None, b"", before
+    made.check = lambda _context: None
     return made
 
 

@@ -1,6 +1,7 @@
 """Requests that are wrong: a clear 4xx, by JSON path, and nothing of the inside."""
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -228,6 +229,9 @@ def test_a_query_where_there_is_none_is_no_field(rest: Rest) -> None:
         b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
         b"GET /" + b"a" * 600_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 100_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a:b\r\n" * 100 + b"\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"b" * 17_000 + b"\r\n\r\n",
+        b"\r\n" * 1_000 + b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\na: " + b"b" * 600_000 + b"\r\n\r\n",
     ],
 )
@@ -259,3 +263,38 @@ def test_an_offer_to_go_over_to_http_2_loses_nothing(gateway: Gateway, rest: Res
 def test_a_head_that_does_not_end_is_400(gateway: Gateway) -> None:
     answer = gateway.raw(b"GET / HTTP/1.1\r\na: " + b"b" * 600_000)
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "target", ["http://x/healthz", "HTTP://user@x:8080/healthz?", "https://[::1]:80/healthz", "/healthz"]
+)
+def test_a_target_in_absolute_form_is_served(gateway: Gateway, target: str) -> None:
+    answer = gateway.raw(f"GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_target_in_absolute_form_has_its_path_and_query(gateway: Gateway, rest: Rest) -> None:
+    for target, status in (
+        (f"http://x{PREFIX}/customer/getCustomer/a%2Fb", b"404"),
+        (f"http://x{PREFIX}/customer/getCustomer/a?b=1", b"400"),
+        ("http://x", b"404"),
+        ("http://x?a=/healthz", b"404"),
+        ("http:/healthz", b"404"),
+        ("ftp://x/healthz", b"404"),
+    ):
+        lines = [f"GET {target} HTTP/1.1", "host: x", f"x-api-key: {rest.api_key}", "connection: close", "\r\n"]
+        assert gateway.raw("\r\n".join(lines).encode()).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("blank", [b"\r\n", b"\n"])
+def test_a_blank_line_in_front_of_a_request_is_ignored(gateway: Gateway, rest: Rest, blank: bytes) -> None:
+    """Also behind a body, where old clients send one too many."""
+    lines = f"POST {PREFIX}/device/getDevice HTTP/1.1\r\nhost: x\r\nx-api-key: {rest.api_key}\r\n"
+    post = f"{lines}content-length: 2\r\n\r\n{{}}".encode()
+    last = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answer = gateway.raw(blank + post + blank + post + blank + last)
+    assert (answer.count(b"HTTP/1.1 400 "), answer.count(b"HTTP/1.1 200 ")) == (2, 1)
+    with socket.create_connection(("127.0.0.1", gateway.port), 30) as connection:
+        for byte in blank + b"GET /healthz HTTP/1.1\r\n\r\n":
+            connection.sendall(bytes([byte]))
+        assert connection.recv(12) == b"HTTP/1.1 400"  # without a host, as ever
