@@ -64,7 +64,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[tuple[Path, dict[str, int
     )  # fmt: skip
     try:
         mark = '"all workers serving"' if arguments else '"serving"'
-        wait_for(lambda: mark in log.read_text(), lambda: log.read_text())
+        wait_for(lambda: mark in log.read_text(), log.read_text)
         line = next(json.loads(line) for line in log.read_text().splitlines() if mark in line)
         yield log, {"grpc": line["port"], "rest": line.get("rest_port", 0)}, key
     finally:
@@ -134,7 +134,7 @@ runner.run(listening, lambda: print(listening[0].getsockname()[1], flush=True))
     assert process.stdout is not None
     port = int(process.stdout.readline())
     with silent(port, 140):
-        wait_for(lambda: "cannot accept connections" in log.read_text(), lambda: log.read_text())
+        wait_for(lambda: "cannot accept connections" in log.read_text(), log.read_text)
         time.sleep(3)
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         assert {line["event"] for line in lines} == {"cannot accept connections"}

@@ -1,5 +1,6 @@
 """Fixtures: one SQLite database, one server and one gateway for all these tests, a fresh organisation for each."""
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +121,6 @@ class Scripted(grpc.GenericRpcHandler):
 
         if handler_call_details.method == f"/{KEY_CHECK}":
 
-
             def check(_request: bytes, context: grpc.ServicerContext) -> bytes:
                 self.check(context)
                 return b""
@@ -129,6 +129,15 @@ class Scripted(grpc.GenericRpcHandler):
         if handler_call_details.method.endswith("/WatchOperations"):
             return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(respond)
+
+
+def waiting(free: threading.Event) -> Callable[[grpc.ServicerContext], None]:
+    """Makes an answer of a scripted server that does not come until the test has it come."""
+
+    def wait(_context: grpc.ServicerContext) -> None:
+        free.wait(60)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

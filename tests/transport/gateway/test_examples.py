@@ -116,6 +116,9 @@ def test_errors_of_requests_are_like_their_examples(ada: Rest) -> None:
     wanted = {"x-api-key": ada.api_key, "content-type": "text/plain"}
     expect("notJsonByItsWord", ada.gateway.send("POST", f"{PREFIX}/device/getDevice", b"{}", wanted))
     expect("tooLong", ada.post("/deviceAssignment/unassignDevicesFromOwner", b" " * (10 * 1024 * 1024 + 1)))
+    expect("tooManyValues", take(ada, *["1"] * 101_000))
+    late = {"x-api-key": ada.api_key, "content-length": "3", "x-request-timeout": "0.2"}
+    expect("bodyTooSlow", ada.gateway.send("POST", f"{PREFIX}/device/getDevice", b"{}", late))
     expect("unknownPath", ada.get("/nothing"))
     expect("wrongMethod", ada.get("/device/getDevice"))
 
@@ -147,6 +150,12 @@ def test_errors_of_what_is_busy_or_away_are_like_their_examples(begin: Begin, la
     assert int(limited.headers["retry-after"]) >= 1
     service.stop()
     expect("serviceAway", rest("/device/getDevice", identifier="SN-9999"))
+
+
+def test_the_error_of_a_gateway_that_is_full_is_like_its_example() -> None:
+    refused = failures.no_room()
+    assert "gatewayFull" in EXAMPLES["errors"][str(refused.status)]
+    assert json.loads(refused.body(ERRORS["gatewayFull"]["callId"])) == ERRORS["gatewayFull"]
 
 
 @pytest.mark.parametrize(

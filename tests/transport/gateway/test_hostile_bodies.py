@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import pytest
 
@@ -97,7 +97,7 @@ class Live:
             self.count += 1
         connection.close()
 
-    def __enter__(self) -> "Live":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -125,11 +125,12 @@ def test_without_a_good_key_every_hostile_body_is_401(gateway: Gateway, key: dic
 
 
 def test_many_large_bodies_at_once_hold_up_nobody(rest: Rest, gateway: Gateway) -> None:
+    identifiers = [f"SN-{number}" for number in range(100_000)]
     bodies = [
-        (UNASSIGN, json.dumps({"customerEmail": "a@example.com", "deviceIdentifiers": [f"S{n}" for n in range(100_000)]})),
+        (UNASSIGN, json.dumps({"customerEmail": "a@example.com", "deviceIdentifiers": identifiers})),
         (DEVICE, repeated(f'{{{FIELDS}{{"a": [', "0", "]}}", 69_000).decode()),
         (BULK, json.dumps({"devices": {f"d{n}": {"a": [0] * 90} for n in range(1_000)}})),
-    ]  # fmt: skip
+    ]
     with Live(gateway) as live, ThreadPoolExecutor(12) as threads:
         answers: list[Answer] = list(threads.map(lambda each: rest.post(each[0], each[1].encode()), bodies * 4))
     assert {answer.status for answer in answers} == {200, 400, 404}
@@ -170,7 +171,12 @@ def test_values_are_counted_outside_of_strings_and_empty_objects_twice(text: str
 
 
 def test_a_document_is_as_deep_as_it_is_and_no_deeper() -> None:
-    for deepest in ("[" * 64 + "]" * 64, '{"a":' * 64 + "0" + "}" * 64, "[" + "[]," * 500 + "0]", '"' + "[" * 500 + '"'):
+    for deepest in (
+        "[" * 64 + "]" * 64,
+        '{"a":' * 64 + "0" + "}" * 64,
+        "[" + "[]," * 500 + "0]",
+        '"' + "[" * 500 + '"',
+    ):
         document.parse([deepest.encode()], 2_000)
     for deeper in ("[" * 65 + "]" * 65, "[" + '{"a":' * 64 + "0" + "}" * 64 + "]"):
         with pytest.raises(document.NotJson, match="too deeply"):

@@ -14,7 +14,7 @@ from service.transport.gateway.keys import FORM
 from service.transport.status import to_status
 from tests.conftest import Tenant
 from tests.transport.conftest import eventually
-from tests.transport.gateway.conftest import Begin, Launch, Scripted
+from tests.transport.gateway.conftest import Begin, Launch, Scripted, waiting
 from tests.transport.gateway.rest import KEY, PREFIX, Gateway, Rest
 
 QUERY = "/customer/queryCustomer"
@@ -91,9 +91,7 @@ def test_a_flood_of_unknown_keys_is_bounded_and_known_keys_are_served_meanwhile(
     scripted.check = answer
     statuses: list[int] = []
     threads = [
-        threading.Thread(
-            target=lambda n=number: statuses.append(Rest(gateway, f"da_{n:08d}_{'1' * 40}")(QUERY).status)  # type: ignore[misc]
-        )
+        threading.Thread(target=lambda n=number: statuses.append(Rest(gateway, f"da_{n:08d}_{'1' * 40}")(QUERY).status))
         for number in range(150)
     ]
     for thread in threads:
@@ -112,7 +110,7 @@ def test_a_flood_of_unknown_keys_is_bounded_and_known_keys_are_served_meanwhile(
 
 def test_a_key_check_that_the_service_does_not_answer_is_a_deadline(scripted: Scripted, launch: Launch) -> None:
     free = threading.Event()
-    scripted.check = lambda _context: free.wait(60) and None
+    scripted.check = waiting(free)
     started = time.monotonic()
     answer = Rest(launch(scripted.port), KEY)(QUERY, {"x-request-timeout": "0.5"}, email=ADA)
     free.set()

@@ -127,8 +127,8 @@ def test_the_errors_of_a_call_are_those_that_it_can_end_with() -> None:
     def codes(name: str) -> str:
         return " ".join(OPERATIONS[name]["responses"])
 
-    assert codes("UnassignDevices") == "200 400 401 403 404 409 413 415 429 500 503 504"
-    assert codes("LookupOwners") == "200 400 401 403 413 415 429 500 503 504"
+    assert codes("UnassignDevices") == "200 400 401 403 404 408 409 413 415 429 500 503 504"
+    assert codes("LookupOwners") == "200 400 401 403 408 413 415 429 500 503 504"
     assert codes("GetCustomer") == "200 400 401 403 404 429 500 503 504"
     assert codes("WatchOperations") == "200 400 401 403 404 429 500 503 504"
     assert codes("Live") == "200"

@@ -7,7 +7,7 @@ from service.app import read_tls
 from tests.conftest import Tenant
 from tests.transport.certificates import bundle, issued
 from tests.transport.conftest import eventually
-from tests.transport.gateway.conftest import Begin, Launch, Scripted
+from tests.transport.gateway.conftest import Begin, Launch, Scripted, waiting
 from tests.transport.gateway.rest import Gateway, Rest
 
 QUERY = "/customer/queryCustomer"
@@ -37,7 +37,9 @@ def test_a_certificate_that_has_expired_is_told_and_a_new_one_mends_it(
     service, _ = begin(f"127.0.0.1:{port}", read_tls(*made["expired"][1:]))
     eventually(lambda: away(gateway) == "server_certificate", 60)
     answer = gateway.send("GET", "/readyz")
-    assert answer.json["error"] == "The service is not ready: the server's certificate is refused: certificate has expired"
+    assert (
+        answer.json["error"] == "The service is not ready: the server's certificate is refused: certificate has expired"
+    )
     assert answer.headers["retry-after"] == "1"
     assert rest(QUERY, email="a@example.com").status == 503
     assert gateway.send("GET", "/healthz").status == 200
@@ -62,9 +64,13 @@ def test_a_database_that_is_away_and_a_server_that_is_not_there_are_told_apart(b
     service, port = begin()
     gateway = launch(port)
     eventually(lambda: away(gateway) == "")
-    service._server.serving(reads=False, writes=False)
-    # The service looks after its health again within a second.
-    eventually(lambda: (service._server.serving(reads=False, writes=False), away(gateway) == "database")[1])
+
+    def without_a_database() -> str:
+        # The service looks after its health each second, and finds that it has one.
+        service._server.serving(reads=False, writes=False)
+        return away(gateway)
+
+    eventually(lambda: without_a_database() == "database")
     eventually(lambda: away(gateway) == "")
     service.stop()
     eventually(lambda: away(gateway) == "server")
@@ -78,7 +84,7 @@ def test_a_database_that_only_reads_is_ready(begin: Begin, launch: Launch) -> No
 
 def test_a_server_that_does_not_answer_in_time_is_told(scripted: Scripted, launch: Launch) -> None:
     free = threading.Event()
-    scripted.answer = lambda _context: free.wait(60) and None
+    scripted.answer = waiting(free)
     told = away(launch(scripted.port))
     free.set()
     assert told == "server"

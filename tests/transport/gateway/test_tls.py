@@ -1,13 +1,16 @@
 """TLS on both sides of the gateway."""
 
+import socket
 import ssl
 import subprocess
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from service.app import read_tls
 from tests.conftest import Tenant
+from tests.transport.conftest import eventually
 from tests.transport.gateway.conftest import Begin, Launch
 from tests.transport.gateway.rest import PREFIX, Rest
 
@@ -40,6 +43,28 @@ def test_https_is_served_and_plain_http_is_not(launch: Launch, server: int, tena
     with pytest.raises(OSError, match=r".*"):
         gateway.send("GET", "/healthz")
     assert gateway.send("GET", "/healthz", context=context).status == 200
+
+
+def test_callers_who_do_not_finish_the_handshake_give_way_to_those_who_do(
+    launch: Launch, server: int, tmp_path: Path
+) -> None:
+    made, key = certificate(tmp_path, "localhost")
+    gateway = launch(server, "--tls-cert", str(made), "--tls-key", str(key), rest_connections="10")
+    context = ssl.create_default_context(cafile=str(made))
+    with ExitStack() as held:
+        kept = [held.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 60)) for _ in range(30)]
+
+        def served() -> bool:
+            with suppress(OSError):
+                return gateway.send("GET", "/healthz", context=context).status == 200
+            return False
+
+        eventually(served, 60)
+        # Those that were not closed to make room are closed later: the handshake has a time of its own.
+        for connection in kept:
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+        assert served()
 
 
 def test_a_server_over_tls_is_called_if_its_authority_is_known(

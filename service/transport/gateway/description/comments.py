@@ -46,7 +46,8 @@ _INSTEAD = {
     ),
     "ErrorReason": "Names why a call failed.",
     "ErrorReason.ERROR_REASON_MALFORMED_REQUEST": (
-        "`400 Bad Request`, `413 Content Too Large` or `415 Unsupported Media Type`: the request could not be read."
+        "`400 Bad Request`, `408 Request Timeout`, `413 Content Too Large` or `415 Unsupported Media Type`: the "
+        "request could not be read."
     ),
     "ErrorReason.ERROR_REASON_UNKNOWN_METHOD": (
         "`404 Not Found` or `405 Method Not Allowed`: there is nothing at this path, or not for this method."

@@ -40,11 +40,12 @@ _MEANINGS = {
     "404": "The organisation has no such customer, device or operation; or there is nothing at the path.",
     "405": "The path is for another method.",
     "409": "Another customer has the e-mail address, or the assignments have changed, or the call should be retried.",
-    "413": "The body is too long.",
+    "408": "The body did not arrive within the request's deadline.",
+    "413": "The body is longer than this path takes, or has more JSON values.",
     "415": "The body is not JSON by its own word.",
     "429": "The key's rate limit is used up, or the server has more to do than it can take.",
     "500": "A defect of the service.",
-    "503": "The service or its database is away.",
+    "503": "The service or its database is away, or the gateway has all the connections or bodies that it takes on.",
     "504": "The call was not done in time.",
 }
 _HEADERS_OF = {"405": ["Allow"], "409": ["Retry-After"], "429": ["Retry-After"], "503": ["Retry-After"]}

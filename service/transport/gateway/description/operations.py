@@ -90,6 +90,8 @@ class Operations:
         said += [f"{rpc.input_type.name}.{field.name}" for field in rpc.input_type.fields]
         if any(_NOT_FOUND in self._comments.of(name) for name in said):
             yield 404
+        if route.http_method == "POST":
+            yield 408
         if self._is_write(route):
             yield 409
         if route.http_method == "POST":
