@@ -111,10 +111,8 @@ def no_key() -> Refused:
 
 
 def body_too_slow() -> Refused:
-    """The body did not arrive within the request's deadline."""
-    refused = malformed("The body did not arrive in time; send it faster, or give a longer X-Request-Timeout", 408)
-    refused.headers["Connection"] = "close"
-    return refused
+    """The body did not arrive within the request's deadline. What comes of it later is read and dropped for a while."""
+    return malformed("The body did not arrive in time; send it faster, or give a longer X-Request-Timeout", 408)
 
 
 def too_many_requests() -> Refused:

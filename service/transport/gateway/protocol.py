@@ -6,6 +6,7 @@
 import re
 import secrets
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -117,14 +118,15 @@ class Protocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Goes on to the next request, or waits for it."""
+        self._since = time.monotonic()  # of the next one, if it is here already
         super().on_response_complete()
         self._settle(IDLE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Lets go of everything."""
-        for timer in (self._timer, self._stall):
-            if timer is not None:
-                timer.cancel()
+        self._stop_timer()
+        if self._stall is not None:
+            self._stall.cancel()
         self._seat.leave()
         super().connection_lost(exc)
 
@@ -151,6 +153,8 @@ class Protocol(H11Protocol):
 
     def _settle(self, idle_seconds: float) -> None:
         """Sees what the connection waits for now, and how long it may."""
+        if self.transport.is_closing():
+            self._end()
         if self._refused or self.transport.is_closing():
             return
         if self.cycle is not None and not self.cycle.response_complete:
@@ -162,15 +166,27 @@ class Protocol(H11Protocol):
         if waits_for == self._waits_for:
             return
         self._waits_for = waits_for
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if waits_for:
             self._seat.wait()
-            seconds = idle_seconds if waits_for == "request" else HEAD_SECONDS
-            self._timer = self.loop.call_later(seconds, self._expire)
+            self._start_timer(idle_seconds if waits_for == "request" else HEAD_SECONDS, self._expire)
         else:
             self._seat.work()
+            self._stop_timer()
+
+    def _start_timer(self, seconds: float, act: Callable[[], object]) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, act)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _end(self) -> None:
+        """Bounds an orderly end, which waits until the caller has read all."""
+        if self._waits_for != "end":
+            self._waits_for = "end"
+            self._seat.wait()
+            self._start_timer(STALL_SECONDS, self.transport.abort)
 
     def _expire(self) -> None:
         """Closes a connection that has waited long enough."""
@@ -184,18 +200,17 @@ class Protocol(H11Protocol):
 
     def _refuse(self, refused: Refused, problem: str) -> None:
         self._refused = True
-        if self._timer is not None:
-            self._timer.cancel()
         begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         if begun or self.transport.is_closing():
             self.transport.close()
+            self._end()
             return
         request_id = secrets.token_hex(8)
         log.warning("no HTTP", problem=problem, x_request_id=request_id)
         self.transport.write(answer(refused, request_id))
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+        self._start_timer(_LINGER_SECONDS, self.transport.abort)
 
 
 def answer(refused: Refused, request_id: str) -> bytes:
