@@ -125,6 +125,7 @@ class Runner:
             gateway = application.build(dialled, self._options, self._pages)
             config = uvicorn.Config(
                 gateway.app,
+                http="h11",
                 ws="none",
                 loop="none",
                 lifespan="off",
