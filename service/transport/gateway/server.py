@@ -68,7 +68,8 @@ def listen(address: str, *, shared: bool = False) -> list[socket.socket]:
 
 
 def _bound(family: int, where: tuple[Any, ...], *, shared: bool, alone: bool) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named because asyncio sends at once only where it is.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

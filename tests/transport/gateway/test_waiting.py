@@ -135,6 +135,17 @@ def test_a_connection_that_waits_for_another_request_is_closed_in_the_end(local:
         assert rest_of(connection).endswith(b'{"status":"live"}')
 
 
+def test_what_is_written_is_sent_at_once(local: Local, runners: list[Runner]) -> None:
+    """An answer in two pieces would otherwise wait for the caller's system, 40 ms each time."""
+    with connect(local()) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        assert runners[0]._server is not None
+        (served,) = runners[0]._server.server_state.connections
+        ours = served.transport.get_extra_info("socket")
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def slow_reader(port: int, *lines: bytes) -> socket.socket:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
