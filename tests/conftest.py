@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from deviceassignment.v1 import device_assignment_pb2 as pb
+from deviceassignment.v1.customer_pb2_grpc import CustomerServiceStub
 from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
@@ -104,6 +105,7 @@ class Client:
         # As any client's: an answer over 4 MiB would be refused here.
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         self.assignments = DeviceAssignmentServiceStub(self.channel)
+        self.customers = CustomerServiceStub(self.channel)
 
     def unassign(
         self, tenant: Tenant, email: str, identifiers: Iterable[str], **options: Any

@@ -36,6 +36,7 @@ DEVICE_NOT_FOUND = Refused(grpc.StatusCode.NOT_FOUND, "ERROR_REASON_DEVICE_NOT_F
 OPERATION_NOT_FOUND = Refused(grpc.StatusCode.NOT_FOUND, "ERROR_REASON_OPERATION_NOT_FOUND")
 MOVED = Refused(grpc.StatusCode.ABORTED, "ERROR_REASON_REVISION_MOVED")
 NOT_ASSIGNED = Refused(grpc.StatusCode.FAILED_PRECONDITION, "ERROR_REASON_DEVICE_NOT_ASSIGNED")
+EMAIL_TAKEN = Refused(grpc.StatusCode.ALREADY_EXISTS, "ERROR_REASON_EMAIL_TAKEN")
 REUSED = Refused(grpc.StatusCode.INVALID_ARGUMENT, "ERROR_REASON_REQUEST_ID_REUSED")
 INVALID = Refused(grpc.StatusCode.INVALID_ARGUMENT, "ERROR_REASON_INVALID_FIELDS")
 
@@ -159,6 +160,14 @@ class Organization:
             raise Refusal(CUSTOMER_NOT_FOUND)
         return found
 
+    def customer_of_id(self, real_id: str) -> Customer:
+        """Gives a customer who must exist, by the id that the service gave them."""
+        name = self.names.model(real_id)
+        for customer in self.customers.values():
+            if customer.name == name:
+                return customer
+        raise Refusal(CUSTOMER_NOT_FOUND)
+
     def operation(self, real_id: str) -> Operation:
         """Gives an operation, by the id that the service gave it."""
         name = self.names.model(real_id)
@@ -175,6 +184,13 @@ class Organization:
     def add_customer(self, email: str) -> Customer:
         """Gives a customer, added if they are new; they keep the address as it was first given."""
         return self.customers.setdefault(email.lower(), Customer(f"{self.name}/{len(self.customers)}", email))
+
+    def rename(self, customer: Customer, email: str) -> None:
+        """Gives a customer another address; one that is the same is kept as it was first given."""
+        if email.lower() != customer.email.lower():
+            del self.customers[customer.email.lower()]
+            customer.email = email
+            self.customers[email.lower()] = customer
 
     def add_devices(self, identifiers: Iterable[str]) -> None:
         """Adds the devices that are new."""

@@ -34,6 +34,7 @@ NAMED = {
     "operation_id",
     "reverts_operation_id",
     "revision",
+    "telemetron_customer_id",
     "to_customer_id",
     "to_revision",
 }
@@ -86,7 +87,8 @@ class Machine(RuleBasedStateMachine):
             self._cut_remaining(who, request, expected, got)
         raw = copied(got)
         self._same(expected, got)
-        self._learn_time(who, raw.operation_id)
+        if has(raw, "operation_id"):
+            self._learn_time(who, raw.operation_id)
         if request.request_id and not request.validate_only:
             self.asked.append((who, request, raw))
         return raw
@@ -147,7 +149,8 @@ class Machine(RuleBasedStateMachine):
 
     def _call(self, who: int, request: Any, expected: Any) -> Any:
         name = type(request).__name__.removesuffix("Request")
-        method = getattr(self.client.assignments, name)
+        service = self.client.customers if name.endswith("Customer") else self.client.assignments
+        method = getattr(service, name)
         metadata = self.tenants[who].metadata
         if isinstance(expected, Refused):
             failed = failure(lambda: method(request, metadata=metadata))

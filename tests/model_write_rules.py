@@ -4,6 +4,7 @@
 
 from typing import Any
 
+from deviceassignment.v1 import customer_pb2
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -26,7 +27,7 @@ from tests.model_values import (
 
 
 class Writes(Machine):
-    """A rule for each rpc that changes assignments, and one for the command `import`."""
+    """A rule for each rpc that changes assignments or addresses, and one for the command `import`."""
 
     @rule(who=organizations, email=emails, batch=batches, many=seldom)
     def import_some(self, who: int, email: str, batch: list[str], many: bool) -> None:
@@ -188,6 +189,24 @@ class Writes(Machine):
     @rule(who=organizations, number=numbers, recent=sometimes, chosen=options)
     def revert(self, who: int, number: int, recent: bool, chosen: dict[str, Any]) -> None:
         self.write(who, pb.RevertOperationRequest(operation_id=self.operation_id(who, number, recent), **chosen))
+
+    @rule(
+        who=organizations,
+        email=emails,
+        number=numbers,
+        whose=st.sampled_from(("theirs", "theirs", "another organisation's", "new")),
+        chosen=options,
+    )
+    def save_customer(self, who: int, email: str, number: int, whose: str, chosen: dict[str, Any]) -> None:
+        customers = list(self.model[1 - who if whose.startswith("another") else who].customers.values())
+        customer_id = "" if whose == "new" else self.names.real(customers[number % len(customers)].name)
+        request = customer_pb2.CreateOrUpdateCustomerRequest(
+            email=email,
+            telemetron_customer_id=customer_id,
+            request_id=chosen["request_id"],
+            validate_only=chosen["validate_only"],
+        )
+        self.write(who, request)
 
     def operation_id(self, who: int, number: int, recent: bool) -> str:
         """Gives the id of one of the organisation's last three operations, or of any, or now and then of none."""

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from deviceassignment.v1 import customer_pb2
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
-from tests.model import INVALID, REUSED, Organization, Refusal
+from tests.model import EMAIL_TAKEN, INVALID, REUSED, Organization, Refusal
 from tests.model_gives import assign_device, assign_devices, transfer_devices
 from tests.model_takes import revert_operation, unassign_all, unassign_device, unassign_devices, unique
 
-EMAIL_FIELDS = ("customer_email", "from_customer_email", "to_customer_email")
+EMAIL_FIELDS = ("email", "customer_email", "from_customer_email", "to_customer_email")
 LIST_FIELDS = ("device_identifiers", "customer_emails")
 
 
@@ -69,6 +70,25 @@ def _content(request: Any) -> tuple[type, bytes]:
     return type(request), same.SerializeToString(deterministic=True)
 
 
+def save_customer(
+    model: Organization, request: customer_pb2.CreateOrUpdateCustomerRequest
+) -> customer_pb2.CreateOrUpdateCustomerResponse:
+    """Answers CreateOrUpdateCustomer, of which the model knows the addresses alone."""
+    customer = model.customer_of_id(request.telemetron_customer_id) if request.telemetron_customer_id else None
+    if model.find(request.email) not in {None, customer}:
+        raise Refusal(EMAIL_TAKEN)
+    if not request.validate_only:
+        if customer is None:
+            customer = model.add_customer(request.email)
+        else:
+            model.rename(customer, request.email)
+    return customer_pb2.CreateOrUpdateCustomerResponse(
+        success=True,
+        telemetron_customer_id=customer.name if customer else "",
+        message=f"Customer successfully {'updated' if request.telemetron_customer_id else 'created'}",
+    )
+
+
 _WORK: dict[type, Callable[[Organization, Any], Any]] = {
     pb.UnassignDevicesRequest: unassign_devices,
     pb.UnassignDeviceRequest: unassign_device,
@@ -77,4 +97,5 @@ _WORK: dict[type, Callable[[Organization, Any], Any]] = {
     pb.TransferDevicesRequest: transfer_devices,
     pb.UnassignAllDevicesRequest: unassign_all,
     pb.RevertOperationRequest: revert_operation,
+    customer_pb2.CreateOrUpdateCustomerRequest: save_customer,
 }

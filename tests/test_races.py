@@ -6,10 +6,12 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import grpc
 import pytest
+from deviceassignment.v1 import customer_pb2
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.domain.ids import new_id
@@ -203,6 +205,51 @@ def test_unassigning_against_imports_that_give_the_devices_back_loses_nothing(
     unassigned = {answer.operation_id for answer in answers if answer.operation_id}
     assert set(history.operations) == imported | unassigned
     assert clients[0].devices(tenant, ADA) == history.devices(clients[0].page(tenant, ADA).revision)
+
+
+def test_unassigning_from_an_address_that_changes_hands_is_exact_for_the_customer_named(
+    clients: list[Client], tenant: Tenant, database: Database
+) -> None:
+    for customer in ("one", "two"):
+        tenant.assign(f"{customer}@example.com", DEVICES)
+    ids = {row.email: row.id for row in replayed(database, tenant.id).customers.values()}
+    over = threading.Event()
+
+    def rename(client: Client) -> None:
+        """Gives the address to the one and the other customer by turns."""
+        while not over.is_set():
+            for customer in ("one", "two"):
+                for email in (ADA, f"{customer}@example.com"):
+                    request = customer_pb2.CreateOrUpdateCustomerRequest(
+                        email=email, telemetron_customer_id=ids[f"{customer}@example.com"]
+                    )
+                    with suppress(grpc.RpcError):
+                        client.customers.CreateOrUpdateCustomer(request, metadata=tenant.metadata)
+            over.wait(0.001)
+
+    def take(caller: int) -> list[pb.UnassignDevicesResponse]:
+        answers = []
+        for turn in range(12):
+            # In one batch of statements, and in several.
+            options = {"require_all": True} if turn % 4 == 3 else {}
+            try:
+                answers.append(clients[caller].unassign(tenant, ADA, random.sample(DEVICES, 2), **options))
+            except grpc.RpcError as error:
+                broken: Any = error
+                assert broken.code().name in {"NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}
+        return answers
+
+    with ThreadPoolExecutor(2) as renamers:
+        busy = [renamers.submit(rename, clients[number]) for number in range(2)]
+        try:
+            answers = [answer for theirs in at_once(take) for answer in theirs]
+        finally:
+            over.set()
+        for renamer in busy:
+            renamer.result()
+    assert answers
+    assert {answer.customer_id for answer in answers} <= set(ids.values())
+    assert_exact(replayed(database, tenant.id), answers)
 
 
 def test_imports_of_the_same_new_customers_at_once_make_each_of_them_once(tenant: Tenant, database: Database) -> None:

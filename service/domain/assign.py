@@ -96,7 +96,8 @@ def lock_or_create(
     """Locks customers, adding those that are missing.
 
     Returns:
-        The customers by key (in a preview, those that there are), and the keys of those that were or would be added.
+        The customers by key: all of them, but in a preview those that there are. And the keys of those that this
+        transaction has added, or in a preview would add.
 
     Raises:
         CustomerNotFound: one is missing and must not be.
@@ -110,10 +111,8 @@ def lock_or_create(
         raise CustomerNotFound
     if validate_only:
         return found, {email.key for email in missing}
-    created = uow.customers.create(missing)
-    # Those that another transaction has added meanwhile are locked after, and so perhaps out of order; a deadlock that
-    # comes of it is found by the database, and this transaction runs again.
-    return found | uow.customers.lock_all(missing), created
+    added, created = uow.customers.create(missing)
+    return found | added, created
 
 
 def assign_devices(uow: UnitOfWork, wish: AssignDevices) -> DevicesAssigned:
@@ -126,17 +125,17 @@ def assign_devices(uow: UnitOfWork, wish: AssignDevices) -> DevicesAssigned:
     validate_only = wish.options.validate_only
     must_exist = wish.require_existing_customer
     customers, created = lock_or_create(uow, [wish.customer], must_exist=must_exist, validate_only=validate_only)
-    customer = customers.get(wish.customer.key)
+    customer = customers.get(wish.customer.key) if validate_only else customers[wish.customer.key]
     wish.options.guard(None if created else customer)
     wanted = unique(wish.identifiers)
     known = uow.devices.known(wanted)
     new = [identifier for identifier in wanted if identifier not in known] if wish.auto_create_devices else []
-    created_devices = dict.fromkeys(new, "")
+    created_devices = set(new)
     if new and not validate_only:
-        created_devices = uow.devices.create(new, wish.device_type)
-        known |= uow.devices.known(new)
+        made, created_devices = uow.devices.create(new, wish.device_type)
+        known |= made
     elif new:
-        known |= created_devices
+        known |= dict.fromkeys(new, "")
     existing = [identifier for identifier in wanted if identifier in known]
     if customer is None:
         begun = set(existing)
@@ -184,8 +183,8 @@ def assign_device(uow: UnitOfWork, wish: AssignDevice) -> AssignedToCustomers:
             raise DeviceNotFound
         device_was_created = True
         if not validate_only:
-            device_was_created = bool(uow.devices.create([wish.identifier], wish.device_type))
-            known = uow.devices.known([wish.identifier])
+            known, made = uow.devices.create([wish.identifier], wish.device_type)
+            device_was_created = bool(made)
     found = list(customers.values())
     if validate_only:
         begun = {customer.id for customer in found} - uow.assignments.sharing(found, wish.identifier)

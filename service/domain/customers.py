@@ -52,18 +52,20 @@ def save_customer(uow: UnitOfWork, wish: SaveCustomer) -> str:
         CustomerNotFound: there is none to update.
     """
     other = uow.customers.find(email=wish.email)
+    customer_id = wish.customer_id
     if not wish.customer_id:
         if other is not None:
             raise EmailTaken
         if wish.options.validate_only:
             return ""
-        if not uow.customers.create([wish.email]):
+        added, created = uow.customers.create([wish.email])
+        if not created:
             raise EmailTaken
+        customer_id = added[wish.email.key].id
     elif uow.customers.find(customer_id=wish.customer_id) is None:
         raise CustomerNotFound
     elif other is not None and other.id != wish.customer_id:
         raise EmailTaken
-    customer_id = wish.customer_id or uow.customers.id_of(wish.email)
     if wish.options.validate_only:
         return customer_id
     name = wish.name if wish.customer_id else (wish.name or None)

@@ -62,7 +62,7 @@ def save_device(uow: UnitOfWork, wish: SaveDevice) -> DeviceSaved:
     if wish.options.validate_only:
         device_type = wish.device_type or (record.type if record else "")
         return DeviceSaved(record.id if record else "", device_type, record is None)
-    created = bool(uow.devices.create([wish.identifier], wish.device_type)) if record is None else False
+    created = record is None and bool(uow.devices.create([wish.identifier], wish.device_type)[1])
     uow.devices.update(wish.identifier, wish.device_type, wish.properties)
     saved = uow.devices.record(wish.identifier)
     if saved is None:

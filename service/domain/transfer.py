@@ -68,7 +68,8 @@ def transfer_devices(uow: UnitOfWork, wish: TransferDevices) -> Transferred:
     )
     if wish.giver.key in created:  # the giver has got another address since the look
         raise CustomerNotFound
-    giver, taker = customers[wish.giver.key], customers.get(wish.taker.key)
+    giver = customers[wish.giver.key]
+    taker = customers.get(wish.taker.key) if options.validate_only else customers[wish.taker.key]
     options.guard(giver)
     wanted = unique(wish.identifiers)
     look_first = options.validate_only or wish.require_all

@@ -128,14 +128,18 @@ class Customers(Protocol):
     def lock_all(self, emails: Sequence[Email]) -> dict[str, Customer]:
         """Locks several customers, in an order that all transactions keep. Gives those that there are, by key."""
 
-    def create(self, emails: Sequence[Email]) -> set[str]:
-        """Adds customers, named after the local part, where there is none of the address. Gives the keys added."""
+    def create(self, emails: Sequence[Email]) -> tuple[dict[str, Customer], set[str]]:
+        """Adds customers, named after the local part, where there is none of the address, and locks all of them.
+
+        Returns:
+            The customers of all the addresses, by key, and the keys of those that this transaction has added.
+
+        Raises:
+            Retry: an address has changed hands meanwhile; running again finds how it stands then.
+        """
 
     def find(self, *, email: Email | None = None, customer_id: str | None = None) -> Customer | None:
         """Finds a customer by the one or the other, without holding anything."""
-
-    def id_of(self, email: Email) -> str:
-        """Gives the id of a customer who is there."""
 
     def update(self, customer_id: str, email: Email, fields: Mapping[str, str]) -> bool:
         """Sets the address and the named fields. Tells whether it could: another customer may have the address."""
@@ -162,8 +166,15 @@ class Devices(Protocol):
     def known(self, identifiers: Sequence[str]) -> dict[str, str]:
         """Tells which of the identifiers have a device, and its id."""
 
-    def create(self, identifiers: Sequence[str], device_type: str) -> dict[str, str]:
-        """Adds devices of a type, where there is none of the identifier. Gives the ids of those that it added."""
+    def create(self, identifiers: Sequence[str], device_type: str) -> tuple[dict[str, str], set[str]]:
+        """Adds devices of a type, where there is none of the identifier.
+
+        Returns:
+            The ids of all the devices, by identifier, and the identifiers of those that this transaction has added.
+
+        Raises:
+            Retry: a device that was there at the insert is gone; running again finds how it stands then.
+        """
 
 
 class Assignments(Protocol):

@@ -15,7 +15,7 @@ from service.domain.unit_of_work import Operation
 from service.storage import statistics
 from service.storage.database import Database
 from service.storage.tables import assignment, customer, device
-from service.storage.transaction import Transaction
+from service.storage.transaction import Retry, Transaction
 from service.storage.types import Ordered
 
 # Where the lines stand while they are applied: gone with the transaction.
@@ -46,7 +46,7 @@ INSERT INTO customer
 SELECT :organization_id, customer_id, email, email_key, name, clock_timestamp(), 0, clock_timestamp(), 0
 FROM import_line WHERE number IN (SELECT min(number) FROM import_line GROUP BY email_key)
 ORDER BY email_key
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, email_key) DO NOTHING
 """)
 
 _CREATE_DEVICES = text("""
@@ -54,7 +54,7 @@ INSERT INTO device (organization_id, identifier, id, type, created_at)
 SELECT :organization_id, identifier, device_id, device_type, clock_timestamp()
 FROM import_line WHERE number IN (SELECT min(number) FROM import_line GROUP BY identifier)
 ORDER BY identifier
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, identifier) DO NOTHING
 """)
 
 # In the order of the ids, as every transaction that locks several customers does.
@@ -68,13 +68,15 @@ _LOCK_CUSTOMERS = (
     .with_for_update(key_share=True)
 )
 
+_ADDRESSES = select(func.count(_line.c.email_key.distinct()))
+
 # CROSS JOIN: SQLite takes the tables in this order then; left to guess, it reads every line for every customer.
 _ASSIGN = text("""
 INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
 SELECT DISTINCT c.organization_id, c.id, l.identifier, c.revision + 1
 FROM import_line AS l CROSS JOIN customer AS c
 WHERE c.organization_id = :organization_id AND c.email_key = l.email_key
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, customer_id, device_identifier) DO NOTHING
 """)
 
 _NEW = """
@@ -155,7 +157,11 @@ def import_lines(
             connection.execute(_line.delete().where(_line.c.number == text(":n")), [{"n": n} for n in numbers])
         customers = connection.execute(_CREATE_CUSTOMERS, who).rowcount
         devices = connection.execute(_CREATE_DEVICES, who).rowcount
-        connection.execute(_LOCK_CUSTOMERS, who).close()
+        # A customer whose address another transaction has changed meanwhile, or a device that it has made of another
+        # type: run again, the import finds how that stands then.
+        locked = len(connection.execute(_LOCK_CUSTOMERS, who).all())
+        if locked < connection.execute(_ADDRESSES).scalar_one() or connection.execute(_OTHER_TYPE, who).first():
+            raise Retry
         assigned = connection.execute(_ASSIGN, who).rowcount
         operation_id = new_id("op") if assigned else ""
         if assigned:

@@ -9,9 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from service.domain.email import Email
 from service.domain.ids import new_id
 from service.domain.unit_of_work import Customer, CustomerRecord
+from service.storage.conflicts import violates
 from service.storage.connection import Connection
+from service.storage.replies import Retry
 from service.storage.statement import Statement
-from service.storage.tables import customer
+from service.storage.tables import UNIQUE_EMAIL, customer
 from service.storage.types import TextArray, among
 
 _CUSTOMER = select(customer.c.id, customer.c.email, customer.c.revision, customer.c.device_count).where(
@@ -37,7 +39,7 @@ _CREATE = Statement(
 INSERT INTO customer
   (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)
 VALUES (:organization_id, :id, :email, :email_key, :name, clock_timestamp(), 0, clock_timestamp(), 0)
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, email_key) DO NOTHING
 """)
 )
 
@@ -65,8 +67,16 @@ class Customers:
         parameters = {"organization_id": self._organization_id, "email_keys": [email.key for email in emails]}
         return {row[4]: Customer(*row[:4]) for row in self._connection.rows(_LOCK_ALL, parameters)}
 
-    def create(self, emails: Sequence[Email]) -> set[str]:
-        """Adds customers where there is none of the address; in the order of the keys, so that two cannot deadlock."""
+    def create(self, emails: Sequence[Email]) -> tuple[dict[str, Customer], set[str]]:
+        """Adds customers where there is none of the address, and locks the customers of all the addresses.
+
+        They are added in the order of the keys, so that two of these cannot deadlock. Those that another transaction
+        has added meanwhile are locked after, and so perhaps out of order; a deadlock that comes of it is found by the
+        database, and this transaction runs again.
+
+        Raises:
+            Retry: a customer who had one of the addresses at the insert has another one now.
+        """
         created = set()
         for email in sorted(emails, key=lambda email: email.key):
             values = {
@@ -78,14 +88,10 @@ class Customers:
             }
             if self._connection.count(_CREATE, values):
                 created.add(email.key)
-        return created
-
-    def id_of(self, email: Email) -> str:
-        """Gives the id of a customer who is there."""
-        found = self.find(email=email)
-        if found is None:
-            raise LookupError("there is no such customer")
-        return found.id
+        locked = self.lock_all(emails)
+        if any(email.key not in locked for email in emails):
+            raise Retry
+        return locked, created
 
     def update(self, customer_id: str, email: Email, fields: Mapping[str, str]) -> bool:
         """Sets the address and the named fields. An address that is the same is left as it was first given."""
@@ -101,8 +107,10 @@ class Customers:
                     .where(*mine, customer.c.email_key != email.key)
                     .values(email=email.given, email_key=email.key)
                 )
-        except IntegrityError:
-            return False
+        except IntegrityError as error:
+            if violates(error, UNIQUE_EMAIL):
+                return False
+            raise
         return True
 
     def record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:

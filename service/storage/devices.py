@@ -8,6 +8,7 @@ from service.domain.ids import new_id
 from service.domain.unit_of_work import DeviceRecord
 from service.storage.connection import Connection
 from service.storage.dialects import Dialect
+from service.storage.replies import Retry
 from service.storage.statement import Statement
 from service.storage.tables import device
 from service.storage.types import TextArray, among
@@ -38,13 +39,15 @@ class Devices:
         parameters = {"organization_id": self._organization_id, "identifiers": list(identifiers)}
         return {row[0]: row[1] for row in self._connection.rows(_KNOWN, parameters)}
 
-    def create(self, identifiers: Sequence[str], device_type: str) -> dict[str, str]:
+    def create(self, identifiers: Sequence[str], device_type: str) -> tuple[dict[str, str], set[str]]:
         """Adds devices of a type, where there is none of the identifier."""
         ids = {identifier: new_id("dev") for identifier in identifiers}
         self._dialect.create_devices(self._connection, self._organization_id, device_type, ids)
         # One that another transaction has made meanwhile has another id.
         known = self.known(identifiers)
-        return {identifier: id_ for identifier, id_ in ids.items() if known.get(identifier) == id_}
+        if len(known) < len(ids):
+            raise Retry
+        return known, {identifier for identifier, id_ in ids.items() if known[identifier] == id_}
 
     def record(self, identifier: str) -> DeviceRecord | None:
         """Finds all that is kept of a device."""

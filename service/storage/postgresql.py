@@ -84,7 +84,7 @@ WITH begun AS (
   INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
   SELECT CAST(:organization_id AS text), CAST(:customer_id AS text), identifier, CAST(:revision AS bigint)
   FROM unnest(:identifiers) AS identifier
-  ON CONFLICT DO NOTHING
+  ON CONFLICT (organization_id, customer_id, device_identifier) DO NOTHING
   RETURNING device_identifier
 ), logged AS (
   INSERT INTO assignment_change
@@ -103,7 +103,7 @@ WITH begun AS (
   INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
   SELECT CAST(:organization_id AS text), customer_id, CAST(:identifier AS text), revision
   FROM unnest(CAST(:customer_ids AS text[]), CAST(:revisions AS bigint[])) AS new (customer_id, revision)
-  ON CONFLICT DO NOTHING
+  ON CONFLICT (organization_id, customer_id, device_identifier) DO NOTHING
   RETURNING customer_id, assigned_revision
 ), logged AS (
   INSERT INTO assignment_change
@@ -135,7 +135,7 @@ _CREATE_DEVICES = Statement(
 INSERT INTO device (organization_id, identifier, id, type, created_at)
 SELECT CAST(:organization_id AS text), new.identifier, new.id, CAST(:type AS text), clock_timestamp()
 FROM unnest(:identifiers, :ids) AS new (identifier, id)
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, identifier) DO NOTHING
 """).bindparams(bindparam("identifiers", type_=TextArray()), bindparam("ids", type_=TextArray()))
 )
 

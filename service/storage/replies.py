@@ -16,7 +16,7 @@ _KEEP = Statement(
     text("""
 INSERT INTO reply (organization_id, request_id, fingerprint, answer, kept_at)
 VALUES (:organization_id, :request_id, :fingerprint, :answer, clock_timestamp())
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, request_id) DO NOTHING
 """)
 )
 

@@ -79,7 +79,7 @@ RETURNING device_identifier
 _INSERT_BEGUN = _with_identifiers("""
 INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
 SELECT :organization_id, :customer_id, value, :revision FROM json_each(:identifiers) WHERE true
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, customer_id, device_identifier) DO NOTHING
 RETURNING device_identifier
 """)
 
@@ -93,7 +93,7 @@ _INSERT_SHARED = Statement(
     text("""
 INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
 SELECT :organization_id, key, :identifier, value FROM json_each(:revisions) WHERE true
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, customer_id, device_identifier) DO NOTHING
 RETURNING customer_id
 """)
 )
@@ -125,7 +125,7 @@ _CREATE_DEVICES = Statement(
     text("""
 INSERT INTO device (organization_id, identifier, id, type, created_at)
 SELECT :organization_id, key, value, :type, clock_timestamp() FROM json_each(:ids) WHERE true
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, identifier) DO NOTHING
 """)
 )
 

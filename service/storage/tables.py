@@ -31,15 +31,18 @@ metadata = MetaData(
     }
 )
 
+UNIQUE_NAME = UniqueConstraint("name")
+UNIQUE_EMAIL = UniqueConstraint("organization_id", "email_key")
 
 organization = Table(
     "organization",
     metadata,
     Column("id", Ordered, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     # The position that the newest operation of the stream has; see `stream.py`.
     Column("last_position", BigInteger, nullable=False, server_default="0"),
+    UNIQUE_NAME,
 )
 
 api_key = Table(
@@ -74,7 +77,7 @@ customer = Table(
     Column("address", Text, nullable=False, server_default=""),
     Column("metadata", Text, nullable=False, server_default="{}"),  # JSON
     PrimaryKeyConstraint("organization_id", "id"),
-    UniqueConstraint("organization_id", "email_key"),
+    UNIQUE_EMAIL,
 )
 
 device = Table(

@@ -19,7 +19,7 @@ INSERT INTO assignment (organization_id, customer_id, device_identifier, assigne
 SELECT c.organization_id, c.id, d.identifier, 1
 FROM customer AS c JOIN device AS d ON d.organization_id = c.organization_id
 WHERE c.organization_id = :organization_id
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, customer_id, device_identifier) DO NOTHING
 """)
 
 

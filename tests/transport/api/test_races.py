@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.storage.database import Database
 from tests.conftest import Tenant
@@ -117,8 +118,91 @@ def test_a_giver_whose_address_changes_meanwhile_is_not_made_again(
         return ends
 
     _, *ends = at_once(rename, move, move)
-    assert ends[0] | ends[1] <= {"OK", "NOT_FOUND", "ALREADY_EXISTS"}
+    assert ends[0] | ends[1] <= {"OK", "NOT_FOUND", "ABORTED"}
     assert len(api(tenant, "ListCustomers").customers) == 2
+    ledger.check(database, tenant)
+
+
+class Hands:
+    """Threads that have an address change hands, and others that assign to it meanwhile."""
+
+    def __init__(self, api: Api, tenant: Tenant) -> None:
+        self._api, self._tenant = api, tenant
+        self.over = threading.Event()
+
+    def rename(self, number: int) -> Callable[[], set[str]]:
+        """Gives the address to one customer after the other, and takes it from the one who has it."""
+
+        def work() -> set[str]:
+            mine = self._save(f"{number}@example.com").telemetron_customer_id
+            ends = set()
+            turn = 0
+            while not self.over.is_set():
+                turn += 1
+                ends.add(code(self._save(ADA, telemetron_customer_id=mine)))
+                holder = at_once(lambda: self._api(self._tenant, "QueryCustomer", email=ADA))[0]
+                if code(holder) == "OK":
+                    mine = holder.id
+                    ends.add(code(self._save(f"{number}-{turn}@example.com", telemetron_customer_id=mine)))
+            return ends
+
+        return work
+
+    def _save(self, email: str, **options: Any) -> Any:
+        return at_once(lambda: self._api(self._tenant, "CreateOrUpdateCustomer", email=email, **options))[0]
+
+    def give(self, number: int) -> Callable[[], list[Any]]:
+        """Assigns to the address in every way there is."""
+        api, tenant = self._api, self._tenant
+
+        def work() -> list[Any]:
+            answers = []
+            try:
+                for turn in range(4 * ROUNDS):
+                    answers += at_once(
+                        lambda device=f"{number}-{turn}": api.assign(tenant, ADA, [device]),
+                        lambda: api(tenant, "AssignDevice", device_identifier="Z", customer_emails=[BOB, ADA]),
+                        lambda: api.transfer(tenant, BOB, ADA, MOVED),
+                        lambda: api.transfer(tenant, ADA, BOB, MOVED),
+                    )
+            finally:
+                self.over.set()
+            return answers
+
+        return work
+
+
+def changed(answer: Any) -> tuple[set[str], set[str]]:
+    """Gives the ids of all customers that an answer names, and of those whose assignments it says it has changed."""
+    match answer:
+        case pb.AssignDevicesResponse():
+            ids = {answer.customer_id}
+            return ids, ids if answer.assigned_devices else set()
+        case pb.AssignDeviceResponse():
+            ids = {customer.customer_id for customer in answer.assigned_customers}
+            return ids, ids - {customer.customer_id for customer in answer.already_assigned}
+        case _:
+            ids = {answer.from_customer_id, answer.to_customer_id}
+            return ids, ids if answer.transferred_devices else set()
+
+
+def test_what_is_assigned_to_an_address_that_changes_hands_is_assigned_to_the_customer_named(
+    api: Api, tenant: Tenant, database: Database
+) -> None:
+    api.assign(tenant, BOB, [*MOVED, "Z"])
+    hands = Hands(api, tenant)
+    *renamed, first, second = at_once(*map(hands.rename, range(4)), hands.give(1), hands.give(2))
+    assert set().union(*renamed) <= {"OK", "ALREADY_EXISTS", "NOT_FOUND", "ABORTED"}
+    assert {code(answer) for answer in first + second} <= {"OK", "NOT_FOUND", "ABORTED"}
+    told = [answer for answer in first + second if code(answer) == "OK"]
+    assert len(told) > len(first + second) / 2
+    operations = {operation.operation_id: operation for operation in api.operations(tenant)}
+    for answer in told:
+        named, touched = changed(answer)
+        assert all(named)
+        assert bool(answer.operation_id) == bool(touched)
+        if touched:
+            assert set(operations[answer.operation_id].customer_ids) == touched
     ledger.check(database, tenant)
 
 
