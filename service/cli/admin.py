@@ -8,10 +8,10 @@ import typer
 
 from service import config
 from service.cli.opened import OrganizationName, opened, organization
-from service.cli.output import ENVIRONMENT, AsJson, fail, show, show_one
+from service.cli.output import ENVIRONMENT, AsJson, fail, show, show_one, warn
 from service.domain import identifiers
 from service.domain.keys import SCOPES, ApiKey, check_scopes
-from service.storage import schema
+from service.storage import durability, schema
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import NameTaken, Organizations
@@ -37,9 +37,12 @@ def upgrade() -> None:
 
 @database.command("check", epilog=ENVIRONMENT)
 def check() -> None:
-    """Tell whether the database can be served; exit with 1 if not."""
+    """Tell whether the database can be served; exit with 1 if not. Warn of settings that can lose answered calls."""
     with opened() as current:
-        print(f"ok, at step {schema.check(current)}")
+        found = schema.check(current)
+        for warning in durability.warnings(current):
+            warn(warning)
+        print(f"ok, at step {found}")
 
 
 @organizations.command("create", epilog=ENVIRONMENT)

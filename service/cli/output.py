@@ -26,6 +26,11 @@ def fail(text: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+def warn(text: str) -> None:
+    """Warns of something that does not stop the command."""
+    sys.stderr.write(f"warning: {text}\n")
+
+
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 

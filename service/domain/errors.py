@@ -23,6 +23,8 @@ ServiceError
 ├── DeadlineExceeded         the caller's deadline passed
 ├── DatabaseUnavailable      the database is away
 ├── Stopping                 the server ends
+├── OutcomeUnknown           the database did not confirm a commit
+├── Stopping                 the server ends its streams
 ├── UnknownMethod            no such rpc
 └── InternalError            a defect; the cause is in the log only
 
@@ -195,6 +197,12 @@ class DeadlineExceeded(ServiceError):
 class DatabaseUnavailable(ServiceError):
     reason = "ERROR_REASON_DATABASE_UNAVAILABLE"
     text = "The database is not available; retry later"
+    retry_after_seconds = 1.0
+
+
+class OutcomeUnknown(ServiceError):
+    reason = "ERROR_REASON_OUTCOME_UNKNOWN"
+    text = "The database did not confirm that the change is kept; repeat the call with the same request_id to learn it"
     retry_after_seconds = 1.0
 
 

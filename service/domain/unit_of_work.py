@@ -379,6 +379,7 @@ class Storage(Protocol):
         Raises:
             Conflict: it kept losing.
             DatabaseUnavailable: the database cannot be reached.
+            OutcomeUnknown: it may have been done; the database did not confirm the commit.
             Cancelled, DeadlineExceeded: the caller's patience ended first.
         """
 

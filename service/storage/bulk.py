@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, and_, func, insert, select, text
 
-from service.domain.errors import ServiceError
+from service.domain.errors import OutcomeUnknown, ServiceError
 from service.domain.ids import new_id
 from service.domain.import_lines import BadLine, Line
 from service.domain.interruption import Interruption
@@ -171,7 +171,12 @@ def import_lines(
         _line.drop(connection)
         return Imported(customers, devices, assigned, operation_id), bad
 
-    done = database.write(organization_id, Interruption(), work)
+    try:
+        done = database.write(organization_id, Interruption(), work)
+    except OutcomeUnknown as error:
+        raise OutcomeUnknown(
+            "The database did not confirm that the import is kept; import the file again: what is there already stays"
+        ) from error
     # What is served next shall not be planned for the tables as they were. The import is done, whatever becomes of it.
     with suppress(ServiceError):
         statistics.renew(database, committed=True)

@@ -18,6 +18,7 @@ from service.domain.errors import (
     DatabaseUnavailable,
     DeadlineExceeded,
     OperatorError,
+    OutcomeUnknown,
     Overloaded,
     ServiceError,
 )
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 _DRIVER_ERRORS = (DBAPIError, sqlite3.Error, psycopg.Error)
 
+_UNCONFIRMED = "The database did not confirm that the change is kept"
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.005
 
@@ -92,7 +94,6 @@ class Database:
             result = work(transaction)
             if view is View.WRITE:
                 transaction.operations.finish(interruption)
-            interruption.check()
             return result
 
     @contextmanager
@@ -107,6 +108,7 @@ class Database:
         Raises:
             Retry: it was lost, and can be run again.
             Conflict, DeadlineExceeded, DatabaseUnavailable, Overloaded, Cancelled: it could not be done.
+            OutcomeUnknown: it may have been done.
         """
         pool = self.engine.pool
         try:
@@ -121,13 +123,20 @@ class Database:
             with interruption.stopping(lambda: self.dialect.stop(pooled)):
                 self.dialect.begin(pooled, interruption, view)
                 yield connection
-                committing = True
-                self.dialect.commit(pooled)
+            # From here on nothing is stopped. PostgreSQL answers a COMMIT that is cancelled while it waits for a
+            # standby with success, and everybody can see then what may yet be lost.
+            interruption.check()
+            committing = True
+            self.dialect.commit(pooled)
         except _DRIVER_ERRORS as error:
             # A pooled connection may have died long ago, with a restart of the database: then nothing has happened
             # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
             lost = self._lost(pooled, pool, error) and again and not committing
-            failure = self._translated(error, interruption, lost=lost)
+            failure: Exception
+            if committing and view is View.WRITE and self.dialect.unconfirmed(pooled, error):
+                failure = OutcomeUnknown()
+            else:
+                failure = self._translated(error, interruption, lost=lost)
             try:
                 if failure is error:
                     raise
@@ -175,7 +184,7 @@ class Database:
         """Gives a connection in a transaction of no organisation, for keys, organisations and housekeeping.
 
         Raises:
-            Conflict, DatabaseUnavailable, Overloaded: as `write` does. `IntegrityError` passes through.
+            Conflict, DatabaseUnavailable, Overloaded, OutcomeUnknown: as `write` does. `IntegrityError` passes through.
         """
         patient = Interruption()
         view = View.WRITE if write else View.SNAPSHOT
@@ -187,6 +196,8 @@ class Database:
                 yield connection.core
         except Retry as error:
             raise Conflict from error
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(f"{_UNCONFIRMED}; look whether it is before you run this again") from error
 
     def reachable(self) -> bool:
         """Tells whether the database answers."""

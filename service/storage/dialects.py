@@ -109,6 +109,9 @@ class Dialect(Protocol):
     def failure(self, error: Exception) -> Failure:
         """Tells what an error of the driver means, whether SQLAlchemy has wrapped it or not."""
 
+    def unconfirmed(self, pooled: PoolProxiedConnection, error: Exception) -> bool:
+        """Whether a commit that ended in this error may be kept all the same, or be kept and then lost."""
+
     def end_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
         """Deletes assignments and logs their end. Gives the identifiers of those that there were."""
 

@@ -6,13 +6,13 @@ there, and its transaction state is libpq's, so that cursors can be used in betw
 """
 
 import select
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.adapt import Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import Diagnostic, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import PoolProxiedConnection
@@ -20,6 +20,10 @@ from sqlalchemy import PoolProxiedConnection
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _KEY = "libpq"
 _ROWS_AT_ONCE = 1_000
+
+
+class Unconfirmed(psycopg.OperationalError):
+    """A commit has succeeded with a warning: perhaps no standby has it, though one is to be waited for."""
 
 
 class _Prepared(NamedTuple):
@@ -39,6 +43,8 @@ class Session:
         self._libpq = connection.pgconn
         self._names: dict[str, bytes] = {}
         self._waiting: list[_Prepared] = []
+        self._warnings: list[str] = []
+        connection.add_notice_handler(_noting(self._warnings))
         self._reader = Transformer(connection)
         self._readable, self._ready = select.poll(), select.poll()
         self._readable.register(self._libpq.socket, select.POLLIN)
@@ -70,11 +76,16 @@ class Session:
 
         Raises:
             psycopg.Error: it failed; also if the transaction had failed before, which PostgreSQL does not call one.
+            Unconfirmed: PostgreSQL has stopped waiting for a standby. It says so in a warning beside the success, and
+                the warning's own code is that of any warning; but a commit has no other.
         """
         if self._libpq.transaction_status == TransactionStatus.IDLE and len(self._waiting) <= 1:
             self._waiting.clear()
             return
+        self._warnings.clear()
         done = self.run("COMMIT", ()).command_status
+        if self._warnings:
+            raise Unconfirmed(self._warnings[0])
         if done != b"COMMIT":
             raise psycopg.InternalError(f"the commit ended in {done!r}")
 
@@ -176,6 +187,16 @@ class Session:
         if self.broken:
             raise psycopg.OperationalError("the connection is lost")
         raise error_from_result(result)
+
+
+def _noting(warnings: list[str]) -> Callable[[Diagnostic], None]:
+    """Makes a handler of notices. It knows no session: what refers to each other is freed by the collector alone."""
+
+    def note(notice: Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            warnings.append(notice.message_primary or "")
+
+    return note
 
 
 def _written(value: Any) -> bytes | None:

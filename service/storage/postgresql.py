@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import psycopg as sqlalchemy_psycopg
 from service.domain.interruption import Interruption
 from service.storage.connection import Connection
 from service.storage.dialects import ChangeSet, Failure, View
-from service.storage.libpq import Session
+from service.storage.libpq import Session, Unconfirmed
 from service.storage.statement import Compiled, Statement
 from service.storage.types import TextArray
 
@@ -30,7 +30,8 @@ _CONNECT = {
     # costs more than small calls take.
     # No parallel workers: the generic plan of a look at one device would start them for a thousand's sake.
     "options": "-c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c timezone=UTC"
-    " -c statement_timeout=0",
+    # A commit that is not confirmed is told of in a warning.
+    " -c statement_timeout=0 -c client_min_messages=warning",
 }
 
 _RETRY = {"40001", "40P01"}  # serialization failure, deadlock
@@ -282,6 +283,10 @@ class PostgreSQL:
         lost = state is None and isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
         invalidated = getattr(error, "connection_invalidated", False)
         return Failure.AWAY if lost or invalidated else Failure.DEFECT
+
+    def unconfirmed(self, pooled: PoolProxiedConnection, error: Exception) -> bool:
+        """With a warning, or with a connection that broke; any other error undoes the transaction."""
+        return isinstance(error, Unconfirmed) or self.broken(pooled)
 
     def end_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
         """Deletes and logs in one statement."""

@@ -7,10 +7,13 @@ from service.storage.connection import Connection
 from service.storage.statement import Statement
 from service.storage.tables import reply
 
+# Locked, not to keep anybody out, but because PostgreSQL writes a lock down: so a repeat commits something, behind the
+# first call's commit, and waits like that for the disk and for the standby. The first call may have been answered with
+# an unknown outcome.
 _FIND = Statement(
-    select(reply.c.fingerprint, reply.c.answer).where(
-        reply.c.organization_id == bindparam("organization_id"), reply.c.request_id == bindparam("request_id")
-    )
+    select(reply.c.fingerprint, reply.c.answer)
+    .where(reply.c.organization_id == bindparam("organization_id"), reply.c.request_id == bindparam("request_id"))
+    .with_for_update(read=True, key_share=True)
 )
 _KEEP = Statement(
     text("""

@@ -298,6 +298,10 @@ class SQLite:
             return Failure.STOPPED
         return Failure.AWAY if code in _AWAY else Failure.DEFECT
 
+    def unconfirmed(self, pooled: PoolProxiedConnection, error: Exception) -> bool:  # noqa: ARG002  # the interface's
+        """Where the file could not be written: the next one who opens it may find the whole commit in it or not."""
+        return self.failure(error) is Failure.AWAY
+
     def end_assignments(self, connection: Connection, change: ChangeSet) -> list[str]:
         """Logs first, because the log is read off what the deletion takes away."""
         connection.count(_LOG_ENDS, change.parameters)

@@ -39,6 +39,7 @@ _CODES: dict[type[ServiceError], int] = {
     errors.Cancelled: code_pb2.CANCELLED,
     errors.DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
     errors.DatabaseUnavailable: code_pb2.UNAVAILABLE,
+    errors.OutcomeUnknown: code_pb2.UNAVAILABLE,
     errors.Stopping: code_pb2.UNAVAILABLE,
     errors.UnknownMethod: code_pb2.UNIMPLEMENTED,
     errors.InternalError: code_pb2.INTERNAL,

@@ -1,11 +1,15 @@
 """`db upgrade` and `db check`, and that every other command wants a database that is up to date."""
 
+from pathlib import Path
+
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from service.storage import schema
 from service.storage.database import Database
+from tests import postgres
 from tests.cli.conftest import Command
+from tests.transport.conftest import eventually
 
 MENDING = "run `device-assignment db upgrade`"
 
@@ -40,6 +44,27 @@ def test_a_database_that_is_away_is_named_without_its_password(plain: Command) -
         )
         assert "refused" in answer.err
         assert "hunter2" not in answer.err
+
+
+def test_the_check_warns_of_settings_under_which_a_crash_undoes_what_was_answered(tmp_path: Path) -> None:
+    with postgres.own() as own:
+        url = own.server.fresh()
+        check = Command(tmp_path, url)
+        assert (check("db", "check").code, check("db", "check").err) == (0, "")
+        admin = create_engine(url, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text("ALTER SYSTEM SET fsync = off"))
+            connection.execute(text(f"ALTER DATABASE {admin.url.database} SET synchronous_commit = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+        admin.dispose()
+        eventually(lambda: "fsync" in check("db", "check").err, seconds=60)
+        answer = check("db", "check")
+    assert (answer.code, answer.out) == (0, f"ok, at step {schema.head()}\n")
+    assert answer.err == (
+        "warning: synchronous_commit is off: after a crash of the database, calls that were answered can be undone; "
+        "set synchronous_commit to on\n"
+        "warning: fsync is off: after a crash of the machine, the database can be damaged; set fsync to on\n"
+    )
 
 
 @pytest.mark.parametrize(

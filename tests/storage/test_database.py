@@ -1,6 +1,7 @@
 """Transactions: all or nothing, run again where they lost, and none the worse for a restart of the database."""
 
 import gc
+import resource
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +9,10 @@ from itertools import pairwise
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy import PoolProxiedConnection, create_engine, make_url, select, text
 
 from service.domain.email import Email
-from service.domain.errors import Conflict, CustomerNotFound
+from service.domain.errors import Cancelled, Conflict, CustomerNotFound, OutcomeUnknown
 from service.domain.interruption import Interruption
 from service.domain.unit_of_work import Operation
 from service.storage.database import Database, UnsupportedDatabase, dialect_of
@@ -72,6 +73,65 @@ def test_work_that_keeps_losing_is_a_conflict_with_nothing_done(database: Databa
     with pytest.raises(Conflict):
         database.write(tenant.id, Interruption(), work)
     assert devices(database) == []
+
+
+def test_a_call_that_is_cancelled_right_before_its_commit_changes_nothing(database: Database, tenant: Tenant) -> None:
+    interruption = Interruption()
+
+    def work(uow: Transaction) -> None:
+        add_device(uow)
+        interruption.cancel()
+
+    with pytest.raises(Cancelled):
+        database.write(tenant.id, interruption, work)
+    assert devices(database) == []
+
+
+def test_nothing_is_stopped_once_the_commit_has_begun(
+    monkeypatch: pytest.MonkeyPatch, database: Database, tenant: Tenant
+) -> None:
+    interruption = Interruption()
+    commit = database.dialect.commit
+    told = []
+
+    def committing(pooled: PoolProxiedConnection) -> None:
+        told.append(interruption.cancel())
+        interruption.stop()
+        commit(pooled)
+
+    def stop(_pooled: PoolProxiedConnection) -> None:
+        told.append(True)
+
+    monkeypatch.setattr(database.dialect, "commit", committing)
+    monkeypatch.setattr(database.dialect, "stop", stop)
+    database.write(tenant.id, interruption, add_device)
+    monkeypatch.undo()
+    assert told == [False]
+    assert devices(database) == ["new"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_commit_that_finds_no_room_on_the_disk_is_an_unknown_outcome(
+    monkeypatch: pytest.MonkeyPatch, database: Database, tenant: Tenant
+) -> None:
+    commit = database.dialect.commit
+
+    def without_room(pooled: PoolProxiedConnection) -> None:
+        """Commits while no file of this process may grow."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            commit(pooled)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    monkeypatch.setattr(database.dialect, "commit", without_room)
+    with pytest.raises(OutcomeUnknown):
+        database.write(tenant.id, Interruption(), add_device)
+    monkeypatch.undo()
+    assert devices(database) in ([], ["new"])
+    database.write(tenant.id, Interruption(), lambda uow: uow.devices.create(["another"], "t"))
+    assert "another" in devices(database)
 
 
 class _Held:

@@ -34,7 +34,8 @@ class DeviceAssignmentServiceStub:
     Errors carry `google.rpc.ErrorInfo` with the domain `deviceassignment` and an `ErrorReason` as its reason.
     Any call can return `UNAUTHENTICATED` (the key), `PERMISSION_DENIED` (its scopes), `INVALID_ARGUMENT` (a field, all
     violations listed in `google.rpc.BadRequest`), `RESOURCE_EXHAUSTED` (rate limit or overload, with
-    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away) and `INTERNAL` (a defect; quote the `call_id`).
+    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away, or did not confirm a commit) and `INTERNAL` (a defect;
+    quote the `call_id`).
     """
 
     def __init__(self, channel):
@@ -119,7 +120,8 @@ class DeviceAssignmentServiceServicer:
     Errors carry `google.rpc.ErrorInfo` with the domain `deviceassignment` and an `ErrorReason` as its reason.
     Any call can return `UNAUTHENTICATED` (the key), `PERMISSION_DENIED` (its scopes), `INVALID_ARGUMENT` (a field, all
     violations listed in `google.rpc.BadRequest`), `RESOURCE_EXHAUSTED` (rate limit or overload, with
-    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away) and `INTERNAL` (a defect; quote the `call_id`).
+    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away, or did not confirm a commit) and `INTERNAL` (a defect;
+    quote the `call_id`).
     """
 
     def UnassignDevices(self, request, context):
@@ -354,7 +356,8 @@ class DeviceAssignmentService:
     Errors carry `google.rpc.ErrorInfo` with the domain `deviceassignment` and an `ErrorReason` as its reason.
     Any call can return `UNAUTHENTICATED` (the key), `PERMISSION_DENIED` (its scopes), `INVALID_ARGUMENT` (a field, all
     violations listed in `google.rpc.BadRequest`), `RESOURCE_EXHAUSTED` (rate limit or overload, with
-    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away) and `INTERNAL` (a defect; quote the `call_id`).
+    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away, or did not confirm a commit) and `INTERNAL` (a defect;
+    quote the `call_id`).
     """
 
     @staticmethod

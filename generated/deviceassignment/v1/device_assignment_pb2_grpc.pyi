@@ -35,7 +35,8 @@ class DeviceAssignmentServiceStub:
     Errors carry `google.rpc.ErrorInfo` with the domain `deviceassignment` and an `ErrorReason` as its reason.
     Any call can return `UNAUTHENTICATED` (the key), `PERMISSION_DENIED` (its scopes), `INVALID_ARGUMENT` (a field, all
     violations listed in `google.rpc.BadRequest`), `RESOURCE_EXHAUSTED` (rate limit or overload, with
-    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away) and `INTERNAL` (a defect; quote the `call_id`).
+    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away, or did not confirm a commit) and `INTERNAL` (a defect;
+    quote the `call_id`).
     """
 
     @_typing.overload
@@ -148,7 +149,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     Errors carry `google.rpc.ErrorInfo` with the domain `deviceassignment` and an `ErrorReason` as its reason.
     Any call can return `UNAUTHENTICATED` (the key), `PERMISSION_DENIED` (its scopes), `INVALID_ARGUMENT` (a field, all
     violations listed in `google.rpc.BadRequest`), `RESOURCE_EXHAUSTED` (rate limit or overload, with
-    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away) and `INTERNAL` (a defect; quote the `call_id`).
+    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away, or did not confirm a commit) and `INTERNAL` (a defect;
+    quote the `call_id`).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -257,7 +259,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
     Errors carry `google.rpc.ErrorInfo` with the domain `deviceassignment` and an `ErrorReason` as its reason.
     Any call can return `UNAUTHENTICATED` (the key), `PERMISSION_DENIED` (its scopes), `INVALID_ARGUMENT` (a field, all
     violations listed in `google.rpc.BadRequest`), `RESOURCE_EXHAUSTED` (rate limit or overload, with
-    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away) and `INTERNAL` (a defect; quote the `call_id`).
+    `google.rpc.RetryInfo`), `UNAVAILABLE` (the database is away, or did not confirm a commit) and `INTERNAL` (a defect;
+    quote the `call_id`).
     """
 
     @_abc_1.abstractmethod

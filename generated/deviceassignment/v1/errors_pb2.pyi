@@ -73,11 +73,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_EMAIL_TAKEN: _ErrorReason.ValueType  # 21
     """`ALREADY_EXISTS`: another customer of the organisation has this e-mail address."""
     ERROR_REASON_STOPPING: _ErrorReason.ValueType  # 22
-    """`UNAVAILABLE`: the server is stopping. Resume the stream, on another server if there is one."""
+    """`UNAVAILABLE`: the server is stopping. Send the call again or resume the stream, on another server if there is one."""
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 23
     """`INVALID_ARGUMENT`: the request has more bytes than the method takes. Example: metadata of 1 MiB."""
     ERROR_REASON_MESSAGE_TIMEOUT: _ErrorReason.ValueType  # 24
     """`DEADLINE_EXCEEDED`: the caller sent headers but not the whole message within the time that the server waits."""
+    ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 25
+    """`UNAVAILABLE`: the database did not confirm the commit, so the call may have been done or not. Repeat it with the
+    same `request_id`: the answer is then the first one, or that of a call that is done now.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Names why a call failed. An error's `google.rpc.ErrorInfo` has the name of one of these values as its `reason` and
@@ -135,9 +139,13 @@ ERROR_REASON_OPERATION_NOT_FOUND: ErrorReason.ValueType  # 20
 ERROR_REASON_EMAIL_TAKEN: ErrorReason.ValueType  # 21
 """`ALREADY_EXISTS`: another customer of the organisation has this e-mail address."""
 ERROR_REASON_STOPPING: ErrorReason.ValueType  # 22
-"""`UNAVAILABLE`: the server is stopping. Resume the stream, on another server if there is one."""
+"""`UNAVAILABLE`: the server is stopping. Send the call again or resume the stream, on another server if there is one."""
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 23
 """`INVALID_ARGUMENT`: the request has more bytes than the method takes. Example: metadata of 1 MiB."""
 ERROR_REASON_MESSAGE_TIMEOUT: ErrorReason.ValueType  # 24
 """`DEADLINE_EXCEEDED`: the caller sent headers but not the whole message within the time that the server waits."""
+ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 25
+"""`UNAVAILABLE`: the database did not confirm the commit, so the call may have been done or not. Repeat it with the
+same `request_id`: the answer is then the first one, or that of a call that is done now.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
