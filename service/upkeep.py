@@ -43,10 +43,9 @@ class Upkeep:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends, and notes the last use of keys."""
+        """Ends, and notes the last use of keys, if the database does not take too long for it."""
         self._stopping.set()
         self._thread.join(_END_SECONDS)
-        self._note_used_keys()
 
     def _keep_up(self) -> None:
         tasks: list[tuple[float, Callable[[], None]]] = [
@@ -60,6 +59,7 @@ class Upkeep:
                 if time.monotonic() >= due[index]:
                     self._do(task)
                     due[index] = time.monotonic() + seconds
+        self._do(self._note_used_keys)
 
     def _do(self, task: Callable[[], None]) -> None:
         try:
