@@ -24,7 +24,6 @@ ServiceError
 ├── DatabaseUnavailable      the database is away
 ├── Stopping                 the server ends
 ├── OutcomeUnknown           the database did not confirm a commit
-├── Stopping                 the server ends its streams
 ├── UnknownMethod            no such rpc
 └── InternalError            a defect; the cause is in the log only
 

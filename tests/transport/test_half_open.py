@@ -192,9 +192,9 @@ def test_a_watch_of_health_that_is_not_read_holds_up_nothing(run: Run, tenant: T
     watch = health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60)
     assert next(watch).status == SERVING
     for _ in range(3):
-        running.service._server.serving(False)
+        running.service._server.serving(reads=False, writes=False)
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        running.service._server.serving(True)
+        running.service._server.serving(reads=True, writes=True)
         assert next(watch).status == SERVING
     assert checks(running.client)
     watch.cancel()
