@@ -1,10 +1,12 @@
 """A small organisation to try the service on."""
 
+import os
+import secrets
 from pathlib import Path
 
 from service.domain.import_lines import COLUMNS, Line, read_lines
 from service.domain.keys import SCOPES, sha256
-from service.storage import bulk, schema
+from service.storage import bulk, location, schema
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import Organizations
@@ -40,24 +42,40 @@ def prepare(database_url: str) -> str | None:
     """
     database = Database(database_url)
     try:
-        schema.upgrade(database)
-        if not bulk.is_empty(database):
-            return _earlier_key(database)
-        made = Organizations(database).create(NAME)
-        lines = [line for line in read_lines(_ASSIGNMENTS) if isinstance(line, Line)]
-        bulk.import_lines(database, made.id, lines, skip_bad_lines=False)
-        secret = Keys(database).create(made.id, SCOPES, None)[1]
-        _KEY_FILE.touch(mode=0o600)
-        _KEY_FILE.write_text(secret + "\n")
-        return secret
+        with location.worded(database_url):
+            schema.upgrade(database)
+            return _made(database) if bulk.is_empty(database) else _earlier_key(database)
     finally:
         database.close()
 
 
+def _made(database: Database) -> str:
+    made = Organizations(database).create(NAME)
+    lines = [line for line in read_lines(_ASSIGNMENTS) if isinstance(line, Line)]
+    bulk.import_lines(database, made.id, lines, skip_bad_lines=False)
+    secret = Keys(database).create(made.id, SCOPES, None)[1]
+    _keep(secret)
+    return secret
+
+
+def _keep(secret: str) -> None:
+    """Writes the key's file anew, readable by its owner alone; what had its name, a link for example, is replaced."""
+    new = _KEY_FILE.with_name(f"{_KEY_FILE.name}.{secrets.token_hex(8)}")
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(file, "w", encoding="ascii") as text:
+            os.fchmod(file, 0o600)
+            text.write(secret + "\n")
+        new.replace(_KEY_FILE)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
 def _earlier_key(database: Database) -> str | None:
-    if not _KEY_FILE.exists():
+    if not _KEY_FILE.is_file():
         return None
-    secret = _KEY_FILE.read_text().strip()
+    secret = _KEY_FILE.read_text(encoding="utf-8", errors="replace").strip()
     # The file may be another database's, or the key revoked since.
     return secret if Keys(database).principal(sha256(secret)) else None
 

@@ -8,7 +8,7 @@ import typer
 
 from service import config
 from service.cli.output import fail
-from service.storage import schema
+from service.storage import location, schema
 from service.storage.database import Database
 from service.storage.organizations import Organization, Organizations
 
@@ -17,11 +17,12 @@ OrganizationName = Annotated[str, typer.Option("--org", metavar="NAME", help="Th
 
 @contextmanager
 def opened() -> Iterator[Database]:
-    """Opens the database of the settings, if it is at the current step."""
+    """Opens the database of the settings, if it is at the current step, and words what its driver says."""
     database = Database(config.load().database_url)
     try:
-        schema.check(database)
-        yield database
+        with location.worded(database.url):
+            schema.check(database)
+            yield database
     finally:
         database.close()
 

@@ -9,22 +9,23 @@ from typing import TypeVar
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import Pool, PoolProxiedConnection, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Pool, PoolProxiedConnection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.domain.errors import (
     Conflict,
     DatabaseUnavailable,
     DeadlineExceeded,
-    OperatorError,
     OutcomeUnknown,
     Overloaded,
     ServiceError,
 )
 from service.domain.interruption import Interruption
+from service.storage import location
 from service.storage.connection import Connection
 from service.storage.dialects import Dialect, Failure, View
+from service.storage.location import UnsupportedDatabase
 from service.storage.postgresql import PostgreSQL
 from service.storage.sqlite import SQLite
 from service.storage.transaction import Retry, Transaction
@@ -36,10 +37,6 @@ _DRIVER_ERRORS = (DBAPIError, sqlite3.Error, psycopg.Error)
 _UNCONFIRMED = "The database did not confirm that the change is kept"
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.005
-
-
-class UnsupportedDatabase(OperatorError):
-    """The URL names no database that this service works with; the text says which it does."""
 
 
 class Database:
@@ -227,12 +224,8 @@ def dialect_of(url: str) -> Dialect:
     Raises:
         UnsupportedDatabase: there is none.
     """
-    wanted = "use sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # Not told from what: the error quotes the URL, and a password in it.
-        raise UnsupportedDatabase(f"the database URL cannot be read; {wanted}") from None
+    wanted = location.WANTED
+    parsed = location.parsed(url)
     match parsed.drivername:
         case "sqlite" if parsed.database and parsed.database != ":memory:":
             return SQLite()

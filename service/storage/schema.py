@@ -4,14 +4,17 @@ Alembic is imported where it is needed, by the two functions that run it: it tak
 work.
 """
 
+import os
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, make_url, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from service.domain.errors import DatabaseUnavailable, OperatorError
+from service.storage import location
 from service.storage.database import Database
 from service.storage.dialects import Failure
+from service.storage.sqlite import make_file
 from service.storage.tables import metadata
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,13 +44,15 @@ def upgrade(database: Database) -> tuple[str, str]:
 
     Raises:
         DatabaseUnavailable: it cannot be reached.
+        DatabaseRefused: it does not let this user do that.
         NotCurrent: it is at a step of a newer version.
+        OSError: the file cannot be made.
     """
     from alembic import command  # noqa: PLC0415  # see above
     from alembic.config import Config  # noqa: PLC0415
 
     if database.engine.dialect.name == "sqlite":
-        Path(make_url(database.url).database or "").touch(mode=0o600)
+        make_file(location.sqlite_path(database.url))
     try:
         with database.engine.begin() as connection:
             if connection.dialect.name == "postgresql":
@@ -70,10 +75,12 @@ def check(database: Database) -> str:
     Raises:
         NotCurrent: it is another, or the database stores text in a way that loses some.
         DatabaseUnavailable: it cannot be reached.
+        DatabaseRefused: it does not let this user do that.
+        OSError: the system does not let this user look for the file.
     """
     mend = "run `device-assignment db upgrade`"
-    if database.engine.dialect.name == "sqlite" and not Path(make_url(database.url).database or "").exists():
-        raise NotCurrent(f"there is no database file {make_url(database.url).database}; {mend} to make it")
+    if database.engine.dialect.name == "sqlite" and not _is_there(path := location.sqlite_path(database.url)):
+        raise NotCurrent(f"there is no database file {path}; {mend} to make it")
     try:
         with database.engine.connect() as connection:
             found = _revision(connection)
@@ -101,6 +108,14 @@ def drift(database: Database) -> list[str]:
         return [str(difference) for difference in compare_metadata(context, metadata)]
 
 
+def _is_there(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def _known(found: str) -> None:
     if found and found not in _steps():
         raise NotCurrent(f"the database is at step {found}, which this version does not know; run a newer version")
@@ -114,10 +129,9 @@ def _revision(connection: Connection) -> str:
 
 def _unreachable(database: Database, error: DBAPIError) -> Exception:
     failure = database.dialect.failure(error)
-    where = make_url(database.url).render_as_string(hide_password=True)
+    where = location.place(database.url)
     if failure is Failure.BUSY:
         return DatabaseUnavailable(f"the database {where} is in use by another process; try again when that has ended")
     if failure is not Failure.AWAY:
-        return error
-    cause = str(error.orig).strip().splitlines()[0]
-    return DatabaseUnavailable(f"cannot open the database {where}: {cause}")
+        return location.refused(database.url, error)
+    return DatabaseUnavailable(f"cannot open the database {where}: {location.cause(database.url, error)}")

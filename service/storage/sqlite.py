@@ -1,6 +1,7 @@
 """SQLite: one writer at a time, the host's clock, and no statement that modifies two tables."""
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -8,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
-from sqlalchemy import Engine, PoolProxiedConnection, bindparam, create_engine, event, make_url, text
+from sqlalchemy import Engine, PoolProxiedConnection, bindparam, create_engine, event, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import QueuePool
 
@@ -18,6 +20,7 @@ from service.domain.errors import Conflict
 from service.domain.interruption import Interruption
 from service.storage.connection import Connection
 from service.storage.dialects import ChangeSet, Failure, View
+from service.storage.location import sqlite_path
 from service.storage.statement import Compiled, Statement
 from service.storage.types import TextArray
 
@@ -197,7 +200,7 @@ class SQLite:
 
     def engine(self, url: str, connections: int) -> Engine:
         """Opens a file that must be there: `db upgrade` makes it, and nothing else does."""
-        path = make_url(url).database or ""
+        path = sqlite_path(url)
         engine = create_engine(
             "sqlite://",
             creator=lambda: _connect(path),
@@ -353,10 +356,29 @@ class SQLite:
         return connection.rows(_OPERATION_CHANGES, parameters)
 
 
+def make_file(path: str) -> None:
+    """Makes an empty file that only its owner can read, and leaves one that is there as it is.
+
+    SQLite makes the files beside it, the log of writes for example, with the same permissions.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    try:
+        # The umask may have taken the owner's own permissions.
+        os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
+
+
 def _connect(path: str) -> sqlite3.Connection:
     # Transactions are begun by hand (`isolation_level=None`): the module would begin them late and not for reads.
     connection = sqlite3.connect(
-        f"file:{path}?mode=rw",
+        _uri(path),
         uri=True,
         isolation_level=None,
         check_same_thread=False,
@@ -369,6 +391,12 @@ def _connect(path: str) -> sqlite3.Connection:
     for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
+
+
+def _uri(path: str) -> str:
+    """Writes a path, whatever its characters are, as the URI by which SQLite opens a file that must be there."""
+    # Behind two slashes stands a host's name, which is empty.
+    return f"file:{'//' if path.startswith('/') else ''}{quote(os.fsencode(path))}?mode=rw"
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

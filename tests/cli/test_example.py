@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from service.cli import example
 from service.storage.database import Database
 from service.storage.keys import Keys
 from tests.cli.conftest import Command, Launch
@@ -51,3 +54,28 @@ def test_a_database_that_is_not_empty_is_left_alone_and_no_key_is_printed(sqlite
     database = Database(sqlite.url)
     assert len(Keys(database).all()) == 1
     database.close()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "open to all"])
+def test_the_key_goes_to_a_file_of_its_own_and_never_into_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key, other = tmp_path / "example.api-key", tmp_path / "public"
+    if kind != "dangling link":
+        other.touch()
+        other.chmod(0o644)
+    if kind == "hard link":
+        key.hardlink_to(other)
+    elif kind == "open to all":
+        other.rename(key)
+    else:
+        key.symlink_to(other)
+    secret = example.prepare(f"sqlite:///{tmp_path / 'x.db'}")
+    assert secret is not None
+    assert key.read_text() == f"{secret}\n"
+    assert not key.is_symlink()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert not other.exists() or other.read_text() == ""
+    assert [file for file in tmp_path.iterdir() if file.name.startswith("example")] == [key]
+    assert example.prepare(f"sqlite:///{tmp_path / 'x.db'}") == secret

@@ -15,7 +15,8 @@ from service.domain.email import Email
 from service.domain.errors import Cancelled, Conflict, CustomerNotFound, OutcomeUnknown
 from service.domain.interruption import Interruption
 from service.domain.unit_of_work import Operation
-from service.storage.database import Database, UnsupportedDatabase, dialect_of
+from service.storage.database import Database, dialect_of
+from service.storage.location import UnsupportedDatabase
 from service.storage.tables import device
 from service.storage.transaction import Retry, Transaction
 from tests.conftest import Client, Serve, Tenant, new_tenant

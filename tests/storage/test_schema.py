@@ -96,9 +96,7 @@ def test_a_new_sqlite_file_is_not_waited_for_without_end(
     monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 0.2)
     database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
     started = time.monotonic()
-    with pytest.raises(
-        DatabaseUnavailable, match=r"^the database sqlite:///.*empty\.db is in use by another process; "
-    ):
+    with pytest.raises(DatabaseUnavailable, match=r"^the database /.*empty\.db is in use by another process; "):
         schema.upgrade(database)
     assert time.monotonic() - started >= 0.2
     assert written.in_transaction
@@ -161,9 +159,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     path = tmp_path / "text.db"
     path.write_text("This is a text and not a database. " * 100)
     database = Database(f"sqlite:///{path}")
-    with pytest.raises(
-        DatabaseUnavailable, match=r"cannot open the database sqlite:///.*text\.db: file is not a database"
-    ):
+    with pytest.raises(DatabaseUnavailable, match=r"cannot open the database /.*text\.db: file is not a database"):
         schema.check(database)
     database.close()
 
@@ -191,7 +187,7 @@ def test_a_database_that_is_not_there_is_told_without_its_password(postgres_serv
     postgres_server.drop(url.render_as_string(hide_password=False))
     database = Database(url.set(password="hush").render_as_string(hide_password=False))
     for attempt in (schema.check, schema.upgrade):
-        with pytest.raises(DatabaseUnavailable, match="cannot open the database postgresql") as caught:
+        with pytest.raises(DatabaseUnavailable, match="cannot open the database da_") as caught:
             attempt(database)
         assert "hush" not in str(caught.value)
     database.close()
