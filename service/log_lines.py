@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
+from functools import lru_cache
 from json import JSONEncoder, dumps
 from typing import Any, TextIO
 
@@ -16,7 +17,8 @@ from service.domain.keys import KEY_PATTERN
 from service.terminal import visible
 
 # From the start of a word on: tried from each of its characters, a long word without an @ would take for ever.
-_EMAIL = re.compile(r"(?<![^\s\"'<>()=,;:])[^\s\"'<>()=,;:]+@[^\s\"'<>()=,;:]+")
+# In a path the @ may be percent-encoded.
+_EMAIL = re.compile(r"(?<![^\s\"'<>()=,;:])[^\s\"'<>()=,;:]+(?:@|%40)[^\s\"'<>()=,;:]+")
 # Where PostgreSQL quotes the offending row, up to what SQLAlchemy or Python writes next: a value may have many lines.
 _DETAIL = re.compile(
     r"^(DETAIL|CONTEXT|\s*Failing row).*?(?=^\[SQL|^The above exception was|\Z)", re.MULTILINE | re.DOTALL
@@ -26,6 +28,19 @@ _DETAIL = re.compile(
 def redact(text: str) -> str:
     """Takes e-mail addresses, keys and quoted rows out of a text such as an error's."""
     return KEY_PATTERN.sub("[key]", _EMAIL.sub("[e-mail]", _DETAIL.sub("[row]\n", text)))
+
+
+# What callers choose, in a request's line or in its head, which may be long.
+_CALLERS = ("method", "path", "x_request_id")
+_MOST_CHARACTERS = 200
+
+
+# Kept, because nearly every call has the name of one of a few methods.
+@lru_cache(maxsize=128)
+def _bounded(text: str) -> str:
+    """Redacts and cuts a caller's text, in this order: half a key would not be recognised."""
+    shown = redact(text)
+    return shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]}… ({len(text)} characters)"
 
 
 # Processes may share a pipe, which mixes up what is written to it in larger pieces (Linux: PIPE_BUF).
@@ -129,9 +144,11 @@ class Lines:
 
     def _line(self, event: str, level: str, fields: dict[str, Any], at: float) -> str:
         try:
-            for name in ("exception", "x_request_id"):
+            if fields.get("exception"):
+                fields["exception"] = redact(fields["exception"])
+            for name in _CALLERS:
                 if fields.get(name):
-                    fields[name] = redact(fields[name])
+                    fields[name] = _bounded(fields[name])
             fields["event"], fields["level"] = event, level
             if _process:
                 fields["process"] = _process

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from sqlalchemy import text
 
@@ -198,6 +199,44 @@ def test_a_long_word_is_redacted_in_no_time() -> None:
     assert log_lines.redact("x" * 200_000) == "x" * 200_000
     assert log_lines.redact("x" * 100_000 + "@example.com y") == "[e-mail] y"
     assert time.process_time() - started < 5
+
+
+_KEY = "da_00000000_" + "0" * 40
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        f"{_KEY}/x",
+        f"x.y/{_KEY}",
+        f"x/y%3D{_KEY}",
+        f"x_{_KEY}",
+        "x/ada@example.com",
+        "x/ada%40example.com",
+        "x" * 3000 + f"/{_KEY}/" + "y" * 3000,
+        "x" * 190 + f"/{_KEY}",
+        "x" * 7000,
+    ],
+)
+def test_a_method_that_a_caller_made_up_is_redacted_and_cut(configure: Configure, client: Client, method: str) -> None:
+    stream = Pieces()
+    configure(stream, json=True)
+    with pytest.raises(grpc.RpcError) as caught:
+        client.channel.unary_unary(f"/{method}")(b"")  # type: ignore[arg-type]  # without codecs it takes bytes
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    eventually(lambda: stream.events)
+    line = stream.getvalue()
+    assert len(line) < 700
+    assert not [secret for secret in ("da_0", "0000000000", "ada@", "ada%40", "example.com") if secret in line]
+    assert stream.events[0]["method"][:3] in {"[ke", "x.y", "x/y", "x_[", "[e-", "xxx"}
+
+
+def test_the_words_of_a_callers_line_are_redacted_in_no_time() -> None:
+    for word in ("%4", "%40", "@", "da_", "a%4"):
+        started = time.process_time()
+        log_lines.redact(word * 50_000)
+        assert time.process_time() - started < 5
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
