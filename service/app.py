@@ -5,10 +5,10 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from service import affinity, descriptors, log
 from service.config import Settings
+from service.signals import HANGUP, Signals
 from service.storage import schema
 from service.storage.database import Database
 from service.storage.keys import Keys
@@ -153,22 +153,19 @@ def serve(
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable: it cannot be served.
     """
-    stop = threading.Event()
-
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
     # Before anything else: nothing but a handler ends the first process of a container.
-    for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
-        signal.signal(number, ask)
-    descriptors.raise_limit()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTION)
-    with affinity.together():
-        service = Service(settings, link)
-        started(service.start(address, tls))
-        stop.wait()
-        service.stop()
+    ends = (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,)
+    with Signals(*ends, HANGUP) as signals:
+        descriptors.raise_limit()
+        gc.freeze()
+        gc.set_threshold(*_COLLECTION)
+        with affinity.together():
+            service = Service(settings, link)
+            started(service.start(address, tls))
+            for number in signals:
+                if number in ends:
+                    break
+            service.stop()
 
 
 def check(settings: Settings) -> None:

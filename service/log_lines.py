@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -183,13 +184,25 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
 
-def configure(stream: TextIO = sys.stderr, *, json: bool | None = None) -> Lines:
+def log_threads() -> None:
+    """Has the log say what ends a thread, instead of a traceback between its lines."""
+
+    def failed(thread: threading.ExceptHookArgs) -> None:
+        if thread.exc_value is not None:
+            name = thread.thread.name if thread.thread is not None else None
+            log.error("thread failed", name=name, exception="".join(traceback.format_exception(thread.exc_value)))
+
+    threading.excepthook = failed
+
+
+def configure(stream: TextIO | None = None, *, json: bool | None = None) -> Lines:
     """Sets the log up, for this service's events and for the libraries' warnings. Gives what writes it.
 
     Args:
-        stream: where it goes.
+        stream: where it goes; standard error unless told.
         json: one JSON object a line; if not told, unless the stream is a terminal.
     """
+    stream = stream or sys.stderr
     lines = Lines(stream, json=not stream.isatty() if json is None else json)
     log.write_to(lines)
     logging.basicConfig(handlers=[_Handler(lines)], level=logging.WARNING, force=True)

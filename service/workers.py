@@ -100,7 +100,7 @@ def serve(
 def _work(settings: Settings, address: str, tls: Tls | None, link: Link) -> None:
     try:
         app.serve(settings, address, tls, link=link)
-    except (OperatorError, ServiceError) as error:
+    except (OperatorError, ServiceError, OSError) as error:
         log.error("cannot serve", reason=str(error))
         raise SystemExit(1) from error
 
@@ -112,7 +112,7 @@ def _gateway(settings: Settings, front: Front, target: str, trust: Trust | None)
     def run(link: Link) -> None:
         try:
             rest.serve(settings, front.address, target, trust=trust, tls=front.tls, link=link)
-        except OperatorError as error:
+        except (OperatorError, OSError) as error:
             log.error("cannot serve", reason=str(error))
             raise SystemExit(1) from error
 

@@ -1,13 +1,16 @@
 """Puts the commands together and turns what went wrong into a sentence and an exit code."""
 
 import sys
+import traceback
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
 
+from service.cli import streams
 from service.cli.output import ENVIRONMENT
 from service.domain.errors import OperatorError, ServiceError
+from service.log_lines import redact
 
 
 class _Command(NamedTuple):
@@ -75,14 +78,32 @@ def command_line(first_argument: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Runs the command line and ends the process."""
+    streams.open_missing()
     try:
-        command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
-    except (OperatorError, OSError, ServiceError) as error:
-        sys.stderr.write(f"error: {_told(error)}\n")
+        try:
+            command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
+        finally:
+            streams.finish_output()
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell tells of a process that SIGINT ended
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is one sentence and an exit code
+        if not isinstance(error, BrokenPipeError):  # the reader has what it wanted
+            streams.say(f"error: {_sentence(error)}")
+        streams.drop_output()
         sys.exit(1)
 
 
-def _told(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+def _sentence(error: Exception) -> str:
+    """Words an error in one line."""
+    match error:
+        case OperatorError() | ServiceError():
+            return str(error)
+        case OSError() if error.strerror:
+            where = "" if error.filename is None else f"{error.filename}: "
+            return where + error.strerror
+        case UnicodeEncodeError():
+            return f"some of the text cannot be written as {error.encoding}; use UTF-8 throughout"
+    if sys.flags.dev_mode:
+        streams.say(redact("".join(traceback.format_exception(error))))
+    text = redact(str(error)).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text} (this should not happen; PYTHONDEVMODE=1 shows where it did)"

@@ -40,4 +40,5 @@ def gateway(
     )
     settings = config.load()
     log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
+    log_lines.log_threads()
     rest.serve(settings, rest_address, grpc_target, trust=trust, tls=tls and tls.http)

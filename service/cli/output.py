@@ -1,7 +1,6 @@
 """Prints data: a table for people, JSON for programs; and ends a command that could not do its work."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
@@ -10,6 +9,7 @@ import typer
 from rich.cells import cell_len, set_cell_size
 
 from service import config
+from service.cli import streams
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -22,7 +22,7 @@ ENVIRONMENT = (
 
 def fail(text: str) -> NoReturn:
     """Says what went wrong and ends the command with exit code 1."""
-    sys.stderr.write(f"error: {text}\n")
+    streams.say(f"error: {text}")
     raise typer.Exit(1)
 
 

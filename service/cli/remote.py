@@ -1,5 +1,6 @@
 """What the commands against a running server share: where it is, who asks, and how a failure is told."""
 
+import codecs
 import functools
 import inspect
 import ipaddress
@@ -106,7 +107,7 @@ def trust(
 
 
 def _api_key(file: Path | None) -> str:
-    text = (os.environ.get(KEY_VARIABLE, "") if file is None else file.read_text(encoding="utf-8")).strip()
+    text = (os.environ.get(KEY_VARIABLE, "") if file is None else _text(file.read_bytes())).strip()
     hint = KEY_VARIABLE if file is None else "--api-key-file"
     if not text:
         raise typer.BadParameter(
@@ -116,6 +117,12 @@ def _api_key(file: Path | None) -> str:
     if not (text.isascii() and text.isprintable()):
         raise typer.BadParameter("is no API key: a key is one line of ASCII characters", param_hint=hint)
     return text
+
+
+def _text(content: bytes) -> str:
+    """Decodes a file as what its first bytes say, which some editors and shells put in front of any text."""
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
 
 
 def _news() -> Callable[[CallFailed, float], None]:

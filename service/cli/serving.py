@@ -63,6 +63,7 @@ def serve(
         raise typer.BadParameter("the calls that it prints are plaintext; leave TLS out", param_hint="--example")
     settings = config.load()
     log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
+    log_lines.log_threads()
     secret = example.prepare(settings.database_url) if with_example else None
 
     def started(port: int, rest_port: int | None = None) -> None:

@@ -36,6 +36,7 @@ def parsed(url: str) -> URL:
             "percent-encoded, @ as %40 and ? as %3F for example"
         )
     try:
+        url.encode()
         found = make_url(url)
     except (ArgumentError, ValueError):
         raise UnsupportedDatabase(f"the database URL cannot be read; {WANTED}") from None

@@ -1,5 +1,6 @@
 """`serve`: how it starts, what it logs, and how it ends."""
 
+import ctypes
 import signal
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import Command, Launch
 from tests.conftest import Client, Tenant, failure
+from tests.transport.conftest import eventually
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -38,6 +40,15 @@ def test_a_signal_ends_it_with_0_after_its_calls_and_what_it_logs_is_no_secret(
     for secret in ("@", "lawyer", "da_", tenant.api_key, stranger.api_key):
         assert secret not in ended.err
     assert b"da_" not in arguments
+
+
+def test_a_signal_that_the_system_hands_to_another_thread_ends_it_too(sqlite: Command, launch: Launch) -> None:
+    server = launch(sqlite)
+    pid = server.process.pid
+    thread = next(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir() if int(task.name) != pid)
+    assert ctypes.CDLL(None).tgkill(pid, thread, int(signal.SIGTERM)) == 0
+    eventually(lambda: server.process.poll() is not None, 60)
+    assert server.stop(signal.SIGTERM).code == 0
 
 
 def test_a_terminal_gets_a_log_for_people(sqlite: Command) -> None:
