@@ -1,6 +1,7 @@
 """SQLite: one writer at a time, the host's clock, and no statement that modifies two tables."""
 
 import json
+import math
 import os
 import sqlite3
 import threading
@@ -16,7 +17,7 @@ from sqlalchemy import Engine, PoolProxiedConnection, bindparam, create_engine, 
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import QueuePool
 
-from service.domain.errors import Conflict
+from service.domain.errors import DeadlineExceeded
 from service.domain.interruption import Interruption
 from service.storage.connection import Connection
 from service.storage.dialects import ChangeSet, Failure, View
@@ -221,8 +222,7 @@ class SQLite:
     def _turn(self, interruption: Interruption) -> Iterator[None]:
         remaining = interruption.remaining()
         if not self._writer.acquire(timeout=-1 if remaining is None else remaining):
-            interruption.check()
-            raise Conflict
+            raise DeadlineExceeded
         try:
             interruption.check()
             yield
@@ -238,7 +238,8 @@ class SQLite:
         driver = _driver(pooled)
         remaining = interruption.remaining()
         wait = MAX_WAIT_SECONDS if remaining is None else min(remaining, MAX_WAIT_SECONDS)
-        driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}").close()
+        # Rounded up: a wait that ended just before the caller's deadline would be answered as a conflict.
+        driver.execute(f"PRAGMA busy_timeout = {math.ceil(wait * 1000)}").close()
         if view is not View.STATEMENT:
             driver.execute("BEGIN IMMEDIATE" if view is View.WRITE else "BEGIN").close()
 

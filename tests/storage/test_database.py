@@ -4,6 +4,7 @@ import gc
 import resource
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import PoolProxiedConnection, create_engine, make_url, select, text
 
 from service.domain.email import Email
-from service.domain.errors import Cancelled, Conflict, CustomerNotFound, OutcomeUnknown
+from service.domain.errors import Cancelled, Conflict, CustomerNotFound, DeadlineExceeded, OutcomeUnknown
 from service.domain.interruption import Interruption
 from service.domain.unit_of_work import Operation
 from service.storage.database import Database, dialect_of
@@ -22,7 +23,7 @@ from service.storage.transaction import Retry, Transaction
 from tests.conftest import Client, Serve, Tenant, new_tenant
 from tests.postgres import Postgres
 from tests.storage.history import replayed
-from tests.transport.conftest import eventually
+from tests.transport.conftest import eventually, held
 
 ADA = Email.parse("ada@example.com")
 
@@ -186,6 +187,26 @@ def test_a_read_shows_one_moment_whatever_happens_meanwhile(database: Database, 
 
     assert database.read(tenant.id, Interruption(), look) == ["A", "B"]
     assert database.read(tenant.id, Interruption(), lambda uow: len(uow.devices.known(["A", "B", "C", "D"]))) == 3
+
+
+def test_a_write_whose_deadline_ends_its_wait_is_late_and_not_in_conflict(database: Database, tenant: Tenant) -> None:
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite's own waiting has a time limit")
+    tenant.assign("ada@example.com", ["A"])
+    other = Database(database.url)
+
+    def write(seconds: float) -> type[BaseException] | None:
+        try:
+            other.write(tenant.id, Interruption(time.monotonic() + seconds), lambda _uow: None)
+        except (Conflict, DeadlineExceeded) as error:
+            return type(error)
+        return None
+
+    with held(database, "ada@example.com"):
+        # Fractions of a millisecond, because SQLite waits for whole ones.
+        found = {write(seconds) for seconds in (0.0004, 0.0009, 0.0109) for _ in range(50)}
+    other.close()
+    assert found == {DeadlineExceeded}
 
 
 def test_a_customers_lock_keeps_other_writers_of_the_customer_out(database: Database, tenant: Tenant) -> None:
