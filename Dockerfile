@@ -36,23 +36,31 @@
 #
 # PostgreSQL instead of the file in /data: -e DEVICE_ASSIGNMENT_DATABASE_URL=postgresql+psycopg://…
 
-# Any image with Python 3.11 or newer as `python3`, `venv` included, and `useradd`.
+# Any image with Python 3.11 or newer as `python3`, `venv` included, and `useradd`. A tag can move. So that every build has
+# the same base, give the digest of the one that you have tried:
+#
+#   docker build --build-arg PYTHON_IMAGE_DIGEST=@sha256:… -t device-assignment .
+#
+# `docker image inspect --format '{{index .RepoDigests 0}}' python:3.13-slim` prints it. The packages, those that build
+# included, are pinned by hashes in requirements.lock and requirements-build.lock.
 ARG PYTHON_IMAGE=python:3.13-slim
+ARG PYTHON_IMAGE_DIGEST=
 
-FROM ${PYTHON_IMAGE} AS build
+FROM ${PYTHON_IMAGE}${PYTHON_IMAGE_DIGEST} AS build
 WORKDIR /src
 # The environment that is shipped never has pip in it: another one installs into it.
 RUN python3 -m venv /installer && python3 -m venv --without-pip /opt/device-assignment
-COPY requirements.lock ./
-RUN /installer/bin/pip --python /opt/device-assignment/bin/python install --no-cache-dir \
+COPY requirements.lock requirements-build.lock ./
+RUN /installer/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements-build.lock \
+  && /installer/bin/pip --python /opt/device-assignment/bin/python install --no-cache-dir \
   --require-hashes --only-binary :all: -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY generated generated
 COPY service service
-RUN /installer/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
+RUN /installer/bin/pip wheel --no-cache-dir --no-index --no-build-isolation --no-deps --wheel-dir /wheels . \
   && /installer/bin/pip --python /opt/device-assignment/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
 
-FROM ${PYTHON_IMAGE}
+FROM ${PYTHON_IMAGE}${PYTHON_IMAGE_DIGEST}
 # The base's own installers go too: what runs here installs nothing.
 RUN if python3 -m pip --version >/dev/null 2>&1; then python3 -m pip uninstall --yes --root-user-action=ignore pip; fi \
   && rm -rf "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')/ensurepip" /usr/share/python-wheels \

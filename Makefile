@@ -10,16 +10,17 @@ REST_ADDRESS ?= $(if $(filter Linux,$(shell uname)),127.0.0.1:8080)
 PROTOS := $(wildcard protos/deviceassignment/v1/*.proto)
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/installed: requirements-dev.lock pyproject.toml
+.venv/installed: requirements-dev.lock requirements-build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { echo "could not make a virtual environment; on Debian, install python3-venv" >&2; exit 1; }
 	@echo "installing into .venv (a minute the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements-build.lock -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps --editable .
 	@touch $@
 
 install: .venv/installed ## Make .venv with everything in it, .venv/bin/device-assignment included.
@@ -31,13 +32,17 @@ proto: install ## Make generated/ from protos/.
 	  --python_out=generated --grpc_python_out=generated --mypy_out=quiet:generated --mypy_grpc_out=quiet:generated \
 	  --include_source_info --descriptor_set_out=generated/deviceassignment/v1/descriptors.binpb $(PROTOS)
 
-lock: ## Pin the newest versions that pyproject.toml allows. Needs uv.
-	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock pyproject.toml
-	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --upgrade --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+# No lock names an address: where packages come from is the concern of the machine that installs them.
+PIN := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+  --no-emit-index-url --no-emit-find-links --upgrade
+BUILD_REQUIREMENTS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
-check: install ## Check format, lint, types, walls, protos, generated code and migrations.
+lock: ## Pin the newest versions that pyproject.toml allows. Needs uv.
+	@$(PIN) -o requirements.lock pyproject.toml
+	@$(PIN) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c '$(BUILD_REQUIREMENTS)' | $(PIN) -c requirements-dev.lock -o requirements-build.lock -
+
+check: install ## Check format, lint, types, walls, protos, generated code, migrations and known vulnerabilities.
 	@$(BIN)/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
@@ -45,6 +50,7 @@ check: install ## Check format, lint, types, walls, protos, generated code and m
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 	@$(BIN)/python -m tests.fresh
+	@$(BIN)/python -m tests.audit
 	@echo "check: all is well"
 
 test: install ## Run every test, on SQLite and on a real PostgreSQL.
