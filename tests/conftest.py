@@ -13,12 +13,13 @@ from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServi
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
 from grpc_status import rpc_status
+from hypothesis import HealthCheck, settings
 
 from service.app import Service
 from service.config import Settings
 from service.domain.import_lines import Line, read_lines
 from service.domain.keys import SCOPES
-from service.storage import bulk, schema
+from service.storage import bulk, schema, sqlite
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import Organizations
@@ -26,6 +27,16 @@ from tests import postgres
 from tests.postgres import Postgres
 
 HEADER = "customer_email,device_identifier,device_type"
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("any speed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
+
+
+@pytest.fixture(autouse=True)
+def patient_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a write wait for another connection's as long as PostgreSQL does: until the test has ended that one."""
+    monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 600.0)
 
 
 @pytest.fixture(scope="session")

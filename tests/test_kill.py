@@ -56,7 +56,7 @@ class Process:
         """Sends a signal and gives the exit code."""
         self._process.send_signal(number)
         try:
-            return self._process.wait(60)
+            return self._process.wait(120)
         finally:
             self._process.kill()
             self._process.wait()
@@ -105,7 +105,7 @@ class Writes:
             callers = [pool.submit(self.go_on, process.client, tenant, devices) for _ in range(CALLERS)]
             try:
                 for _ in range(random.randrange(5, 60)):  # noqa: S311  # no secret
-                    assert self.acknowledged.acquire(timeout=30)
+                    assert self.acknowledged.acquire(timeout=120)
                 time.sleep(random.random() / 50)  # noqa: S311  # no secret
             finally:
                 code = process.end(end)

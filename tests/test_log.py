@@ -102,13 +102,13 @@ def test_a_call_does_not_wait_while_others_lines_are_written(configure: Configur
     class Slow(Pieces):
         def write(self, piece: str) -> int:
             stuck.set()
-            go.wait(20)
+            go.wait(120)
             return super().write(piece)
 
     stream = Slow()
     configure(stream, json=True)
     log.soon("call", number=1)
-    assert stuck.wait(20)
+    assert stuck.wait(120)
 
     def call() -> None:
         for number in range(2, 50):

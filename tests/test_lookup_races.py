@@ -91,14 +91,14 @@ def locked(database: Database, fleet: dict[str, str]) -> Iterator[threading.Even
         with database.session() as connection:
             connection.execute(text("LOCK TABLE assignment IN ACCESS EXCLUSIVE MODE"))
             holds.set()
-            release.wait(60)
+            release.wait(600)
 
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(hold)
-        assert holds.wait(10)
+        assert holds.wait(120)
         yield release
         release.set()
-        held.result(10)
+        held.result(120)
 
 
 # SQLite's readers wait for nobody.
@@ -118,10 +118,10 @@ def test_callers_who_give_up_take_nobody_with_them(
     with ThreadPoolExecutor(CALLERS) as pool:
         calls = [pool.submit(ask, number) for number in range(CALLERS)]
         for call in calls[1::2]:
-            assert call.result(10) is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert call.result(120) is grpc.StatusCode.DEADLINE_EXCEEDED
         assert not any(call.done() for call in calls[::2])
         locked.set()
         for number, call in enumerate(calls):
             if number % 2 == 0:
-                assert call.result(10) == [[fleet[f"D{number}"]]]
+                assert call.result(120) == [[fleet[f"D{number}"]]]
     assert lookup(client, tenant, "D1") == [[fleet["D1"]]]

@@ -17,9 +17,6 @@ from tests.plan_work import Grown, Work
 from tests.plans import Explaining, Recorder, Recording, Step, plans_in
 from tests.transport.api.client import Api
 
-# The fill takes twenty seconds, and minutes where others keep the machine busy.
-pytestmark = pytest.mark.timeout(900)
-
 # What a row may cost in blocks of 8 KiB: the way down an index or two, and for what is written, down three.
 _BLOCKS_A_ROW = 25
 _BLOCKS_A_CALL = 150

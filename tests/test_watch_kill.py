@@ -81,7 +81,7 @@ def test_a_watch_across_kills_and_cuts_is_the_operation_table(
             over.set()
             process.end(signal.SIGKILL)
             for each in (*writers, reading):
-                each.result(60)
+                each.result(120)
     with database.session(write=False) as connection:
         recorded = set(connection.execute(select(operation.c.id)).scalars())
         order = connection.execute(

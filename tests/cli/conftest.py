@@ -122,7 +122,7 @@ class Server:
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._follow, daemon=True)
         self._reader.start()
-        self._serving.wait(60)
+        self._serving.wait(120)
         marked = next((line for line in self.log if self._mark in line), None)
         if marked is None:
             pytest.fail(f"the server did not start: {self.stop(signal.SIGKILL).err}")
@@ -151,7 +151,7 @@ class Server:
         """Sends a signal and waits for the end."""
         self.process.send_signal(number)
         out = self.process.stdout.read() if self.process.stdout else ""
-        self.process.wait(30)
+        self.process.wait(120)
         self._reader.join()
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:

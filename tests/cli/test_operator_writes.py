@@ -20,6 +20,7 @@ from service.app import Service
 from service.config import Settings
 from tests.cli.test_operator_shell import SQLITE, Operator
 from tests.conftest import Client, Tenant
+from tests.transport.conftest import eventually
 
 ADA, BOB = "ada@example.com", "bob@example.com"
 ODD = ["AA:ab:11", "[bold]x", 'a,"b"', "-dash", "日本 語"]
@@ -87,6 +88,14 @@ def serving(url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         server.wait()
 
 
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_run_over_25000_devices_whose_server_is_killed_midway_is_taken_up_again(
     database_url: str, tenant: Tenant, tmp_path: Path
 ) -> None:
@@ -98,7 +107,7 @@ def test_a_run_over_25000_devices_whose_server_is_killed_midway_is_taken_up_agai
     port = int(shell.address.rpartition(":")[2])
     words = ["unassign", ADA, "--file", str(file), "--outcomes", str(written), "--chunk-size", "500", "--yes"]
     with serving(database_url, port) as server:
-        # Its patience at the beginning is the server's time to start.
+        eventually(lambda: listens(port))
         run = shell.start(*words, "--timeout", "8", "--json")
         while not written.exists() or written.read_bytes().count(b"\n") < 3_000:
             assert run.poll() is None, run.communicate()
@@ -136,7 +145,7 @@ def at_a_terminal(command: list[str], environment: dict[str, str], typed: str) -
     os.close(slave)
     shown = ""
     asked = False
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         if select.select([master], [], [], 0.1)[0]:
             try:
@@ -221,7 +230,7 @@ def test_a_watch_outlives_its_server_and_ends_with_the_token_to_go_on_with(datab
         tenant.assign(ADA, ["SN-3"])
         lines.append(json.loads(watch.stdout.readline()))
         watch.send_signal(signal.SIGINT)
-        rest, said = watch.communicate(timeout=10)
+        rest, said = watch.communicate(timeout=120)
     finally:
         watch.kill()
         service.stop()

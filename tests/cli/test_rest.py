@@ -22,6 +22,7 @@ from tests.conftest import Client, Tenant
 from tests.transport.certificates import issued
 from tests.transport.conftest import eventually, held
 from tests.transport.gateway.rest import Answer, Http, Rest
+from tests.transport.test_deadlines import waiting
 
 ADA = "ada@example.com"
 QUERY = "/customer/queryCustomer"
@@ -54,6 +55,8 @@ def test_rest_and_grpc_answer_from_one_command(
     assert {event["process"] for event in server.events} == names
 
 
+# On SQLite nothing tells that a process waits for another, and it waits for five seconds only.
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @one_and_two_workers
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_rest_call_in_flight_is_answered_before_the_end(
@@ -66,7 +69,7 @@ def test_a_rest_call_in_flight_is_answered_before_the_end(
     caller = threading.Thread(target=lambda: answers.append(rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"])))
     with held(tenant.database, ADA):
         caller.start()
-        time.sleep(1)
+        eventually(lambda: waiting(tenant.database) == 1)
         # On a terminal, Ctrl-C reaches them all.
         for pid in server.processes.values() if number == signal.SIGINT else ():
             os.kill(pid, number)

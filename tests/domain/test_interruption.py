@@ -23,12 +23,12 @@ def test_a_deadline_that_has_passed_ends_a_call() -> None:
 
 
 def test_the_remaining_time_shrinks() -> None:
-    interruption = Interruption(time.monotonic() + 60)
+    interruption = Interruption(time.monotonic() + 3600)
     first = interruption.remaining()
     second = interruption.remaining()
     assert first is not None
     assert second is not None
-    assert 50 < second <= first <= 60
+    assert 3000 < second <= first <= 3600
     interruption.check()
 
 
@@ -71,8 +71,8 @@ def test_stop_asks_again_until_the_work_has_ended() -> None:
         assert interruption.cancel() is True
         stopper.start()
         for _ in range(3):
-            assert asked.acquire(timeout=10)
-    stopper.join(10)
+            assert asked.acquire(timeout=120)
+    stopper.join(120)
     assert not stopper.is_alive()
 
 
@@ -92,14 +92,14 @@ def test_the_work_does_not_end_while_it_is_being_stopped() -> None:
 
     def stop() -> None:
         stopping.set()
-        assert let_go.wait(10)
+        assert let_go.wait(120)
         order.append("stopped")
 
     stopper = threading.Thread(target=interruption.stop)
     with interruption.stopping(stop):
         stopper.start()
-        assert stopping.wait(10)
+        assert stopping.wait(120)
         threading.Timer(0.05, let_go.set).start()
     order.append("handed on")
-    stopper.join(10)
+    stopper.join(120)
     assert order[:2] == ["stopped", "handed on"]

@@ -1,7 +1,6 @@
 """Turns: short while there is a long call, and a long call gives way to others."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextvars import Context, copy_context
 
@@ -31,11 +30,29 @@ def call() -> Context:
     return context
 
 
-def took(context: Context) -> float:
-    """Tells how long a call takes to go through a long list."""
-    started = time.monotonic()
-    context.run(lambda: list(parts(LONG)))
-    return time.monotonic() - started
+class Clock:
+    """Stands in for the module `time`, and counts how often a call gives way."""
+
+    def __init__(self) -> None:
+        self._sleeps = 0
+
+    def sleep(self, _seconds: float) -> None:
+        """Gives way."""
+        self._sleeps += 1
+
+    def sleeps(self, context: Context) -> int:
+        """Has a call go through a long list, and tells how often it gives way."""
+        before = self._sleeps
+        context.run(lambda: list(parts(LONG)))
+        return self._sleeps - before
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Counts instead of sleeping: how long a sleep takes depends on what else the machine does."""
+    clock = Clock()
+    monkeypatch.setattr(turns, "time", clock)
+    return clock
 
 
 def test_turns_are_short_from_a_long_list_to_the_end_of_the_last_call_that_had_one() -> None:
@@ -52,21 +69,19 @@ def test_turns_are_short_from_a_long_list_to_the_end_of_the_last_call_that_had_o
     small.run(turns.end)
 
 
-def test_a_long_call_gives_way_between_parts_while_there_are_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_AWAY_SECONDS", 0.4)
+def test_a_long_call_gives_way_between_parts_while_there_are_short_ones(clock: Clock) -> None:
     long, other = call(), call()
-    assert took(long) >= 0.8
-    other.run(lambda: list(parts(LONG)))  # it is long itself now
-    assert took(long) < 0.4
+    assert clock.sleeps(long) == 2
+    assert clock.sleeps(other) == 0  # it is long itself now
+    assert clock.sleeps(long) == 0
     other.run(turns.end)
-    assert took(long) < 0.4
+    assert clock.sleeps(long) == 0
     long.run(turns.end)
 
 
-def test_nobody_gives_way_where_there_is_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_AWAY_SECONDS", 0.4)
+def test_nobody_gives_way_where_there_is_no_call(clock: Clock) -> None:
     other = call()
-    assert took(copy_context()) < 0.4
+    assert clock.sleeps(copy_context()) == 0
     assert sys.getswitchinterval() == pytest.approx(USUAL)
     other.run(turns.end)
 

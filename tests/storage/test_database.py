@@ -226,7 +226,7 @@ def test_a_customers_lock_keeps_other_writers_of_the_customer_out(database: Data
 
     with ThreadPoolExecutor(2) as pool:
         one = pool.submit(database.write, tenant.id, Interruption(), first)
-        assert locked.wait(10)
+        assert locked.wait(120)
         pool.submit(database.write, tenant.id, Interruption(), second).result()
         one.result()
     assert order == ["first is done", "second has it"]
@@ -335,7 +335,7 @@ def test_a_connection_whose_pool_another_thread_has_let_go_of_is_closed(
     gc.disable()
     try:
         database.read(tenant.id, Interruption(), work)
-        eventually(lambda: connections(database_url) == 0, seconds=5)
+        eventually(lambda: connections(database_url) == 0)
     finally:
         gc.enable()
 

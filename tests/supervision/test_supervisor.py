@@ -21,11 +21,11 @@ IN_A_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
 class Running:
     """A supervisor, what its children tell, and what it logs."""
 
-    def __init__(self, names: tuple[str, ...], within: tuple[str, ...] = ()) -> None:
+    def __init__(self, names: tuple[str, ...], within: tuple[str, ...] = (), **seconds: str) -> None:
         self.process = subprocess.Popen(
             [*within, sys.executable, "-m", "tests.supervision.children", *names],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": "generated"},
+            env={**os.environ, "PYTHONPATH": "generated", **seconds},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
@@ -58,13 +58,13 @@ class Running:
 
     def ended(self) -> int:
         """Waits for its end and gives its exit code."""
-        code = self.process.wait(30)
-        self._reader.join(10)
+        code = self.process.wait(120)
+        self._reader.join(120)
         return code
 
 
-def eventually(condition: Callable[[], object], what: Callable[[], str], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
+def eventually(condition: Callable[[], object], what: Callable[[], str], limit: float = 120) -> None:
+    deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, what()
         time.sleep(0.02)
@@ -82,11 +82,11 @@ Supervise = Callable[..., Running]
 
 @pytest.fixture
 def supervise() -> Iterator[Supervise]:
-    """Starts supervisors: `supervise("serves", "crashes")`."""
+    """Starts supervisors: `supervise("serves", "crashes", HEART_SECONDS="5")`."""
     started: list[Running] = []
 
-    def start(*names: str, within: tuple[str, ...] = ()) -> Running:
-        started.append(Running(names, within))
+    def start(*names: str, within: tuple[str, ...] = (), **seconds: str) -> Running:
+        started.append(Running(names, within, **seconds))
         return started[-1]
 
     yield start
@@ -161,7 +161,7 @@ def test_a_process_that_cannot_start_is_tried_for_as_long_as_another_serves(supe
 
 
 def test_a_process_that_hangs_is_replaced(supervise: Supervise) -> None:
-    running = supervise("serves", "serves")
+    running = supervise("serves", "serves", HEART_SECONDS="5")
     running.wait_for(all_serve=True, name="serves-1")
     os.kill(running.pids("serves-0")[0], signal.SIGSTOP)
     running.wait_for(event="process hangs", name="serves-0")
@@ -172,7 +172,7 @@ def test_a_process_that_hangs_is_replaced(supervise: Supervise) -> None:
 
 
 def test_a_process_that_does_not_stop_is_killed_and_the_exit_code_tells(supervise: Supervise) -> None:
-    running = supervise("serves", "stubborn")
+    running = supervise("serves", "stubborn", STOP_SECONDS="5")
     running.wait_for(all_serve=True)
     running.send(signal.SIGTERM)
     assert running.ended() == 1
@@ -210,7 +210,7 @@ def test_a_signal_at_its_very_start_is_heeded(supervise: Supervise) -> None:
 
 
 def test_nobody_outlives_a_supervisor_that_was_killed(supervise: Supervise) -> None:
-    running = supervise("serves", "stubborn")
+    running = supervise("serves", "stubborn", STOP_SECONDS="5")
     running.wait_for(all_serve=True)
     pids = [*running.pids("serves-0"), *running.pids("stubborn-1")]
     assert all(map(alive, pids))

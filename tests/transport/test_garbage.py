@@ -35,15 +35,24 @@ def without_collection() -> Iterator[None]:
         gc.enable()
 
 
+def ours() -> int:
+    """Counts what there is of calls."""
+    return sum(issubclass(type(thing), _OURS) for thing in gc.get_objects())
+
+
 def left_behind(running: Running, calls: Callable[[], None]) -> list[object]:
     """Makes calls and gives what they leave to the collector."""
     calls()  # the first ones leave what is made once
     gc.garbage.clear()
     with without_collection():
+        before = ours()
         calls()
-        server = running.service._server
-        eventually(lambda: server.reception.idle and not server.reception.streams.pending)
-        time.sleep(0.1)  # gRPC lets go of a call a moment after it has counted it
+        reception = running.service._server.reception
+        eventually(lambda: reception.idle and not reception.streams.pending)
+        # gRPC lets go of a call a moment after it has counted it; what never goes is found below.
+        until = time.monotonic() + 10
+        while ours() > before and time.monotonic() < until:
+            time.sleep(0.02)
     found: list[object] = [thing for thing in gc.garbage if isinstance(thing, _OURS)]
     gc.garbage.clear()
     return found

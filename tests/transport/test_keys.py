@@ -105,17 +105,21 @@ def test_a_revocation_is_effective_within_five_seconds_and_touches_no_other_key(
     assert works(client, tenant.metadata)  # several keys are good at once
     keys.revoke(key.id)
     revoked_at = time.monotonic()
-    eventually(lambda: not works(client, metadata), seconds=5)
-    assert time.monotonic() - revoked_at < 5
+    began = revoked_at
+    while works(client, metadata):
+        # When the call began, because a busy machine may take long over it.
+        assert began - revoked_at < 5
+        time.sleep(0.05)
+        began = time.monotonic()
     assert works(client, tenant.metadata)
 
 
 def test_a_key_stops_working_when_it_expires(client: Client, tenant: Tenant, database: Database) -> None:
     tenant.assign("ada@example.com", ["A"])
-    _, secret = Keys(database).create(tenant.id, ALL_SCOPES, datetime.now(UTC) + timedelta(seconds=2))
+    _, secret = Keys(database).create(tenant.id, ALL_SCOPES, datetime.now(UTC) + timedelta(seconds=4))
     metadata = (("x-api-key", secret),)
     assert works(client, metadata)
-    eventually(lambda: not works(client, metadata), seconds=7)
+    eventually(lambda: not works(client, metadata))
 
 
 def test_the_last_use_of_a_key_is_noted(run: Run, tenant: Tenant, database: Database) -> None:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import grpc
+import pytest
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from deviceassignment.v1.errors_pb2 import ErrorReason
 from google.rpc import code_pb2
@@ -11,6 +12,7 @@ from sqlalchemy import text
 
 from service.domain import errors
 from service.domain.errors import ServiceError
+from service.storage import sqlite
 from service.storage.database import Database
 from service.transport import status
 from tests.conftest import Client, Failure, Serve, Tenant, failure
@@ -181,8 +183,11 @@ def test_overload_refuses_at_once_and_says_when_to_come_back(run: Run, tenant: T
     assert running.client.devices(tenant, "ada@example.com") == ["B"]
 
 
-def test_a_conflict_is_aborted_and_says_when_to_come_back(serve: Serve, tenant: Tenant, database: Database) -> None:
-    if database.engine.dialect.name == "postgresql":  # on SQLite the wait ends after five seconds anyway
+def test_a_conflict_is_aborted_and_says_when_to_come_back(
+    serve: Serve, tenant: Tenant, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 0.2)
+    if database.engine.dialect.name == "postgresql":
         with database.engine.connect() as connection:
             name = connection.execute(text("SELECT current_database()")).scalar_one()
             connection.execute(text(f"ALTER DATABASE {name} SET lock_timeout = '200ms'"))

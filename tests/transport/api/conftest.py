@@ -45,7 +45,7 @@ def database(database_url: str) -> Iterator[Database]:
 @contextmanager
 def running(database_url: str, **settings: Any) -> Iterator[Running]:
     """Runs a server and gives the service too, for those who want to stop it."""
-    service = Service(Settings(database_url=database_url, drain_seconds=5, **settings))
+    service = Service(Settings(database_url=database_url, **{"drain_seconds": 5, **settings}))
     api = Api(service.start("127.0.0.1:0"))
     yield service, api
     api.channel.close()

@@ -17,6 +17,7 @@ from tests.conftest import Tenant, failure
 from tests.transport.api.client import ADA, Api
 from tests.transport.api.conftest import Start
 from tests.transport.api.test_watch import begin_token, done, ids
+from tests.transport.conftest import eventually
 
 MANY = 400
 
@@ -40,6 +41,14 @@ def many(database: Database, tenant: Tenant) -> None:
         connection.execute(insert(operation), rows)
 
 
+def first_of(api: Api, tenant: Tenant) -> list[str]:
+    """Reads the first operation of a new stream, if there is room for one."""
+    try:
+        return ids([next(api(tenant, "WatchOperations"))])
+    except grpc.RpcError:
+        return []
+
+
 def test_streams_have_a_capacity_of_their_own_and_calls_go_on(start: Start, tenant: Tenant) -> None:
     _, api = start(streams=4)  # an organisation has half of them
     streams = [api(tenant, "WatchOperations") for _ in range(2)]
@@ -51,16 +60,7 @@ def test_streams_have_a_capacity_of_their_own_and_calls_go_on(start: Start, tena
     made = done(api, tenant, 10)
     assert [ids(islice(stream, 10)) for stream in streams] == [made, made]
     streams[0].cancel()
-    deadline = time.monotonic() + 5
-    while True:
-        stream = api(tenant, "WatchOperations")
-        try:
-            assert ids([next(stream)]) == made[:1]
-        except grpc.RpcError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        else:
-            break
+    eventually(lambda: first_of(api, tenant) == made[:1])
 
 
 def test_a_revoked_key_ends_the_stream_within_five_seconds(api: Api, tenant: Tenant, database: Database) -> None:
@@ -77,17 +77,17 @@ def test_a_revoked_key_ends_the_stream_within_five_seconds(api: Api, tenant: Ten
 def test_a_reader_that_does_not_read_is_not_read_ahead_for_and_loses_the_stream_with_its_key(
     start: Start, tenant: Tenant, database: Database, many: None
 ) -> None:
-    _, api = start()  # a connection of its own: one that has carried much before buffers more
+    service, api = start()  # a connection of its own: one that has carried much before buffers more
     stream = api(tenant, "WatchOperations")
     next(stream)
     Keys(database).revoke(tenant.key_id)
-    time.sleep(4.5)
+    eventually(lambda: not service._server._interceptor.streaming)
     told: list[object] = []
     with pytest.raises(grpc.RpcError) as ended:
         told.extend(iter(lambda: next(stream), None))
     # Such a stream cannot be told why it ends: it is cancelled, unless the caller reads on just in time.
     assert ended.value.code().name in ("CANCELLED", "UNAUTHENTICATED")
-    # What is told after so long is what was on its way: the rest of the 400 was never taken from the database, or
+    # What is told after that is what was on its way: the rest of the 400 was never taken from the database, or
     # at least not told to a key that is good no more.
     assert len(told) < 120
 
@@ -104,7 +104,7 @@ def test_a_slow_reader_gets_everything_in_the_end(api: Api, tenant: Tenant, many
 def test_a_server_that_stops_ends_its_streams_and_does_not_wait_for_them(
     start: Start, tenant: Tenant, many: None
 ) -> None:
-    service, api = start()
+    service, api = start(drain_seconds=120)
     reading = api(tenant, "WatchOperations", from_now=True)
     begin_token(reading)
     stuck = api(tenant, "WatchOperations")
@@ -122,7 +122,7 @@ def test_a_server_that_stops_ends_its_streams_and_does_not_wait_for_them(
     stopping.join()
     assert (failed.code.name, failed.reason) == ("UNAVAILABLE", "ERROR_REASON_STOPPING")
     assert failed.retry_seconds
-    assert seconds[0] < 4
+    assert seconds[0] < 100
     with pytest.raises(grpc.RpcError):
         list(stuck)
 

@@ -62,8 +62,8 @@ class Http:
     def connection(self, context: Any = None) -> HTTPConnection:
         """Opens a connection."""
         if context is None:
-            return HTTPConnection("127.0.0.1", self.port, timeout=60)
-        return HTTPSConnection("localhost", self.port, timeout=60, context=context)
+            return HTTPConnection("127.0.0.1", self.port, timeout=120)
+        return HTTPSConnection("localhost", self.port, timeout=120, context=context)
 
     def send(
         self,
@@ -100,7 +100,7 @@ class Gateway(Http):
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._follow, daemon=True)
         self._reader.start()
-        if not self._serving.wait(60) or not self.log or not self.log[0].startswith("{"):
+        if not self._serving.wait(120) or not self.log or not self.log[0].startswith("{"):
             pytest.fail(f"the gateway did not start: {self.log}")
         super().__init__(self.events[0]["port"])
 
@@ -124,7 +124,7 @@ class Gateway(Http):
         """Sends a signal and waits for the end. Gives the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(120)
         self._reader.join()
         if self.process.stderr is not None:
             self.process.stderr.close()
@@ -132,7 +132,7 @@ class Gateway(Http):
 
     def raw(self, sent: bytes) -> bytes:
         """Sends bytes that need be no HTTP, and gives all that comes back until the gateway closes."""
-        with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), 120) as connection:
             connection.sendall(sent)
             answer = b""
             while piece := connection.recv(65_536):

@@ -37,8 +37,8 @@ def test_a_child_serves_in_front_of_a_server_with_any_name_in_its_certificate(be
             finally:
                 connection.close()
 
-        eventually(ready, 60)
+        eventually(ready)
     finally:
         child.terminate()
-        child.join(30)
+        child.join(120)
     assert child.exitcode == 0

@@ -5,15 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import Tenant
 from tests.transport.gateway.conftest import Begin, Launch
 
 FOLDER = Path(__file__).parent
 
 
-@pytest.mark.timeout(900)  # half a minute where nothing else runs
 def test_schemathesis_finds_nothing(begin: Begin, launch: Launch, tenant: Tenant, tmp_path: Path) -> None:
     """All its phases and all its checks; streams end soon, so that they are read to their end."""
     _, port = begin(stream_seconds=0.05)

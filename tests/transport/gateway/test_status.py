@@ -125,4 +125,4 @@ def test_a_gateway_whose_server_was_never_there_says_so(launch: Launch) -> None:
     assert gateway.send("GET", "/healthz").json == {"status": "live"}
     answer = Rest(gateway, KEY)(UNASSIGN)
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 50

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from service.storage import sqlite
 from tests.conftest import Tenant
 from tests.transport.conftest import eventually, held
 from tests.transport.gateway.conftest import Begin, Launch
@@ -14,6 +15,14 @@ from tests.transport.gateway.rest import PREFIX, Answer, Rest
 
 ADA = "ada@example.com"
 UNASSIGN = "/deviceAssignment/unassignDevicesFromOwner"
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -32,9 +41,7 @@ def test_a_signal_ends_it_with_0_after_what_is_in_flight(
         caller.start()
         eventually(lambda: service._server.reception.calls.pending)
         gateway.process.send_signal(number)
-        time.sleep(0.5)
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", gateway.port))
+        eventually(lambda: refuses(gateway.port))
         assert gateway.process.poll() is None
     caller.join()
     assert answers[0].json["unassignedDevices"] == ["A"]
@@ -43,7 +50,11 @@ def test_a_signal_ends_it_with_0_after_what_is_in_flight(
     idle.close()
 
 
-def test_what_takes_too_long_is_given_up(begin: Begin, launch: Launch, tenant: Tenant) -> None:
+def test_what_takes_too_long_is_given_up(
+    begin: Begin, launch: Launch, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SQLite's wait for another process cannot be cut short.
+    monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 5.0)
     tenant.assign(ADA, ["A"])
     service, port = begin()
     gateway = launch(port, drain_seconds="0.5")
@@ -57,7 +68,10 @@ def test_what_takes_too_long_is_given_up(begin: Begin, launch: Launch, tenant: T
     connection.close()
 
 
-def test_a_caller_that_goes_away_cancels_the_call(begin: Begin, launch: Launch, tenant: Tenant) -> None:
+def test_a_caller_that_goes_away_cancels_the_call(
+    begin: Begin, launch: Launch, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 5.0)  # as above
     tenant.assign(ADA, ["A"])
     service, port = begin()
     gateway = launch(port)
