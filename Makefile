@@ -1,6 +1,6 @@
 # Every target sets up what it needs: a virtual environment in .venv, from the pinned versions.
 .DEFAULT_GOAL := help
-.PHONY: help install proto lock check test run bench bench-large clean
+.PHONY: help install proto lock check test test-fast run bench bench-large clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -55,6 +55,9 @@ check: install ## Check format, lint, types, walls, protos, generated code, migr
 
 test: install ## Run every test, on SQLite and on a real PostgreSQL.
 	@$(BIN)/pytest
+
+test-fast: install ## Run what needs no other process, on SQLite alone (under a minute).
+	@$(BIN)/pytest -n 2 -m "not process and not postgresql"
 
 run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:8080, and print calls to paste.
 	@$(BIN)/device-assignment serve --example --grpc-address $(GRPC_ADDRESS) $(if $(REST_ADDRESS),--rest-address $(REST_ADDRESS))

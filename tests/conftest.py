@@ -1,6 +1,9 @@
 """Fixtures: a fresh database of each kind, an organisation with a key, and a real server with a real client."""
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +29,58 @@ from service.storage.organizations import Organizations
 from tests import postgres
 from tests.postgres import Postgres
 
+if folder := postgres.memory():
+    # Where pytest makes `tmp_path`, and so the tests' SQLite files.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
+
 HEADER = "customer_email,device_identifier,device_type"
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("any speed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
+
+
+# Fixtures that start a process. What starts one without any of these is marked `process` itself.
+_PROCESS_FIXTURES = {"command", "gateway", "grounds", "launch", "new", "own", "plain", "script", "sqlite", "supervise"}
+_STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}
+# The test that runs now and is not to start a process; empty where it may.
+_processless: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what `make test-fast` leaves out, by what a test needs."""
+    for item in items:
+        if "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values():
+            item.add_marker(pytest.mark.postgresql)
+        if not _PROCESS_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.process)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Has a test fail that starts a process and is not marked so."""
+    if item.get_closest_marker("process") is None:
+        _processless.append(item.name)
+    yield
+    _processless.clear()
+
+
+def _refuse_processes(event: str, _arguments: object) -> None:
+    if event in _STARTS and _processless:
+        raise AssertionError(f"{_processless[0]} starts a process, so it has to be marked: @pytest.mark.process")
+
+
+sys.addaudithook(_refuse_processes)
+
+
+@contextmanager
+def _processes_allowed() -> Iterator[None]:
+    """Lets what all tests share start its processes, whichever test comes first or last."""
+    test, _processless[:] = list(_processless), []
+    try:
+        yield
+    finally:
+        _processless[:] = test
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +92,12 @@ def patient_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """The PostgreSQL that the tests use."""
-    with postgres.running() as server:
+    with ExitStack() as stack:
+        with _processes_allowed():
+            server = stack.enter_context(postgres.running(postgres.memory()))
         yield server
+        with _processes_allowed():
+            stack.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

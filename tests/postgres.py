@@ -17,6 +17,14 @@ from service.storage.database import Database
 
 VARIABLE = "DEVICE_ASSIGNMENT_TEST_POSTGRES_URL"
 
+_MEMORY = Path("/dev/shm")  # noqa: S108  # no file there has a name that others could guess
+_ROOM = 4 * 1024**3
+
+
+def memory() -> str | None:
+    """Names the folder in memory, if there is one with room: there a sync costs nothing, and tests make thousands."""
+    return str(_MEMORY) if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM else None
+
 
 class Postgres:
     """A server on which databases can be made."""
@@ -70,10 +78,10 @@ class Own:
 
 
 @contextmanager
-def own() -> Iterator[Own]:
-    """Starts a server and stops it afterwards."""
+def own(parent: str | None = None) -> Iterator[Own]:
+    """Starts a server, with its data below a folder or the temporary one, and stops it afterwards."""
     # Straight below the temporary folder: as root, the package opens every folder above its data to all users.
-    folder = Path(tempfile.mkdtemp(prefix="da-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="da-postgres-", dir=parent))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set, and does without
@@ -93,12 +101,12 @@ def own() -> Iterator[Own]:
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
-    """Gives a server, and stops it afterwards if it is our own."""
+def running(parent: str | None = None) -> Iterator[Postgres]:
+    """Gives a server, and stops it afterwards if it is our own; `parent` is as for `own`."""
     if url := os.environ.get(VARIABLE):
         server = Postgres(make_url(url).set(drivername="postgresql+psycopg"))
         yield server
         server.close()
         return
-    with own() as started:
+    with own(parent) as started:
         yield started.server

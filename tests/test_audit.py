@@ -11,6 +11,8 @@ import pytest
 
 from tests.audit import audit
 
+pytestmark = pytest.mark.process
+
 Answer = Callable[[str], tuple[int, dict[str, Any]]]
 Service = Callable[[Answer], str]
 

@@ -17,11 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import pytest
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.storage.database import Database
 from tests.conftest import Client, Tenant
 from tests.storage.history import History, replayed
+
+pytestmark = pytest.mark.process
 
 CALLERS = 6
 CUSTOMERS = [f"{number}@example.com" for number in range(3)]

@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 
 _BLOCK = re.compile(r"^```(sh tour|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

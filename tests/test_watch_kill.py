@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import pytest
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from sqlalchemy import select
 
@@ -13,6 +14,8 @@ from service.storage.database import Database
 from service.storage.tables import customer_revision, operation
 from tests.conftest import Tenant
 from tests.test_kill import Process, serving
+
+pytestmark = pytest.mark.process
 
 WRITERS = 8
 ROUNDS = 3

@@ -9,6 +9,8 @@ from service.cli.device_list import read_devices
 from service.terminal import visible
 from tests.cli.test_operator_shell import run_here
 
+pytestmark = pytest.mark.process
+
 CONTENT: list[object] = ["UnassignDevices", [("note", "x")], ["SN-1", "SN-2"]]
 
 

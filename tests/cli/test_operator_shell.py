@@ -19,6 +19,8 @@ from service.transport.failure import CallFailed
 from tests.conftest import Client as GrpcClient
 from tests.conftest import Tenant
 
+pytestmark = pytest.mark.process
+
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 

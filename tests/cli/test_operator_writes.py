@@ -16,11 +16,15 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from service.app import Service
 from service.config import Settings
 from tests.cli.test_operator_shell import SQLITE, Operator
 from tests.conftest import Client, Tenant
 from tests.transport.conftest import eventually
+
+pytestmark = pytest.mark.process
 
 ADA, BOB = "ada@example.com", "bob@example.com"
 ODD = ["AA:ab:11", "[bold]x", 'a,"b"', "-dash", "日本 語"]

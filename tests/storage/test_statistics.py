@@ -1,5 +1,6 @@
 """PostgreSQL's planner knows a young table that has grown, and what was planned for an empty one is planned anew."""
 
+import pytest
 from sqlalchemy import text
 
 from service.app import Service
@@ -64,6 +65,7 @@ def test_a_server_sees_to_it_as_well(client: Client, tenant: Tenant, database: D
     eventually(lambda: known(database) == 5_001)
 
 
+@pytest.mark.process
 def test_what_was_planned_for_empty_tables_is_planned_anew_after_an_import() -> None:
     with postgres.own() as own:
         url = own.server.fresh()

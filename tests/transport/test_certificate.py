@@ -10,6 +10,8 @@ from service.transport import certificate, channel
 from service.transport.certificate import CertificateUnusable
 from tests.transport.certificates import issued
 
+pytestmark = pytest.mark.process  # openssl makes the certificates
+
 
 @pytest.mark.parametrize(
     "names",

@@ -13,6 +13,8 @@ from service.transport.certificate import Tls
 from tests.conftest import Tenant
 from tests.transport.conftest import Run, code_of
 
+pytestmark = pytest.mark.process  # openssl makes the certificates
+
 
 @pytest.fixture
 def tls(tmp_path: Path) -> Tls:

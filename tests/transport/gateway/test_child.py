@@ -5,6 +5,8 @@ import socket
 from http.client import HTTPConnection
 from pathlib import Path
 
+import pytest
+
 from service import rest
 from service.app import read_tls
 from service.config import Settings
@@ -12,6 +14,8 @@ from service.transport.channel import Trust
 from tests.transport.conftest import eventually
 from tests.transport.gateway.conftest import Begin
 from tests.transport.gateway.test_tls import certificate
+
+pytestmark = pytest.mark.process
 
 
 def test_a_child_serves_in_front_of_a_server_with_any_name_in_its_certificate(begin: Begin, tmp_path: Path) -> None:
