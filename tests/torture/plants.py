@@ -1,0 +1,114 @@
+"""Bugs to plant into a server process, so that the torture can prove that it finds them.
+
+Each is a function that replaces a part of the service. They are for PostgreSQL: SQLite has one writer at a time.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from sqlalchemy import bindparam
+
+from service.domain import assign, transfer
+from service.domain.assign import AssignDevices, DeviceAssigned, DevicesAssigned
+from service.domain.errors import CustomerNotFound, RequestIdReused
+from service.domain.identifiers import unique
+from service.domain.unit_of_work import Reply
+from service.storage import assignments, customers
+from service.storage.database import Database
+from service.storage.dialects import View
+from service.storage.statement import Statement
+from service.storage.transaction import Transaction
+from service.storage.types import TextArray, among
+from service.transport import assignments as assignment_rpcs
+from service.transport import writing
+
+# Anything typed that is replaced is reached through this: the types say that it does not change.
+_PAUSE_SECONDS = 0.02
+
+
+def no_lock() -> None:
+    """Reads a customer's row where it has to be locked."""
+    table = customers.customer
+    read = Statement(customers._OF_EMAIL)
+    among_them = among(table.c.email_key, bindparam("email_keys", type_=TextArray()))
+    read_all = customers._CUSTOMER.add_columns(table.c.email_key).where(among_them)
+    customers.LOCK = assignments.LOCK = read
+    customers._LOCK_ALL = Statement(read_all)
+
+
+def operation_outside() -> None:
+    """Commits the change first, and records its operation in a transaction of its own."""
+
+    def run(self: Any, organization_id: str, interruption: Any, work: Callable[[Any], Any], view: View) -> Any:
+        with self._connected(interruption, view, again=True) as connection:
+            changing = Transaction(connection, organization_id, self.dialect)
+            result = work(changing)
+            interruption.check()
+        if view is View.WRITE and changing.operations._noted is not None:
+            with self._connected(interruption, view, again=False) as connection:
+                recording = Transaction(connection, organization_id, self.dialect)
+                recording.operations.record(changing.operations._noted)
+                recording.operations.finish(interruption)
+        return result
+
+    cast("Any", Database)._run = run
+
+
+def replay_behind() -> None:
+    """Looks for the answer of a request id only when the work has been done again."""
+
+    def answer_once(uow: Any, request: Any, codec: Any, work: Callable[[], Any]) -> tuple[Any, bool]:
+        answer = work()
+        if not request.request_id:
+            return answer, False
+        fingerprint = request.fingerprint()
+        if (reply := uow.replies.find(request.request_id)) is not None:
+            if reply.fingerprint != fingerprint:
+                raise RequestIdReused
+            return codec.decode(reply.answer), True
+        uow.replies.keep(request.request_id, Reply(fingerprint, codec.encode(answer)))
+        return answer, False
+
+    cast("Any", writing).answer_once = answer_once
+
+
+def customer_missing() -> None:
+    """Goes on without a customer whose address changed while it was being created, and answers as if all were done."""
+
+    def lock_or_create(uow: Any, emails: list[Any], *, must_exist: bool, validate_only: bool) -> tuple[Any, set[str]]:
+        found = uow.customers.lock_all(emails)
+        missing = [email for email in {e.key: e for e in reversed(emails)}.values() if email.key not in found]
+        if not missing:
+            return found, set()
+        if must_exist:
+            raise CustomerNotFound
+        if validate_only:
+            return found, {email.key for email in missing}
+        created = uow.customers.create(missing)
+        time.sleep(_PAUSE_SECONDS)
+        return found | uow.customers.lock_all(missing), created
+
+    real = assign.assign_devices
+
+    def assign_devices(uow: Any, wish: AssignDevices) -> DevicesAssigned:
+        options = {"must_exist": wish.require_existing_customer, "validate_only": wish.options.validate_only}
+        locked, _ = lock_or_create(uow, [wish.customer], **options)
+        if wish.options.validate_only or wish.customer.key in locked:
+            return real(uow, wish)
+        known = uow.devices.known(unique(wish.identifiers))
+        assigned = [DeviceAssigned(identifier, known[identifier], was_created=False) for identifier in known]
+        return DevicesAssigned("", False, assigned, [], [], len(assigned), "", "")  # noqa: FBT003  # as it was
+
+    for module in (assign, transfer):
+        cast("Any", module).lock_or_create = lock_or_create
+    for module_ in (assign, assignment_rpcs):
+        cast("Any", module_).assign_devices = assign_devices
+
+
+PLANTS: dict[str, Callable[[], None]] = {
+    "no-lock": no_lock,
+    "operation-outside": operation_outside,
+    "replay-behind": replay_behind,
+    "customer-missing": customer_missing,
+}

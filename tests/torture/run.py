@@ -1,0 +1,288 @@
+"""A run: the service on a database of its own, the clients, the faults one after the other, and the records."""
+
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import func, select
+
+from service.domain.keys import SCOPES
+from service.storage import schema
+from service.storage.database import Database
+from service.storage.keys import Keys
+from service.storage.organizations import Organizations
+from service.storage.tables import operation
+from tests.torture.clients import Client, Progress, Watcher
+from tests.torture import clock
+from tests.torture.clock import Clock
+from tests.torture.dump import dump
+from tests.torture.faults import Fault, KillServer, KillWorker, RestartServer, SetClockBack, connection_faults
+from tests.torture.launcher import VARIABLE
+from tests.torture.proxy import Proxy
+from tests.torture.recorder import Recorder, now
+from tests.torture.rpcs import Command, request
+from tests.torture.service_process import ServiceProcess
+from tests.torture.workload import MIX, PAIRS, STEADY, Organization
+
+_RECOVERY_SECONDS = 120.0
+_ANSWERS_AFTER_A_FAULT = 5
+_CATCH_UP_SECONDS = 120.0
+
+
+class NotRecovered(Exception):
+    """The service did not answer again after a fault had ended."""
+
+
+class Stage(Protocol):
+    """A database for a run."""
+
+    workers: int
+    proxy: Proxy | None
+    direct_url: str
+    service_url: str
+
+    def faults(self) -> list[Fault]:
+        """Gives the faults of the database."""
+
+    def settle(self) -> None:
+        """Waits until no transaction is under way, when the service has been stopped."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done.
+
+    Attributes:
+        calls: at least so many calls are made.
+        faults: so many are injected, one after the other, spread over the calls.
+        organizations: tenants, each with the same addresses and devices.
+        clients: callers of each.
+        seed: of all choices. Threads still differ from run to run.
+        most_seconds: a run that takes longer ends early, with fewer calls and faults.
+    """
+
+    calls: int
+    faults: int
+    organizations: int = 3
+    clients: int = 6
+    seed: int = 1
+    most_seconds: float = 3_600.0
+    mix: dict[str, int] = field(default_factory=lambda: dict(MIX))
+    plant: str = ""
+
+
+@dataclass
+class Done:
+    """What a run has done.
+
+    Attributes:
+        files: one record for each organisation.
+        faults: how many of each kind.
+        skipped: faults that cannot be done here, with the reason.
+        seconds: how long the calls took.
+    """
+
+    files: list[Path]
+    faults: Counter[str]
+    skipped: dict[str, str]
+    seconds: float
+    calls: int
+
+
+class Run:
+    """Runs the service, the clients and the faults.
+
+    Args:
+        stage: makes the database in a folder, for processes with a clock.
+        size: how much to do.
+        folder: where the records and logs go.
+        say: is told of the progress.
+    """
+
+    def __init__(
+        self,
+        stage: Callable[[Path, Clock], Stage],
+        size: Size,
+        folder: Path,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self._size, self._folder, self._say = size, folder, say
+        self._chance = random.Random(size.seed)
+        self._progress = Progress()
+        self._clock = Clock(folder)
+        self._stage = stage(folder, self._clock)
+        self._proxy = Proxy()
+        self._recorders: list[Recorder] = []
+        self._faults = Recorder(folder / "faults.jsonl")
+        self._done = Done([], Counter(), {}, 0.0, 0)
+        database = Database(self._stage.direct_url)
+        schema.upgrade(database)
+        self._organizations = [self._organization(database, number) for number in range(size.organizations)]
+        database.close()
+        environment = {
+            "DEVICE_ASSIGNMENT_DATABASE_URL": self._stage.service_url,
+            "DEVICE_ASSIGNMENT_DRAIN_SECONDS": "5",
+            VARIABLE: size.plant,
+            clock.VARIABLE: str(self._clock.file),
+        }
+        self._service = ServiceProcess(environment, self._stage.workers, self._proxy, folder / "service.log")
+
+    def __call__(self) -> Done:
+        """Does it all. Raises `NotRecovered` if the service does not come back after a fault."""
+        address = f"127.0.0.1:{self._proxy.port}"
+        watching = threading.Event()
+        watchers = [
+            Watcher(organization, address, recorder, watching)
+            for organization, recorder in zip(self._organizations, self._recorders, strict=True)
+        ]
+        try:
+            self._service.start()
+            clients = self._clients(address)
+            for thread in (*clients, *watchers):
+                thread.start()
+            begun = time.monotonic()
+            try:
+                self._torture(begun)
+            finally:
+                self._progress.end()
+                for client in clients:
+                    client.join()
+            self._done.seconds = time.monotonic() - begun
+            if self._progress.broken:
+                raise self._progress.broken[0]
+            self._finish(watchers)
+        finally:
+            watching.set()
+            for watcher in watchers:
+                if watcher.is_alive():
+                    watcher.end()
+            self._service.close()
+            self._proxy.close()
+            self._stage.close()
+            for recorder in (*self._recorders, self._faults):
+                recorder.close()
+        self._done.calls = self._progress.calls
+        return self._done
+
+    def _organization(self, database: Database, number: int) -> Organization:
+        made = Organizations(database).create(f"org{number}")
+        key, secret = Keys(database).create(made.id, SCOPES, None)
+        path = self._folder / f"{made.name}.jsonl"
+        self._done.files.append(path)
+        self._recorders.append(Recorder(path))
+        self._recorders[-1].write("organization", id=made.id, name=made.name, key_id=key.id)
+        return Organization(made.name, made.id, key.id, secret, mix=self._size.mix)
+
+    def _clients(self, address: str) -> list[Client]:
+        """Makes the clients; the first of each organisation adds its customers."""
+        clients = []
+        for place, organization in enumerate(self._organizations):
+            recorder = self._recorders[place]
+            for number in range(self._size.clients):
+                seed = (self._size.seed * 1_000 + place) * 1_000 + number
+                clients.append(Client(organization, address, recorder, self._progress, seed))
+            for email in (*STEADY, *(pair[0] for pair in PAIRS)):
+                message: Any = request("CreateOrUpdateCustomer", email=email, request_id=_uuid(self._chance))
+                command = Command(next(self._progress.numbers), "CreateOrUpdateCustomer", message, 5.0)
+                while "OK" not in clients[-1].carry_out(command):
+                    time.sleep(0.1)
+        return clients
+
+    def _torture(self, begun: float) -> None:
+        faults = self._possible()
+        order: list[Fault] = []
+        for number in range(self._size.faults):
+            if not order:
+                order = self._chance.sample(faults, len(faults))
+            self._wait_for_calls(number * self._size.calls // self._size.faults, begun)
+            if time.monotonic() - begun > self._size.most_seconds:
+                return
+            self._inject(order.pop(), number)
+        self._wait_for_calls(self._size.calls, begun)
+
+    def _possible(self) -> list[Fault]:
+        service, chance = self._service, random.Random(self._chance.random())
+        faults: list[Fault] = [
+            KillServer(service, chance),
+            RestartServer(service),
+            SetClockBack(self._clock, chance, needs_library=self._stage.proxy is not None),
+            *connection_faults(self._proxy, "between clients and server"),
+            *self._stage.faults(),
+        ]
+        if self._stage.workers > 1:
+            faults.append(KillWorker(service, chance))
+        if self._stage.proxy is not None:
+            faults += connection_faults(self._stage.proxy, "between server and database")
+        self._done.skipped = {fault.name: why for fault in faults if (why := fault.missing())}
+        return [fault for fault in faults if not fault.missing()]
+
+    def _inject(self, fault: Fault, number: int) -> None:
+        self._say(f"fault {number + 1} of {self._size.faults}: {fault.name} ({self._progress.calls} calls)")
+        started, wall = now(), time.time_ns() // 1000
+        details = fault.begin()
+        time.sleep(self._chance.uniform(*fault.seconds))
+        fault.end()
+        self._faults.write("fault", name=fault.name, start=started, end=now(), wall=wall, **details)
+        self._done.faults[fault.name] += 1
+        self._wait_for_answers(fault.name)
+
+    def _wait_for_answers(self, after: str) -> None:
+        before = dict(self._progress.answered)
+        until = time.monotonic() + _RECOVERY_SECONDS
+        for organization in self._organizations:
+            name = organization.name
+            while self._progress.answered[name] < before.get(name, 0) + _ANSWERS_AFTER_A_FAULT:
+                self._look()
+                if time.monotonic() > until:
+                    raise NotRecovered(f"no calls of {name} were answered for {_RECOVERY_SECONDS:.0f} s after: {after}")
+                time.sleep(0.02)
+
+    def _wait_for_calls(self, calls: int, begun: float) -> None:
+        while self._progress.calls < calls and time.monotonic() - begun < self._size.most_seconds:
+            self._look()
+            time.sleep(0.02)
+
+    def _look(self) -> None:
+        if self._progress.broken:
+            raise self._progress.broken[0]
+
+    def _finish(self, watchers: list[Watcher]) -> None:
+        """Ends what is under way, lets the streams catch up, and writes the rows down."""
+        self._service.stop()
+        self._service.kill_all()
+        self._stage.settle()
+        self._service.start()
+        database = Database(self._stage.direct_url)
+        try:
+            for organization, watcher in zip(self._organizations, watchers, strict=True):
+                self._catch_up(database, organization, watcher)
+                watcher.end()
+            self._service.stop()
+            self._stage.settle()
+            for organization, recorder in zip(self._organizations, self._recorders, strict=True):
+                dump(database, organization.id, recorder)
+        finally:
+            database.close()
+
+    def _catch_up(self, database: Database, organization: Organization, watcher: Watcher) -> None:
+        counting = select(func.count()).where(operation.c.organization_id == organization.id)
+        with database.session(write=False) as connection:
+            operations = connection.execute(counting).scalar_one()
+        until = time.monotonic() + _CATCH_UP_SECONDS
+        # A stream that misses an operation does not get there; the checker names it then.
+        while watcher.told < operations and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)  # an operation told twice would come now
+
+
+def _uuid(chance: random.Random) -> str:
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
