@@ -5,6 +5,8 @@ itself, whose clock is the database's under SQLite, has the offset put in by the
 """
 
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,14 +26,13 @@ MISSING = "libfaketime is not installed; on Debian: apt-get install libfaketime"
 
 
 class Clock:
-    """The wall clock of some processes. Their monotonic clock stays as it is.
+    """The wall clock of some processes. Their monotonic clock stays as it is."""
 
-    Args:
-        folder: where to keep the file with the offset.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "clock"
+    def __init__(self) -> None:
+        # In a folder of its own, which PostgreSQL's user may read.
+        self._folder = Path(tempfile.mkdtemp(prefix="da-torture-clock-"))
+        self._folder.chmod(0o755)
+        self.file = self._folder / "offset"
         found = [path for pattern in _LIBRARIES for path in sorted(Path("/").glob(pattern))]
         self._library = found[0] if found else None
         self.set_back(0)
@@ -58,6 +59,10 @@ class Clock:
     def set_back(self, seconds: int) -> None:
         """Sets the clock to so many seconds before the true time. It takes effect within about a second."""
         self.file.write_text(f"-{seconds}\n" if seconds else "+0\n")
+
+    def close(self) -> None:
+        """Removes the file."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class _Shifted:

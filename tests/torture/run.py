@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -118,7 +119,7 @@ class Run:
         self._size, self._folder, self._say = size, folder, say
         self._chance = random.Random(size.seed)
         self._progress = Progress()
-        self._clock = Clock(folder)
+        self._clock = Clock()
         self._stage = stage(folder, self._clock)
         self._proxy = Proxy()
         self._recorders: list[Recorder] = []
@@ -168,6 +169,7 @@ class Run:
             self._service.close()
             self._proxy.close()
             self._stage.close()
+            self._clock.close()
             for recorder in (*self._recorders, self._faults):
                 recorder.close()
         self._done.calls = self._progress.calls
@@ -261,17 +263,15 @@ class Run:
         self._service.kill_all()
         self._stage.settle()
         self._service.start()
-        database = Database(self._stage.direct_url)
-        try:
+        with closing(Database(self._stage.direct_url)) as database:
             for organization, watcher in zip(self._organizations, watchers, strict=True):
                 self._catch_up(database, organization, watcher)
                 watcher.end()
-            self._service.stop()
-            self._stage.settle()
+        self._service.stop()
+        self._stage.settle()
+        with closing(Database(self._stage.direct_url)) as database:
             for organization, recorder in zip(self._organizations, self._recorders, strict=True):
                 dump(database, organization.id, recorder)
-        finally:
-            database.close()
 
     def _catch_up(self, database: Database, organization: Organization, watcher: Watcher) -> None:
         counting = select(func.count()).where(operation.c.organization_id == organization.id)

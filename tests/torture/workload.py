@@ -35,7 +35,7 @@ MIX = {
     "ListAssignedDevices": 10,
     "LookupOwners": 12,
 }
-# Only a fault of these devices' window moves it on, so that unknown devices keep turning up.
+# The devices that are called for are so many, and the window moves on, so that unknown devices keep turning up.
 _WINDOW = 20
 _CALLS_FOR_EACH_NEW_DEVICE = 200
 
@@ -73,7 +73,8 @@ class Organization:
             message.note = f"command {number}"
         renames = rpc == "CreateOrUpdateCustomer"
         # A rename is always repeatable: its outcome would otherwise stay open to the end of the run.
-        if hasattr(message, "request_id") and (renames or chance.random() < 0.6):
+        preview = getattr(message, "validate_only", False)  # it remembers no request id
+        if hasattr(message, "request_id") and not preview and (renames or chance.random() < 0.6):
             message.request_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         # Some callers give up early, in the middle of the work.
         return Command(number, rpc, message, chance.uniform(0.003, 0.1) if chance.random() < 0.04 else 5.0)

@@ -1,7 +1,8 @@
 """Reads what each answer and each refusal says: of customers, of addresses and of devices."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
@@ -147,12 +148,14 @@ def read(history: History, replay: Replay) -> Read:
     for call in history.calls.values():
         _may_create(found, call)
         for attempt in call.refused:
-            rules.refusal(found, call, attempt)
+            with _readable(found, call):
+                rules.refusal(found, call, attempt)
         for attempt in call.attempts:
             if attempt.status in {"INTERNAL", "UNKNOWN"}:
                 found.violations.append(Violation("status", f"{call} ended in {attempt.status}: {attempt.reason}"))
         if call.answered:
-            rules.ANSWERS[call.rpc](found, call, call.answer or {})
+            with _readable(found, call):
+                rules.ANSWERS[call.rpc](found, call, call.answer or {})
         elif call.unknown:
             _unanswered(found, call)
         elif made := replay.by_call.get(call.number):
@@ -163,6 +166,15 @@ def read(history: History, replay: Replay) -> Read:
             found.wrong(call, f"it was done {len(made)} times, as the operations {made}")
     _without_creator(found)
     return found
+
+
+@contextmanager
+def _readable(found: Read, call: Call) -> Iterator[None]:
+    """Notes an answer that lacks what every answer of its kind has, or has something else in its place."""
+    try:
+        yield
+    except (KeyError, ValueError) as error:
+        found.wrong(call, f"it cannot be understood: {error!r}")
 
 
 def _may_create(found: Read, call: Call) -> None:

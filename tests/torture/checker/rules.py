@@ -53,6 +53,9 @@ def _save_device(found: Read, call: Call, answer: Answer) -> None:
 def _list(found: Read, call: Call, answer: Answer) -> None:
     customer_id, number = revision(answer["revision"])
     found.holder(call, call.request["customer_email"], customer_id)
+    if customer_id not in found.replay.states:
+        found.wrong(call, f"the organisation has no customer {customer_id!r}")
+        return
     if "at" in call.request:
         found.past.append(call)
         return

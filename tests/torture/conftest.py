@@ -1,0 +1,29 @@
+"""Runs of the torture from a test."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.torture import report
+from tests.torture.postgres_stage import PostgresStage
+from tests.torture.report import Figures
+from tests.torture.run import Run, Size
+from tests.torture.sqlite_stage import SQLiteStage
+
+Torture = Callable[[str, Size], Figures]
+
+
+@pytest.fixture
+def torture(tmp_path: Path) -> Torture:
+    """Runs the torture on a database, and checks it."""
+
+    def run(database: str, size: Size) -> Figures:
+        Run(
+            lambda into, clock: SQLiteStage(into) if database == "sqlite" else PostgresStage(clock, size.seed),
+            size,
+            tmp_path,
+        )()
+        return report.checked(tmp_path, database)
+
+    return run

@@ -1,0 +1,177 @@
+"""A PostgreSQL primary with a synchronous standby for a run, behind a proxy, and its faults."""
+
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.torture.clock import Clock
+from tests.torture.cluster import Cluster, Node
+from tests.torture.faults import Fault
+from tests.torture.proxy import Proxy
+
+_NAME = "torture"
+_SETTLE_SECONDS = 30.0
+
+
+class PostgresStage:
+    """A database on two servers.
+
+    Args:
+        clock: of the servers.
+        seed: of the faults' choices.
+    """
+
+    workers = 2
+
+    def __init__(self, clock: Clock, seed: int) -> None:
+        self.proxy = Proxy()
+        self._chance = random.Random(seed)
+        self.cluster = Cluster(clock.preloaded)
+        self.cluster.primary.run(f"CREATE DATABASE {_NAME}")
+        self.proxy.target = self.cluster.primary.port
+        self.service_url = self._url(self.proxy.port)
+
+    @property
+    def direct_url(self) -> str:
+        """The database past the proxy."""
+        return self._url(self.cluster.primary.port)
+
+    def _url(self, port: int) -> str:
+        return f"postgresql+psycopg://postgres@127.0.0.1:{port}/{_NAME}"
+
+    def settle(self) -> None:
+        """Ends the sessions that the service has left behind."""
+        question = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{_NAME}'"
+        until = time.monotonic() + _SETTLE_SECONDS
+        while self.cluster.primary.value(question):
+            if time.monotonic() > until:
+                raise RuntimeError("sessions stay open")
+            time.sleep(0.1)
+
+    def faults(self) -> list[Fault]:
+        """Gives the faults of the database."""
+        return [
+            KillPostgres(self, self._chance),
+            HoldCustomer(self, self._chance),
+            ReadOnly(self),
+            Promote(self),
+        ]
+
+    def close(self) -> None:
+        """Ends the servers."""
+        self.proxy.close()
+        self.cluster.close()
+
+
+@dataclass
+class KillPostgres(Fault):
+    """Ends PostgreSQL, or one of its sessions, with SIGKILL, and starts it again."""
+
+    stage: PostgresStage
+    chance: random.Random
+    name = "kill -9 of PostgreSQL"
+    seconds = (0.0, 2.0)
+
+    def begin(self) -> dict[str, object]:
+        """Kills."""
+        self._node: Node = self.stage.cluster.primary
+        self._whole = self.chance.random() < 0.7
+        if self._whole:
+            self._node.kill()
+        else:
+            self._node.kill_backend()
+        return {"whole": self._whole}
+
+    def end(self) -> None:
+        """Starts it again, and waits until the standby follows again."""
+        if self._whole:
+            self._node.start()
+        _until_it_answers(self._node)
+        self.stage.cluster.wait_for_standby()
+
+
+def _until_it_answers(node: Node) -> None:
+    """Waits for the end of PostgreSQL's own recovery."""
+    until = time.monotonic() + _SETTLE_SECONDS
+    while True:
+        try:
+            node.value("SELECT 1")
+        except psycopg.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+@dataclass
+class HoldCustomer(Fault):
+    """Has another session lock the rows of customers, sometimes for longer than callers wait."""
+
+    stage: PostgresStage
+    chance: random.Random
+    name = "customers' rows locked by another session"
+    seconds = (1.0, 8.0)
+
+    def begin(self) -> dict[str, object]:
+        """Locks every second customer, or one."""
+        self._holder: psycopg.Connection[Any] = self.stage.cluster.primary.connect(_NAME)
+        self._holder.execute("BEGIN")
+        share = self.chance.choice((0.5, 0.1))
+        found = self._holder.execute("SELECT id FROM customer WHERE random() < %s ORDER BY id", (share,)).fetchall()
+        for (customer_id,) in found:
+            self._holder.execute("SELECT 1 FROM customer WHERE id = %s FOR UPDATE", (customer_id,))
+        return {"customers": len(found)}
+
+    def end(self) -> None:
+        """Lets them go."""
+        self._holder.close()
+
+
+@dataclass
+class ReadOnly(Fault):
+    """Has the primary refuse to write."""
+
+    stage: PostgresStage
+    name = "primary read-only"
+    seconds = (1.0, 5.0)
+
+    def begin(self) -> dict[str, object]:
+        """Sets it for all sessions."""
+        self._set("on")
+        return {}
+
+    def end(self) -> None:
+        """Has it write again."""
+        self._set("off")
+
+    def _set(self, value: str) -> None:
+        self.stage.cluster.primary.run(
+            f"ALTER SYSTEM SET default_transaction_read_only = {value}", "SELECT pg_reload_conf()"
+        )
+
+
+@dataclass
+class Promote(Fault):
+    """Loses the primary for good, and has the synchronous standby take its place."""
+
+    stage: PostgresStage
+    name = "synchronous standby promoted"
+
+    def begin(self) -> dict[str, object]:
+        """Kills the primary, promotes the standby and points the service at it."""
+        cluster = self.stage.cluster
+        cluster.wait_for_standby()
+        self.stage.proxy.target = 0
+        cluster.promote()
+        self.stage.proxy.target = cluster.primary.port
+        return {}
+
+    def end(self) -> None:
+        """Makes a new standby."""
+        self.stage.cluster.follow()
+

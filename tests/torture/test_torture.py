@@ -1,0 +1,16 @@
+"""A short torture on each database: every kind of fault that is quick, and no violation."""
+
+import pytest
+
+from tests.torture import report
+from tests.torture.conftest import Torture
+from tests.torture.run import Size
+
+
+@pytest.mark.timeout(600)  # a busy machine; on a quiet one it takes half a minute
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_under_faults_every_answer_is_true(torture: Torture, database: str) -> None:
+    figures = torture(database, Size(calls=3_000, faults=8))
+    assert not figures.violations, report.violations(figures)
+    assert sum(figures.faults.values()) == 8
+    assert figures.rows["operation"] == figures.watched > 200
