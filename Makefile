@@ -1,6 +1,6 @@
 # Every target sets up what it needs: a virtual environment in .venv, from the pinned versions.
 .DEFAULT_GOAL := help
-.PHONY: help install proto lock check test test-fast run bench bench-large clean
+.PHONY: help install proto lock check test test-fast run bench bench-large torture clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -70,6 +70,9 @@ bench-large: install ## Measure growth, a million calls and a million devices (h
 	@$(BIN)/python -m benchmarks.growth
 	@$(BIN)/python -m benchmarks.million
 	@$(BIN)/python -m benchmarks.memory
+
+torture: install ## Inject 100 faults into 100,000 calls and check every answer; puts the figures into docs/torture.md.
+	@$(BIN)/python -m tests.torture --report docs/torture.md $(TORTURE)
 
 clean: ## Remove what make made.
 	@rm -rf .venv .mypy_cache .ruff_cache .hypothesis build dist

@@ -7,6 +7,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -53,6 +54,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Runs or checks, and prints. Returns the exit code."""
     asked = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the run ends what it has started
     if asked.check is not None:
         found = [report.checked(asked.check, asked.check.name)]
     else:

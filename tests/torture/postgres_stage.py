@@ -3,7 +3,6 @@
 import random
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -29,7 +28,7 @@ class PostgresStage:
 
     def __init__(self, clock: Clock, seed: int) -> None:
         self.proxy = Proxy()
-        self._chance = random.Random(seed)
+        self._chance = random.Random(seed)  # noqa: S311  # no secret
         self.cluster = Cluster(clock.preloaded)
         self.cluster.primary.run(f"CREATE DATABASE {_NAME}")
         self.proxy.target = self.cluster.primary.port
@@ -174,4 +173,3 @@ class Promote(Fault):
     def end(self) -> None:
         """Makes a new standby."""
         self.stage.cluster.follow()
-

@@ -1,7 +1,5 @@
 """Builds records by hand, for the tests of the checker: what a sound run would have written, call by call."""
 
-from __future__ import annotations  # a method here is called like a type
-
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -36,10 +34,19 @@ class Record:
         for number in range(1, 6):
             self.device(f"D{number}")
 
-    def call(self, rpc: str, request: dict[str, Any], answer: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    def call(
+        self, rpc: str, request: dict[str, Any], answer: dict[str, Any] | None = None, **more: Any
+    ) -> dict[str, Any]:
         """Writes a call with its answer, or with the status that `more` names."""
         number = next(self._numbers)
-        entry = {"kind": "call", "number": number, "rpc": rpc, "request": request, "start": self.now, "end": self.now + 1}
+        entry = {
+            "kind": "call",
+            "number": number,
+            "rpc": rpc,
+            "request": request,
+            "start": self.now,
+            "end": self.now + 1,
+        }
         self.now += 2
         entry |= {"status": "OK", "answer": answer, "digest": digest(repr(answer).encode())} if answer else {}
         entry |= more
@@ -60,9 +67,7 @@ class Record:
         """Creates a customer."""
         customer_id = f"cust_{next(self._ids)}"
         name = email.partition("@")[0]
-        row = self.row(
-            "customer", id=customer_id, email=email, name=name, revision=0, changed_at=NOON, device_count=0
-        )
+        row = self.row("customer", id=customer_id, email=email, name=name, revision=0, changed_at=NOON, device_count=0)
         self.customers[customer_id], self.current[customer_id] = row, {}
         self.call("CreateOrUpdateCustomer", {"email": email}, {"telemetron_customer_id": customer_id})
         return customer_id
@@ -156,7 +161,7 @@ class Record:
         }
         return _finish(entry, answer, answered=True)
 
-    def list(self, email: str, **request: Any) -> dict[str, Any]:
+    def listed(self, email: str, **request: Any) -> dict[str, Any]:
         """Lists a customer's devices."""
         customer_id = self.holder(email)
         devices = sorted(self.current[customer_id])

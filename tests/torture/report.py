@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,12 +103,14 @@ def markdown(all_figures: list[Figures], seed: int) -> str:
     lines += [f"| `{status}` | {number:,} |" for status, number in statuses.most_common()]
     lines += ["", "Faults:", "", "| fault | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     kinds = sorted({kind for f in all_figures for kind in (*f.faults, *f.skipped)})
-    lines += [_row(kind, ["skipped" if kind in f.skipped else f.faults[kind] or "" for f in all_figures]) for kind in kinds]
+    lines += [
+        _row(kind, ["skipped" if kind in f.skipped else f.faults[kind] or "" for f in all_figures]) for kind in kinds
+    ]
     lines += [f"\nSkipped on {f.database}: {kind}: {why}." for f in all_figures for kind, why in f.skipped.items()]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, values: list[int | float | str] | list[int] | list[float]) -> str:
+def _row(name: str, values: Sequence[float | str]) -> str:
     return f"| {name} | " + " | ".join(f"{value:,}" if not isinstance(value, str) else value for value in values) + " |"
 
 

@@ -1,7 +1,6 @@
 """A run: the service on a database of its own, the clients, the faults one after the other, and the records."""
 
 import random
-import threading
 import time
 import uuid
 from collections import Counter
@@ -19,8 +18,8 @@ from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import Organizations
 from service.storage.tables import operation
-from tests.torture.clients import Client, Progress, Watcher
 from tests.torture import clock
+from tests.torture.clients import Client, Progress, Watcher
 from tests.torture.clock import Clock
 from tests.torture.dump import dump
 from tests.torture.faults import Fault, KillServer, KillWorker, RestartServer, SetClockBack, connection_faults
@@ -43,10 +42,21 @@ class NotRecovered(Exception):
 class Stage(Protocol):
     """A database for a run."""
 
-    workers: int
-    proxy: Proxy | None
-    direct_url: str
-    service_url: str
+    @property
+    def workers(self) -> int:
+        """How many worker processes serve it."""
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """What stands between it and the service, if anything does."""
+
+    @property
+    def direct_url(self) -> str:
+        """Where it is, past the proxy."""
+
+    @property
+    def service_url(self) -> str:
+        """Where the service finds it."""
 
     def faults(self) -> list[Fault]:
         """Gives the faults of the database."""
@@ -117,7 +127,7 @@ class Run:
         say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._size, self._folder, self._say = size, folder, say
-        self._chance = random.Random(size.seed)
+        self._chance = random.Random(size.seed)  # noqa: S311  # no secret
         self._progress = Progress()
         self._clock = Clock()
         self._stage = stage(folder, self._clock)
@@ -140,9 +150,8 @@ class Run:
     def __call__(self) -> Done:
         """Does it all. Raises `NotRecovered` if the service does not come back after a fault."""
         address = f"127.0.0.1:{self._proxy.port}"
-        watching = threading.Event()
         watchers = [
-            Watcher(organization, address, recorder, watching)
+            Watcher(organization, address, recorder)
             for organization, recorder in zip(self._organizations, self._recorders, strict=True)
         ]
         try:
@@ -162,7 +171,6 @@ class Run:
                 raise self._progress.broken[0]
             self._finish(watchers)
         finally:
-            watching.set()
             for watcher in watchers:
                 if watcher.is_alive():
                     watcher.end()
@@ -212,7 +220,7 @@ class Run:
         self._wait_for_calls(self._size.calls, begun)
 
     def _possible(self) -> list[Fault]:
-        service, chance = self._service, random.Random(self._chance.random())
+        service, chance = self._service, random.Random(self._chance.random())  # noqa: S311  # no secret
         faults: list[Fault] = [
             KillServer(service, chance),
             RestartServer(service),
@@ -259,6 +267,7 @@ class Run:
 
     def _finish(self, watchers: list[Watcher]) -> None:
         """Ends what is under way, lets the streams catch up, and writes the rows down."""
+        self._say("letting the streams catch up")
         self._service.stop()
         self._service.kill_all()
         self._stage.settle()
@@ -267,6 +276,7 @@ class Run:
             for organization, watcher in zip(self._organizations, watchers, strict=True):
                 self._catch_up(database, organization, watcher)
                 watcher.end()
+        self._say("writing the rows down")
         self._service.stop()
         self._stage.settle()
         with closing(Database(self._stage.direct_url)) as database:

@@ -33,7 +33,7 @@ class ServiceProcess:
         self._environment = {**inherited, **environment, "PYTHONPATH": "generated"}
         self._workers = workers
         self._proxy = proxy
-        self._log = log.open("a", encoding="utf-8")
+        self._log = log.open("a", encoding="utf-8", buffering=1)
         self._process: subprocess.Popen[str] | None = None
         self._pids: set[int] = set()
         self._groups: list[int] = []

@@ -20,5 +20,5 @@ _RENAMES = {"CreateOrUpdateCustomer": 30, "AssignDevices": 15, "TransferDevices"
     ],
 )
 def test_a_planted_bug_is_found(torture: Torture, plant: str, mix: dict[str, int], kinds: set[str]) -> None:
-    figures = torture("postgresql", Size(calls=1_500, faults=0, organizations=1, clients=12, plant=plant, mix=mix))
+    figures = torture("postgresql", Size(calls=1_000, faults=0, organizations=1, clients=12, plant=plant, mix=mix))
     assert {violation.kind for violation in figures.violations} >= kinds

@@ -5,10 +5,10 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from deviceassignment.v1 import device_assignment_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.torture.rpcs import Command, request
@@ -67,7 +67,7 @@ class Organization:
         """Makes up a request."""
         self.made += 1
         rpc = chance.choices(list(self.mix), list(self.mix.values()))[0]
-        fields = getattr(self, f"_{rpc}")(chance)
+        fields = _REQUESTS[rpc](self, chance)
         message: Any = request(rpc, **fields)
         if hasattr(message, "note"):
             message.note = f"command {number}"
@@ -87,7 +87,7 @@ class Organization:
     def _expected(self, chance: random.Random, email: str) -> str:
         return self.revisions.get(email, "") if chance.random() < 0.1 else ""
 
-    def _UnassignDevices(self, chance: random.Random) -> dict[str, Any]:
+    def _unassign_devices(self, chance: random.Random) -> dict[str, Any]:
         email = chance.choice(ADDRESSES)
         return {
             "customer_email": email,
@@ -97,10 +97,10 @@ class Organization:
             "validate_only": chance.random() < 0.1,
         }
 
-    def _UnassignDevice(self, chance: random.Random) -> dict[str, Any]:
+    def _unassign_device(self, chance: random.Random) -> dict[str, Any]:
         return {"customer_email": chance.choice(ADDRESSES), "device_identifier": self.devices(chance, 1)[0]}
 
-    def _AssignDevices(self, chance: random.Random) -> dict[str, Any]:
+    def _assign_devices(self, chance: random.Random) -> dict[str, Any]:
         email = chance.choice(ADDRESSES)
         new = {"auto_create_devices": True, "device_type": "sensor"} if chance.random() < 0.5 else {}
         return {
@@ -111,7 +111,7 @@ class Organization:
             **new,
         }
 
-    def _AssignDevice(self, chance: random.Random) -> dict[str, Any]:
+    def _assign_device(self, chance: random.Random) -> dict[str, Any]:
         new = {"auto_create_device": True, "device_type": "sensor"} if chance.random() < 0.5 else {}
         return {
             "device_identifier": self.devices(chance, 1)[0],
@@ -120,7 +120,7 @@ class Organization:
             **new,
         }
 
-    def _TransferDevices(self, chance: random.Random) -> dict[str, Any]:
+    def _transfer_devices(self, chance: random.Random) -> dict[str, Any]:
         source, target = chance.sample(ADDRESSES, 2)
         return {
             "from_customer_email": source,
@@ -131,16 +131,16 @@ class Organization:
             "require_all": chance.random() < 0.1,
         }
 
-    def _UnassignAllDevices(self, chance: random.Random) -> dict[str, Any]:
+    def _unassign_all_devices(self, chance: random.Random) -> dict[str, Any]:
         email = chance.choice(ADDRESSES)
         return {"customer_email": email, "expected_count": self.counts.get(email, 0)}
 
-    def _RevertOperation(self, chance: random.Random) -> dict[str, Any]:
+    def _revert_operation(self, chance: random.Random) -> dict[str, Any]:
         with self.lock:
             known = list(self.operations)
         return {"operation_id": chance.choice(known) if known else "op_unknown"}
 
-    def _CreateOrUpdateCustomer(self, chance: random.Random) -> dict[str, Any]:
+    def _create_or_update_customer(self, chance: random.Random) -> dict[str, Any]:
         pair = chance.choice(PAIRS)
         here, there = chance.sample(pair, 2)
         if here not in self.holders or chance.random() < 0.05:
@@ -150,13 +150,13 @@ class Organization:
             there = f"retired-{self.name}-{chance.getrandbits(40)}@example.com"
         return {"email": there, "telemetron_customer_id": self.holders[here]}
 
-    def _CreateOrUpdateDevice(self, chance: random.Random) -> dict[str, Any]:
+    def _create_or_update_device(self, chance: random.Random) -> dict[str, Any]:
         return {"identifier": self.devices(chance, 1)[0], "type": "sensor"}
 
-    def _ListAssignedDevices(self, chance: random.Random) -> dict[str, Any]:
+    def _list_assigned_devices(self, chance: random.Random) -> dict[str, Any]:
         return {"customer_email": chance.choice(ADDRESSES), **_at(chance)}
 
-    def _LookupOwners(self, chance: random.Random) -> dict[str, Any]:
+    def _lookup_owners(self, chance: random.Random) -> dict[str, Any]:
         return {"device_identifiers": self.devices(chance), **_at(chance)}
 
     def learn(self, command: Command, answer: Any) -> None:
@@ -199,4 +199,16 @@ def _at(chance: random.Random) -> dict[str, Any]:
     return {"at": at}
 
 
-__all__ = ["ADDRESSES", "MIX", "PAIRS", "STEADY", "Organization", "pb"]
+_REQUESTS: dict[str, Callable[[Organization, random.Random], dict[str, Any]]] = {
+    "UnassignDevices": Organization._unassign_devices,
+    "UnassignDevice": Organization._unassign_device,
+    "AssignDevices": Organization._assign_devices,
+    "AssignDevice": Organization._assign_device,
+    "TransferDevices": Organization._transfer_devices,
+    "UnassignAllDevices": Organization._unassign_all_devices,
+    "RevertOperation": Organization._revert_operation,
+    "CreateOrUpdateCustomer": Organization._create_or_update_customer,
+    "CreateOrUpdateDevice": Organization._create_or_update_device,
+    "ListAssignedDevices": Organization._list_assigned_devices,
+    "LookupOwners": Organization._lookup_owners,
+}

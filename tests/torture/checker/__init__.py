@@ -10,9 +10,10 @@ What is checked, and how far it goes:
   revision (lookups, some refusals) must fit a version that this leaves open; the oldest one that fits is taken, which
   is right if any is, because reads change nothing. The check is sound (it refuses no linearizable history) and complete
   for each customer, and takes time in proportion to the number of calls, apart from sorting.
-- **All customers together** (`order`): the calls that name revisions are strictly serializable. With the versions known,
-  that is the same as: the graph of "made the version that was seen", "saw the version that was replaced" and "ended
-  before it began" has no cycle. Sound and complete for these calls; a transfer or a revert has all of its customers.
+- **All customers together** (`order`): the calls that name revisions are strictly serializable. As the versions are
+  known, that is the same as: the graph of "made the version that was seen", "saw the version that was replaced" and
+  "ended before it began" has no cycle. Sound and complete for these calls; a transfer or a revert has all of its
+  customers.
 - **Addresses** (`addresses`): who holds which address is not versioned, so here the linearization is searched for, as
   Wing and Gong do, with the visited configurations remembered, as Lowe does. Each pair of addresses between which a
   customer is renamed is one object. Sound; complete for each pair, not across pairs.

@@ -79,7 +79,7 @@ def moved(place: int | None, customer_id: str) -> Effect:
 
 
 def check_group(said: list[Said], places: int) -> list[Violation]:
-    """Searches for an order. Takes all that was said about a group of so many addresses, which nobody holds at first."""
+    """Searches for an order, given all that was said about a group of so many addresses, which are free at first."""
     search = _Search(said)
     configurations: set[Configuration] = {(("",) * places, frozenset())}
     for index, is_end in _events(said):

@@ -91,9 +91,9 @@ class Read:
             Seen(attempt.start, attempt.end, customer_id, None, wrote=False, rule=rule, what=call)
         )
 
-    def refused_wrongly(self, call: Call, attempt: Attempt, reason: str) -> None:
+    def refused_wrongly(self, call: Call, attempt: Attempt) -> None:
         """Notes a refusal that no call here deserves."""
-        self.violations.append(Violation("status", f"{call} ended in {attempt.status}: {reason}"))
+        self.violations.append(Violation("status", f"{call} ended in {attempt.status}: {attempt.reason}"))
 
     def device_id(self, call: Call, device: dict[str, Any]) -> None:
         """Checks a device's id."""
@@ -103,9 +103,7 @@ class Read:
     @cached_property
     def steady(self) -> dict[str, str]:
         """The customers at the addresses that nobody is moved to or from."""
-        return {
-            row["email"]: row["id"] for row in self.history.rows.get("customer", []) if row["email"] in STEADY
-        }
+        return {row["email"]: row["id"] for row in self.history.rows.get("customer", []) if row["email"] in STEADY}
 
     @cached_property
     def _touched(self) -> dict[str, set[str]]:
@@ -182,7 +180,8 @@ def _may_create(found: Read, call: Call) -> None:
     request, start = call.request, call.start
     devices: list[str] = []
     if request.get("auto_create_devices") or request.get("auto_create_device") or call.rpc == "CreateOrUpdateDevice":
-        devices = request.get("device_identifiers") or [request.get("device_identifier") or request.get("identifier")]
+        one: str = request.get("device_identifier") or request.get("identifier") or ""
+        devices = request.get("device_identifiers") or [one]
     for device in devices:
         found.created[device] = min(found.created[device], start)
 
@@ -193,9 +192,8 @@ def _unanswered(found: Read, call: Call) -> None:
         for customer_id, number in found.replay.made.get(operation_id, {}).items():
             found.saw(call, customer_id, number, lambda _before, _after, _number: "", wrote=True)
     request = call.request
-    customer_id = request.get("telemetron_customer_id")
-    if customer_id:
-        found.move(call, customer_id, request["email"])
+    if request.get("telemetron_customer_id"):
+        found.move(call, request["telemetron_customer_id"], request["email"])
 
 
 def _without_creator(found: Read) -> None:

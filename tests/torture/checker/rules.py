@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.torture.checker import addresses, writes
@@ -10,7 +9,10 @@ from tests.torture.checker.history import Attempt, Call, State, revision, unique
 from tests.torture.checker.writes import GROUP_PLACE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.torture.checker.answers import Read
+    from tests.torture.checker.customers import Rule
 
 Answer = dict[str, Any]
 
@@ -103,65 +105,84 @@ ANSWERS: dict[str, Callable[[Read, Call, Answer], None]] = {
 
 
 def refusal(found: Read, call: Call, attempt: Attempt) -> None:
-    """Reads what a refusal says. Refusals that say nothing of the data are left out; those that never fit are found."""
-    request = call.request
-    email = request.get("customer_email") or request.get("from_customer_email") or request.get("email") or ""
-    match attempt.reason:
-        case "ERROR_REASON_CUSTOMER_NOT_FOUND":
-            _nobody(found, call, attempt, email)
-        case "ERROR_REASON_EMAIL_TAKEN":
-            if email in GROUP_PLACE:
-                effect = addresses.taken(GROUP_PLACE[email], request.get("telemetron_customer_id", ""))
-                found.said((call, attempt), email, effect)
-        case "ERROR_REASON_DEVICE_NOT_FOUND":
-            found.devices(attempt, [], [request["device_identifier"]])
-        case "ERROR_REASON_OPERATION_NOT_FOUND":
-            if request["operation_id"] != "op_unknown":
-                found.wrong(call, "the operation that it names was acknowledged before")
-        case "ERROR_REASON_DEVICE_NOT_ASSIGNED":
-            device = request["device_identifier"]
-            _steady(found, call, attempt, email, lambda _b, state, _n: "it had the device" if device in state else "")
-        case "ERROR_REASON_COUNT_DIFFERS":
-            count = int(attempt.details["device_count"])
-            if count == request.get("expected_count", 0):
-                found.wrong(call, "the count is what was expected")
-            _steady(found, call, attempt, email, lambda _b, state, _n: "" if len(state) == count else f"it had {len(state)}")
-        case "ERROR_REASON_DEVICES_SKIPPED":
-            skipped = [int(where.partition("[")[2].rstrip("]")) for where, _ in attempt.violations]
-            _steady(found, call, attempt, email, _skips(request["device_identifiers"], skipped))
-        case "ERROR_REASON_REVISION_MOVED":
-            expected = request.get("expected_revision") or request.get("from_expected_revision")
-            customer_id, number = revision(expected)
-
-            def moved(_before: State, _state: State, seen: int) -> str:
-                return "it was at the expected revision" if seen == number else ""
-
-            if found.steady.get(email) == customer_id:
-                _steady(found, call, attempt, email, moved)
-        case "ERROR_REASON_CONFLICT" | "ERROR_REASON_OVERLOADED":
-            pass
-        case other:
-            found.refused_wrongly(call, attempt, other)
+    """Reads what a refusal says; a refusal that no call here deserves is wrong."""
+    reason = attempt.reason.removeprefix("ERROR_REASON_")
+    if reason in REFUSALS:
+        REFUSALS[reason](found, call, attempt)
+    elif reason not in {"CONFLICT", "OVERLOADED"}:  # these say nothing of the data
+        found.refused_wrongly(call, attempt)
 
 
-def _skips(devices: list[str], skipped: list[int]) -> Callable[[State, State, int], str]:
+def _email(call: Call) -> str:
+    names = ("customer_email", "from_customer_email", "email")
+    return next((call.request[name] for name in names if name in call.request), "")
+
+
+def _email_taken(found: Read, call: Call, attempt: Attempt) -> None:
+    email = _email(call)
+    if email in GROUP_PLACE:
+        effect = addresses.taken(GROUP_PLACE[email], call.request.get("telemetron_customer_id", ""))
+        found.said((call, attempt), email, effect)
+
+
+def _device_not_found(found: Read, call: Call, attempt: Attempt) -> None:
+    found.devices(attempt, [], [call.request["device_identifier"]])
+
+
+def _operation_not_found(found: Read, call: Call, _attempt: Attempt) -> None:
+    if call.request["operation_id"] != "op_unknown":
+        found.wrong(call, "the operation that it names was acknowledged before")
+
+
+def _not_assigned(found: Read, call: Call, attempt: Attempt) -> None:
+    device = call.request["device_identifier"]
+    _steady(found, call, attempt, lambda _before, state, _number: "it had the device" if device in state else "")
+
+
+def _count_differs(found: Read, call: Call, attempt: Attempt) -> None:
+    count = int(attempt.details["device_count"])
+    if count == call.request.get("expected_count", 0):
+        found.wrong(call, "the count is what was expected")
+
+    def rule(_before: State, state: State, _number: int) -> str:
+        return "" if len(state) == count else f"it had {len(state)}"
+
+    _steady(found, call, attempt, rule)
+
+
+def _devices_skipped(found: Read, call: Call, attempt: Attempt) -> None:
+    devices = call.request["device_identifiers"]
+    skipped = [int(where.partition("[")[2].rstrip("]")) for where, _ in attempt.violations]
+
     def rule(_before: State, state: State, _number: int) -> str:
         expected = [index for index, device in enumerate(devices) if device not in state]
         return "" if skipped == expected else f"it would have skipped {expected}"
 
-    return rule
+    _steady(found, call, attempt, rule)
 
 
-def _steady(found: Read, call: Call, attempt: Attempt, email: str, rule: Callable[[State, State, int], str]) -> None:
-    """Notes what a refusal says of the customer at an address, which must be one that is never moved."""
+def _revision_moved(found: Read, call: Call, attempt: Attempt) -> None:
+    customer_id, number = revision(call.request.get("expected_revision") or call.request["from_expected_revision"])
+
+    def rule(_before: State, _state: State, seen: int) -> str:
+        return "it was at the expected revision" if seen == number else ""
+
+    if found.steady.get(_email(call)) == customer_id:
+        _steady(found, call, attempt, rule)
+
+
+def _steady(found: Read, call: Call, attempt: Attempt, rule: Rule) -> None:
+    """Notes what a refusal says of the customer at the call's address, which must be one that is never moved."""
+    email = _email(call)
     if email in found.steady:
         found.saw_refused(call, attempt, found.steady[email], rule)
     elif email in GROUP_PLACE:
         found.said((call, attempt), email, addresses.taken(GROUP_PLACE[email]))
 
 
-def _nobody(found: Read, call: Call, attempt: Attempt, email: str) -> None:
+def _nobody(found: Read, call: Call, attempt: Attempt) -> None:
     """Notes that nobody held an address, where the refusal can be about no other."""
+    email = _email(call)
     emails = unique(call.request.get("customer_emails", []))
     if len(emails) == 1:
         email = emails[0]
@@ -171,3 +192,15 @@ def _nobody(found: Read, call: Call, attempt: Attempt, email: str) -> None:
         found.wrong(call, "the customer to update was there before, and customers stay")
     elif email in GROUP_PLACE:
         found.said((call, attempt), email, addresses.free(GROUP_PLACE[email]))
+
+
+REFUSALS: dict[str, Callable[[Read, Call, Attempt], None]] = {
+    "CUSTOMER_NOT_FOUND": _nobody,
+    "EMAIL_TAKEN": _email_taken,
+    "DEVICE_NOT_FOUND": _device_not_found,
+    "OPERATION_NOT_FOUND": _operation_not_found,
+    "DEVICE_NOT_ASSIGNED": _not_assigned,
+    "COUNT_DIFFERS": _count_differs,
+    "DEVICES_SKIPPED": _devices_skipped,
+    "REVISION_MOVED": _revision_moved,
+}

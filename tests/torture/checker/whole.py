@@ -43,7 +43,9 @@ def check_past(read: Read) -> list[Violation]:
                 found.append(Violation("past", f"{call}: the customer was at revision {expected} at that moment"))
             continue
         owners = {
-            result["device_identifier"]: [(o["customer_id"], _moment(o["assigned_at"])) for o in result.get("owners", [])]
+            result["device_identifier"]: [
+                (o["customer_id"], _moment(o["assigned_at"])) for o in result.get("owners", [])
+            ]
             for result in answer["results"]
         }
         if owners != _owners(read, list(owners), at):
@@ -88,7 +90,10 @@ def check_repeats(history: History) -> list[Violation]:
         if not call.answered and not call.unknown and request_id in kept:
             found.append(Violation("repeat", f"{call}: it was refused, and the database keeps an answer"))
     strange = [request_id for request_id in kept if request_id not in answered]
-    return [*found, *(Violation("repeat", f"the answer to {request_id} is kept, which no call had") for request_id in strange)]
+    return [
+        *found,
+        *(Violation("repeat", f"the answer to {request_id} is kept, which no call had") for request_id in strange),
+    ]
 
 
 def check_stream(history: History, replay: Replay) -> list[Violation]:
@@ -107,7 +112,9 @@ def check_stream(history: History, replay: Replay) -> list[Violation]:
             found.append(Violation("stream", f"{operation_id} was told as {_told(told)} and is {_shown(row, replay)}"))
     found += [Violation("stream", f"{each} was not told") for each in replay.operations if each not in places]
     by_position = sorted(replay.operations.values(), key=lambda row: row["position"] or inf)
-    if [row["id"] for row in by_position if row["id"] in places] != [each for each in places if each in replay.operations]:
+    if [row["id"] for row in by_position if row["id"] in places] != [
+        each for each in places if each in replay.operations
+    ]:
         found.append(Violation("stream", "the operations were not told in the order of the table"))
     last: dict[str, tuple[int, str]] = {}
     for operation_id in places:

@@ -32,16 +32,16 @@ def _unassign(found: Read, call: Call, answer: Answer) -> None:
         if reason == "SKIP_REASON_UNKNOWN_DEVICE"
     ]
     found.devices(call, [device for device in wanted if device not in unknown], unknown)
-    _ended(found, call, answer, ended, skipped, wanted)
+    _ended(found, call, answer, ended, skipped=skipped, wanted=wanted)
 
 
 def _unassign_one(found: Read, call: Call, answer: Answer) -> None:
     wanted = [call.request["device_identifier"]]
     found.devices(call, wanted)
-    _ended(found, call, answer, wanted, [], wanted)
+    _ended(found, call, answer, wanted, skipped=[], wanted=wanted)
 
 
-def _ended(found: Read, call: Call, answer: Answer, ended: list[str], skipped: list[str], wanted: list[str]) -> None:
+def _ended(found: Read, call: Call, answer: Answer, ended: list[str], *, skipped: list[str], wanted: list[str]) -> None:
     customer_id, number = revision(answer["revision"])
     found.holder(call, call.request["customer_email"], customer_id)
     preview = bool(call.request.get("validate_only"))
@@ -132,7 +132,11 @@ def _transfer(found: Read, call: Call, answer: Answer) -> None:
     found.holder(call, call.request["from_customer_email"], source)
     found.holder(call, call.request["to_customer_email"], target, was_created=created)
     made = found.operation(call, answer.get("operation_id", ""))
-    if bool(made) != bool(moved) or (made and made.get(source) != source_at) or made.get(target, target_at) != target_at:
+    if (
+        bool(made) != bool(moved)
+        or (made and made.get(source) != source_at)
+        or made.get(target, target_at) != target_at
+    ):
         found.wrong(call, f"its operation made {made}")
 
     def gave(before: State, after: State, _number: int) -> str:
