@@ -46,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--minutes", type=float, default=60.0, help="when each database's run ends at the latest")
     parser.add_argument("--plant", default="", help="a bug from tests/torture/plants.py to plant into the server")
+    parser.add_argument("--only", default="", help="inject only the faults whose name has this in it")
     parser.add_argument("--report", type=Path, help="a document with marks, between which to put the figures")
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="check the records of an earlier run again")
     return parser.parse_args()
@@ -67,6 +68,7 @@ def main() -> int:
                 seed=asked.seed,
                 most_seconds=asked.minutes * 60,
                 plant=asked.plant,
+                only=asked.only,
             )
             found.append(run(database, size, folder / database))
     text = report.markdown(found, asked.seed)

@@ -188,6 +188,12 @@ class Node:
         """Lets it go on."""
         self._signal_all(signal.SIGCONT)
 
+    def lose_what_it_has_not_read(self) -> None:
+        """Ends a server that is paused, and what its connections hold with it, and starts it again."""
+        self._signal_all(signal.SIGKILL)
+        self.kill()
+        self.start()
+
     def _signal_all(self, number: signal.Signals) -> None:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
@@ -209,12 +215,16 @@ class Node:
 class Cluster:
     """A primary and its synchronous standby.
 
+    Args:
+        environment: further variables of the servers, such as a clock's.
+        followed: whether there is a standby from the beginning.
+
     Attributes:
         primary: the server that writes.
         standby: the one that follows it.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], *, followed: bool) -> None:
         self._folders = Folders()
         self._environment = environment
         self._made = 0
@@ -224,7 +234,8 @@ class Cluster:
         )
         self.primary.start()
         self.standby: Node | None = None
-        self.follow()
+        if followed:
+            self.follow()
 
     def _node(self) -> Node:
         self._made += 1
@@ -259,10 +270,16 @@ class Cluster:
                     raise RuntimeError("the standby does not follow")
                 time.sleep(0.05)
 
-    def promote(self) -> None:
-        """Kills the primary and has the standby take its place."""
+    def promote(self, *, behind: bool) -> None:
+        """Kills the primary and has the standby take its place.
+
+        Args:
+            behind: whether the standby is paused; it gets nothing more then.
+        """
         assert self.standby is not None
         self.primary.kill()
+        if behind:
+            self.standby.lose_what_it_has_not_read()
         self.standby.run("SELECT pg_promote(true, 60)")
         old, self.primary, self.standby = self.primary, self.standby, None
         shutil.rmtree(old.data, ignore_errors=True)

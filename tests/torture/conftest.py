@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.torture import report
+from tests.torture.clock import Clock
 from tests.torture.postgres_stage import PostgresStage
 from tests.torture.report import Figures
-from tests.torture.run import Run, Size
+from tests.torture.run import Run, Size, Stage
 from tests.torture.sqlite_stage import SQLiteStage
 
 Torture = Callable[[str, Size], Figures]
@@ -19,11 +20,12 @@ def torture(tmp_path: Path) -> Torture:
     """Runs the torture on a database, and checks it."""
 
     def run(database: str, size: Size) -> Figures:
-        Run(
-            lambda into, clock: SQLiteStage(into) if database == "sqlite" else PostgresStage(clock, size.seed),
-            size,
-            tmp_path,
-        )()
+        def stage(into: Path, clock: Clock) -> Stage:
+            if database == "sqlite":
+                return SQLiteStage(into)
+            return PostgresStage(clock, size.seed, followed=size.faults > 0)
+
+        Run(stage, size, tmp_path)()
         return report.checked(tmp_path, database)
 
     return run

@@ -1,4 +1,4 @@
-"""Starts the `device-assignment` command, with a clock to set and a planted bug if the environment asks for them.
+"""Starts the `device-assignment` command, with a clock to set, a disk to fill and a bug to plant.
 
 `TORTURE_PLANT` names the bug. The product itself has no such switches.
 """
@@ -6,7 +6,7 @@
 import os
 
 from service.cli import main
-from tests.torture import clock, plants
+from tests.torture import clock, full_disk, plants
 
 VARIABLE = "TORTURE_PLANT"
 
@@ -14,4 +14,5 @@ if __name__ == "__main__":
     if name := os.environ.get(VARIABLE):
         plants.PLANTS[name]()
     clock.use_in_sqlite()
+    full_disk.use_in_sqlite()
     main()

@@ -14,6 +14,8 @@ from tests.torture.proxy import Proxy
 
 _NAME = "torture"
 _SETTLE_SECONDS = 30.0
+# Longer than callers wait: what they give up must stay unseen.
+_BEHIND_SECONDS = 7.0
 
 
 class PostgresStage:
@@ -22,14 +24,15 @@ class PostgresStage:
     Args:
         clock: of the servers.
         seed: of the faults' choices.
+        followed: whether it has a standby; the faults need one.
     """
 
     workers = 2
 
-    def __init__(self, clock: Clock, seed: int) -> None:
+    def __init__(self, clock: Clock, seed: int, *, followed: bool = True) -> None:
         self.proxy = Proxy()
         self._chance = random.Random(seed)  # noqa: S311  # no secret
-        self.cluster = Cluster(clock.preloaded)
+        self.cluster = Cluster(clock.preloaded, followed=followed)
         self.cluster.primary.run(f"CREATE DATABASE {_NAME}")
         self.proxy.target = self.cluster.primary.port
         self.service_url = self._url(self.proxy.port)
@@ -57,7 +60,9 @@ class PostgresStage:
             KillPostgres(self, self._chance),
             HoldCustomer(self, self._chance),
             ReadOnly(self),
-            Promote(self),
+            PauseStandby(self),
+            Promote(self, behind=False),
+            Promote(self, behind=True),
         ]
 
     def close(self) -> None:
@@ -155,20 +160,57 @@ class ReadOnly(Fault):
 
 
 @dataclass
-class Promote(Fault):
-    """Loses the primary for good, and has the synchronous standby take its place."""
+class PauseStandby(Fault):
+    """Stops the standby where it is: commits wait for it, until it goes on."""
 
     stage: PostgresStage
-    name = "synchronous standby promoted"
+    name = "synchronous standby hung"
+    seconds = (1.0, 6.0)
+
+    def begin(self) -> dict[str, object]:
+        """Stops it. What waits becomes visible only afterwards, under the time that it was made at."""
+        self._pause()
+        return {"unstable_seconds": 1}
+
+    def end(self) -> None:
+        """Lets it go on."""
+        standby = self.stage.cluster.standby
+        assert standby is not None
+        standby.resume()
+
+    def _pause(self) -> None:
+        standby = self.stage.cluster.standby
+        assert standby is not None
+        standby.pause()
+
+
+@dataclass
+class Promote(PauseStandby):
+    """Loses the primary for good, and has the synchronous standby take its place.
+
+    Attributes:
+        behind: whether the standby has been hanging for a while when the primary is lost: then there are calls whose
+            commits wait, which nobody may have seen.
+    """
+
+    behind: bool
+    seconds = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        """Names it."""
+        self.name = f"synchronous standby promoted, {'behind by unacknowledged calls' if self.behind else 'caught up'}"
 
     def begin(self) -> dict[str, object]:
         """Kills the primary, promotes the standby and points the service at it."""
         cluster = self.stage.cluster
         cluster.wait_for_standby()
+        if self.behind:
+            self._pause()
+            time.sleep(_BEHIND_SECONDS)
         self.stage.proxy.target = 0
-        cluster.promote()
+        cluster.promote(behind=self.behind)
         self.stage.proxy.target = cluster.primary.port
-        return {}
+        return {"unstable_seconds": _BEHIND_SECONDS + 1} if self.behind else {}
 
     def end(self) -> None:
         """Makes a new standby."""

@@ -79,6 +79,9 @@ class Size:
         clients: callers of each.
         seed: of all choices. Threads still differ from run to run.
         most_seconds: a run that takes longer ends early, with fewer calls and faults.
+        mix: how often each rpc is called.
+        plant: a bug to plant into the server.
+        only: takes only the faults whose name has this in it.
     """
 
     calls: int
@@ -89,6 +92,7 @@ class Size:
     most_seconds: float = 3_600.0
     mix: dict[str, int] = field(default_factory=lambda: dict(MIX))
     plant: str = ""
+    only: str = ""
 
 
 @dataclass
@@ -232,6 +236,7 @@ class Run:
             faults.append(KillWorker(service, chance))
         if self._stage.proxy is not None:
             faults += connection_faults(self._stage.proxy, "between server and database")
+        faults = [fault for fault in faults if self._size.only in fault.name]
         self._done.skipped = {fault.name: why for fault in faults if (why := fault.missing())}
         return [fault for fault in faults if not fault.missing()]
 

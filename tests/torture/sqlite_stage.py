@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.torture import full_disk
 from tests.torture.faults import Fault
 
 _DISK_MEGABYTES = 512
@@ -70,27 +71,25 @@ class HoldFile(Fault):
 
 @dataclass
 class FillDisk(Fault):
-    """Fills the disk to the last byte."""
+    """Fills the disk to the last byte; where none could be mounted, has SQLite take it to be full."""
 
     disk: Path
     mounted: bool
     name = "disk full"
     seconds = (1.0, 5.0)
 
-    def missing(self) -> str:
-        """It needs a small disk."""
-        return "" if self.mounted else "no small disk could be mounted; run it as root on Linux"
-
     def begin(self) -> dict[str, object]:
-        """Writes until there is no more room."""
-        with contextlib.suppress(OSError), (self.disk / "ballast").open("wb", buffering=0) as ballast:
-            while True:
-                ballast.write(bytes(65_536))
-        with contextlib.suppress(OSError), (self.disk / "ballast").open("ab", buffering=0) as ballast:
-            while True:
-                ballast.write(bytes(4_096))
-        return {}
+        """Leaves no more room."""
+        if not self.mounted:
+            full_disk.limit(self.disk).touch()
+            return {"mounted": False}
+        for size in (65_536, 4_096):
+            with contextlib.suppress(OSError), (self.disk / "ballast").open("ab", buffering=0) as ballast:
+                while True:
+                    ballast.write(bytes(size))
+        return {"mounted": True}
 
     def end(self) -> None:
         """Makes room."""
-        (self.disk / "ballast").unlink(missing_ok=True)
+        for file in (self.disk / "ballast", full_disk.limit(self.disk)):
+            file.unlink(missing_ok=True)
