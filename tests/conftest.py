@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,12 +57,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Has a test fail that starts a process and is not marked so."""
     if item.get_closest_marker("process") is None:
         _processless.append(item.name)
-    yield
-    _processless.clear()
+    try:
+        return (yield)
+    finally:
+        _processless.clear()
 
 
 def _refuse_processes(event: str, _arguments: object) -> None:

@@ -28,7 +28,7 @@ def fail(text: str) -> NoReturn:
 
 def warn(text: str) -> None:
     """Warns of something that does not stop the command."""
-    sys.stderr.write(f"warning: {text}\n")
+    streams.say(f"warning: {text}")
 
 
 def _plain(value: Any) -> Any:

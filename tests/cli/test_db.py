@@ -55,7 +55,7 @@ def test_the_check_warns_of_settings_under_which_a_crash_undoes_what_was_answere
             connection.execute(text(f"ALTER DATABASE {admin.url.database} SET synchronous_commit = off"))
             connection.execute(text("SELECT pg_reload_conf()"))
         admin.dispose()
-        eventually(lambda: "fsync" in check("db", "check").err, seconds=60)
+        eventually(lambda: "fsync" in check("db", "check").err)
         answer = check("db", "check")
     assert (answer.code, answer.out) == (0, f"ok, at step {schema.head()}\n")
     assert answer.err == (

@@ -47,7 +47,7 @@ def test_a_signal_that_the_system_hands_to_another_thread_ends_it_too(sqlite: Co
     pid = server.process.pid
     thread = next(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir() if int(task.name) != pid)
     assert ctypes.CDLL(None).tgkill(pid, thread, int(signal.SIGTERM)) == 0
-    eventually(lambda: server.process.poll() is not None, 60)
+    eventually(lambda: server.process.poll() is not None)
     assert server.stop(signal.SIGTERM).code == 0
 
 

@@ -30,7 +30,7 @@ def used(url: str) -> None:
     schema.check(database)
     new_tenant(database).assign("ada@example.com", ["A"])
     probe = Probe(url, 30)
-    assert probe.answers()
+    assert probe.ask().reads
     probe.close()
     database.close()
 

@@ -81,7 +81,7 @@ class Standby:
         """Has every commit wait for the standby of a name; none, if that is empty."""
         self.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
         self.ask("SELECT pg_reload_conf()")
-        eventually(lambda: self.ask("SHOW synchronous_standby_names") == [name], seconds=60)
+        eventually(lambda: self.ask("SHOW synchronous_standby_names") == [name])
 
     def waiting(self) -> list[int]:
         """Finds the processes of PostgreSQL whose COMMIT waits for it."""
@@ -92,7 +92,7 @@ class Standby:
     def hanging(self, running: Running, tenant: Tenant, **options: Any) -> Any:
         """Begins a call and waits until its COMMIT hangs."""
         call = running.unassigning(tenant, ADA, ["A"], **options)
-        eventually(lambda: len(self.waiting()) == 1, seconds=60)
+        eventually(lambda: len(self.waiting()) == 1)
         return call
 
 
@@ -126,7 +126,7 @@ def test_a_commit_that_has_been_sent_is_left_alone_when_the_caller_goes_away(
             call.cancel()
         else:
             assert code_of(call.result) is grpc.StatusCode.DEADLINE_EXCEEDED
-        admission = running.service._server._interceptor._admission
+        admission = running.service._server.reception._admission
         eventually(lambda: admission._open_calls == 0)
         watched = time.monotonic() + _WATCHED_SECONDS
         while time.monotonic() < watched:
@@ -176,7 +176,7 @@ def test_a_command_whose_commit_is_not_confirmed_says_what_to_do(tenant: Tenant,
         other = Database(tenant.database.url)
         with standby.required(), ThreadPoolExecutor(1) as pool:
             outcome = pool.submit(work, other)
-            eventually(lambda: len(standby.waiting()) == 1, seconds=60)
+            eventually(lambda: len(standby.waiting()) == 1)
             standby.ask("SELECT pg_cancel_backend(:pid)", pid=standby.waiting()[0])
             with pytest.raises(OutcomeUnknown, match=words):
                 outcome.result(timeout=60)

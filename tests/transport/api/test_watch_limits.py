@@ -81,7 +81,7 @@ def test_a_reader_that_does_not_read_is_not_read_ahead_for_and_loses_the_stream_
     stream = api(tenant, "WatchOperations")
     next(stream)
     Keys(database).revoke(tenant.key_id)
-    eventually(lambda: not service._server._interceptor.streaming)
+    eventually(lambda: not service._server.reception.streams.pending)
     told: list[object] = []
     with pytest.raises(grpc.RpcError) as ended:
         told.extend(iter(lambda: next(stream), None))

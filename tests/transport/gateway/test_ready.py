@@ -35,7 +35,7 @@ def test_a_certificate_that_has_expired_is_told_and_a_new_one_mends_it(
     assert rest(QUERY, email="a@example.com").status == 404
     service.stop()
     service, _ = begin(f"127.0.0.1:{port}", read_tls(*made["expired"][1:]))
-    eventually(lambda: away(gateway) == "server_certificate", 60)
+    eventually(lambda: away(gateway) == "server_certificate")
     answer = gateway.send("GET", "/readyz")
     assert (
         answer.json["error"] == "The service is not ready: the server's certificate is refused: certificate has expired"
@@ -46,7 +46,7 @@ def test_a_certificate_that_has_expired_is_told_and_a_new_one_mends_it(
     assert any("CERTIFICATE_VERIFY_FAILED" in line.get("cause", "") for line in gateway.requests())
     service.stop()
     begin(f"127.0.0.1:{port}", read_tls(*made["good"][1:]))
-    eventually(lambda: away(gateway) == "", 60)
+    eventually(lambda: away(gateway) == "")
     assert rest(QUERY, email="a@example.com").status == 404
 
 

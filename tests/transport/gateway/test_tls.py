@@ -59,7 +59,7 @@ def test_callers_who_do_not_finish_the_handshake_give_way_to_those_who_do(
                 return gateway.send("GET", "/healthz", context=context).status == 200
             return False
 
-        eventually(served, 60)
+        eventually(served)
         # Those that were not closed to make room are closed later: the handshake has a time of its own.
         for connection in kept:
             with suppress(ConnectionResetError):

@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 60
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+    return socket.create_connection(("127.0.0.1", port))
 
 
 def head(path: str, key: str, length: int, *lines: str) -> bytes:
@@ -186,7 +186,7 @@ def test_an_orderly_end_does_not_wait_for_a_caller_who_does_not_read(
             scripted.bytes = pb.UnassignDevicesResponse(skipped=["x" * 97] * size).SerializeToString()
             connection = held.enter_context(slow_reader(port, *ask, b"", b"{}"))
             assert connection.recv(12) == b"HTTP/1.1 200"
-        eventually(lambda: not seats(runners[0]), PATIENCE_SECONDS)
+        eventually(lambda: not seats(runners[0]))
 
 
 def answered(rest: Rest) -> int:
@@ -204,7 +204,7 @@ def test_silent_connections_give_way_to_callers(launch: Launch, server: int, ten
         kept = [open_ones.enter_context(connect(gateway.port)) for _ in range(60)]
         for connection in kept[::2]:
             connection.sendall(b"GET /healthz HT")
-        eventually(lambda: answered(rest) == 404, PATIENCE_SECONDS)
+        eventually(lambda: answered(rest) == 404)
         assert rest_of(kept[0]) == b""
 
 
@@ -227,15 +227,15 @@ def test_one_key_has_half_of_the_connections_and_all_of_them_have_a_limit(
                 answers.append(connection.recv(65_536))
             return answers[-1].startswith(b"HTTP/1.1 503 ")
 
-        eventually(turned_away, PATIENCE_SECONDS)
+        eventually(turned_away)
         assert b"retry-after: 1" in answers[-1]
-    eventually(lambda: not turned_away(), PATIENCE_SECONDS)
+    eventually(lambda: not turned_away())
     assert len([line for line in gateway.events if line["event"] == "too many connections"]) >= 1
     with ExitStack() as open_ones:
         for _ in range(10):
             open_ones.enter_context(connect(gateway.port)).sendall(head(QUERY, keys[0], 100) + b"{")
         one = Rest(gateway, keys[0])
-        eventually(lambda: one(QUERY, email="a@example.com").status == 503, PATIENCE_SECONDS)
+        eventually(lambda: one(QUERY, email="a@example.com").status == 503)
         assert one(QUERY, email="a@example.com").headers["retry-after"] == "1"
         assert Rest(gateway, keys[1])(QUERY, email="a@example.com").status == 404
 
@@ -250,16 +250,16 @@ def test_large_bodies_in_memory_have_a_ceiling_and_small_ones_are_served(
     with connect(gateway.port) as half:
         # A length that is told counts from the beginning, though little of it has come.
         half.sendall(head(UNASSIGN, keys[0], 1_400_000) + b"{")
-        eventually(lambda: first.post(UNASSIGN, large).status == 503, PATIENCE_SECONDS)
+        eventually(lambda: first.post(UNASSIGN, large).status == 503)
         refused = first.post(UNASSIGN, large)
         assert (refused.error["reason"], refused.headers["retry-after"]) == ("ERROR_REASON_OVERLOADED", "1")
         assert second.post(UNASSIGN, large).status == 400
         assert first(QUERY, email="a@example.com").status == 404
         with connect(gateway.port) as other:
             other.sendall(head(UNASSIGN, keys[1], 1_400_000) + b"{")
-            eventually(lambda: third.post(UNASSIGN, large).status == 503, PATIENCE_SECONDS)
+            eventually(lambda: third.post(UNASSIGN, large).status == 503)
             assert third(QUERY, email="a@example.com").status == 404
-    eventually(lambda: first.post(UNASSIGN, large).status == 400, PATIENCE_SECONDS)
+    eventually(lambda: first.post(UNASSIGN, large).status == 400)
 
 
 def test_a_body_in_chunks_counts_as_it_comes(launch: Launch, server: int, tenant: Tenant) -> None:
@@ -278,8 +278,8 @@ def test_a_body_in_chunks_counts_as_it_comes(launch: Launch, server: int, tenant
             except TimeoutError:
                 return rest.post(UNASSIGN, b" " * 1_000_000).status == 503
 
-        eventually(refused, PATIENCE_SECONDS)
-    eventually(lambda: rest.post(UNASSIGN, b" " * 1_000_000).status == 400, PATIENCE_SECONDS)
+        eventually(refused)
+    eventually(lambda: rest.post(UNASSIGN, b" " * 1_000_000).status == 400)
 
 
 def test_tiny_chunks_are_refused(gateway: Gateway, rest: Rest) -> None:
