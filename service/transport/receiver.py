@@ -1,5 +1,6 @@
 """Takes calls in: sets room aside for a call's message, waits for it, and only then has a thread serve the call."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ class Receiver(FairExecutor):
         self._identify = identify
         self._ahead = ahead
         self._held: list[tuple[Arrival, Job]] | None = None
+        self._holding = threading.Lock()
 
     @property
     def pending(self) -> int:
@@ -56,9 +58,9 @@ class Receiver(FairExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> "Future[Any]":
         """Takes a call in. Runs on the thread that takes all calls in, so it does not block."""
         arrival, job = self._arriving.take(), Job(fn, args)
-        if self._held is not None:
-            self._held.append((arrival, job))
-        elif self._identify is not None and arrival.principal is None and arrival.error is None:
+        if self._hold(arrival, job):
+            return TAKEN
+        if self._identify is not None and arrival.principal is None and arrival.error is None:
             self._identify(arrival, partial(self._admit, arrival, job))
         else:
             self._admit(arrival, job)
@@ -66,11 +68,13 @@ class Receiver(FairExecutor):
 
     def hold(self) -> None:
         """Keeps the calls that come from now on, without an answer."""
-        self._held = []
+        with self._holding:
+            self._held = []
 
     def refuse_held(self, error: ServiceError) -> None:
         """Refuses the calls that were held."""
-        held, self._held = self._held or [], None
+        with self._holding:
+            held, self._held = self._held or [], None
         for arrival, job in held:
             self._refuse(arrival, job, error)
 
@@ -88,6 +92,13 @@ class Receiver(FairExecutor):
         job = self._room.lose(arrival)
         if job is not None:
             self._lose(arrival, job, error)
+
+    def _hold(self, arrival: Arrival, job: Job) -> bool:
+        with self._holding:
+            held = self._held
+            if held is not None:
+                held.append((arrival, job))
+        return held is not None
 
     def _admit(self, arrival: Arrival, job: Job) -> None:
         if arrival.error is None:

@@ -224,3 +224,20 @@ def test_a_connection_beyond_the_limit_is_closed_and_the_others_are_served(run: 
     assert looks_up(running.client, tenant)
     for caller in more:
         caller.close()
+
+
+def test_without_receiving_ahead_threads_wait_for_messages_but_not_for_ever(
+    run: Run, tenant: Tenant, other: Tenant, silence: Any
+) -> None:
+    for each in (tenant, other):
+        each.assign("ada@example.com", ["A"])
+    running = run(threads=4, message_seconds=1, receive_ahead=False)
+    silent = silent_calls(running, silence, LOOKUP, 20, tenant.metadata)
+    eventually(lambda: running.calls > 1)
+    assert looks_up(running.client, other)
+    assert checks(running.client)
+    watch = health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+    assert next(watch).status == SERVING
+    watch.cancel()
+    assert {call.code() for call in silent} <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+    eventually(lambda: running.calls == 0)
