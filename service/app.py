@@ -28,6 +28,10 @@ _COLLECTION = (20_000, 20, 50)
 # Beside the calls' connections: the bookkeeping of keys, the streams' poller, and one to spare.
 _EXTRA_CONNECTIONS = 3 + READERS
 
+# An SQLite connection has its file, the write-ahead log and shared memory open; the rest is files, pipes and pollers.
+_DESCRIPTORS_PER_DATABASE_CONNECTION = 3
+_OTHER_DESCRIPTORS = 40
+
 # A database that hangs is noticed within the sum of the two.
 _HEALTH_SECONDS = 1.0
 _HEALTH_PATIENCE_SECONDS = 1.5
@@ -68,7 +72,7 @@ class Service:
             rate_limit=settings.rate_limit,
             streams=settings.streams,
             stream_seconds=settings.stream_seconds,
-            connections=settings.connections,
+            connections=_connections(settings),
             message_seconds=settings.message_seconds,
             receive_bytes=settings.receive_bytes,
             receive_ahead=settings.receive_ahead,
@@ -156,7 +160,6 @@ def serve(
     # Before anything else: nothing but a handler ends the first process of a container.
     ends = (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,)
     with Signals(*ends, HANGUP) as signals:
-        descriptors.raise_limit()
         gc.freeze()
         gc.set_threshold(*_COLLECTION)
         with affinity.together():
@@ -166,6 +169,16 @@ def serve(
                 if number in ends:
                     break
             service.stop()
+
+
+def _connections(settings: Settings) -> int:
+    """Returns how many callers may be connected: so many that the files of the database can always be opened."""
+    database = settings.threads + _EXTRA_CONNECTIONS + 1
+    free = descriptors.raise_limit() - _OTHER_DESCRIPTORS - _DESCRIPTORS_PER_DATABASE_CONNECTION * database
+    connections = min(settings.connections, max(1, free))
+    if connections < settings.connections:
+        log.warning("fewer connections than set", connections=connections, set=settings.connections)
+    return connections
 
 
 def check(settings: Settings) -> None:

@@ -40,8 +40,8 @@ class Settings:
     waiting_calls: int = _number(2_000)
     """Calls that may wait for a thread; more are refused with RESOURCE_EXHAUSTED, and an organisation's beyond half."""
 
-    connections: int = _number(1_000, 1)
-    """Callers connected at once; a connection beyond is closed."""
+    connections: int = _number(4_000, 1)
+    """Connections to gRPC at once, if the limit of open files allows as many; a connection beyond is closed."""
 
     message_seconds: float = _number(30.0, 0.1, 3_600)
     """How long a call's message may be under way before the call is ended."""

@@ -12,12 +12,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service import descriptors
 from service.storage import schema
 from service.storage.database import Database
-from tests.conftest import new_tenant
+from tests.conftest import Client, new_tenant
 from tests.transport.gateway.rest import EXECUTABLE, Http, Rest
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 60
@@ -106,6 +109,22 @@ def test_more_silent_connections_than_descriptors_leave_rest_served_and_the_log_
             before = log.stat().st_size
             time.sleep(3)
             assert log.stat().st_size - before < 20_000
+
+
+def test_more_silent_connections_to_grpc_than_descriptors_leave_the_database_reachable(tmp_path: Path) -> None:
+    with serving(tmp_path) as (log, ports, key):
+        assert '"fewer connections than set"' in log.read_text()
+        client = Client(ports["grpc"])
+        request = pb.LookupOwnersRequest(device_identifiers=["A"])
+        with silent(ports["grpc"], 300):
+            for _ in range(5):
+                before = log.stat().st_size
+                found = client.assignments.LookupOwners(request, metadata=(("x-api-key", key),), timeout=60)
+                assert not found.results[0].found
+                time.sleep(1)
+                assert log.stat().st_size - before < 20_000
+        assert "NOT_SERVING" not in log.read_text()
+        client.channel.close()
 
 
 def test_a_listener_without_descriptors_waits_and_says_so_once_a_second(tmp_path: Path) -> None:

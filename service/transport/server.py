@@ -35,7 +35,7 @@ SERVICES = tuple(
 
 _STREAMS_PER_CONNECTION = 256
 # A connection whose TLS or HTTP/2 handshake takes longer is closed.
-_HANDSHAKE_MS = 20_000
+_HANDSHAKE_MS = 10_000
 _POLL_SECONDS = 0.01
 _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
