@@ -15,9 +15,12 @@ from service.storage.keys import Keys
 from service.storage.probe import Found, Probe
 from service.storage.stream import Stream
 from service.supervision.link import Link
+from service.transport import served
 from service.transport.authentication import Authenticator
 from service.transport.certificate import Tls
 from service.transport.reception import Limits
+from service.transport.renewal import Renewed
+from service.transport.served import Served
 from service.transport.server import Server
 from service.transport.watch import READERS
 from service.upkeep import Upkeep
@@ -86,6 +89,7 @@ class Service:
             reflect=settings.reflection,
             share_port=link is not None,
         )
+        self._certificate: Served | None = None
         self._stopping = threading.Event()
         # Beside the upkeep, whose other tasks wait for a database that hangs.
         self._watch = threading.Thread(target=self._look_after_health, name="health", daemon=True)
@@ -93,7 +97,8 @@ class Service:
 
     def start(self, address: str, tls: Tls | None = None) -> int:
         """Serves on an address. Gives the port."""
-        port = self._server.listen(address, tls)
+        self._certificate = None if tls is None else Served(tls)
+        port = self._server.listen(address, None if self._certificate is None else self._certificate.credentials)
         if self._link is not None:
             self._link.follow(self._hear_of_others)
         # The tables have been read. No probe yet, which would take a busy database for one that is away.
@@ -102,6 +107,11 @@ class Service:
         self._upkeep.start()
         log.info("serving", address=address, port=port, tls=tls is not None)
         return port
+
+    def renew(self, tls: Tls) -> None:
+        """Shows another certificate to connections that come from now on."""
+        if self._certificate is not None:
+            self._certificate.replace(tls)
 
     def stop(self) -> bool:
         """Finishes what is in flight, within the time that the settings give, and lets go of everything."""
@@ -140,12 +150,12 @@ class Service:
 def serve(
     settings: Settings,
     address: str,
-    tls: Tls | None = None,
+    tls: Renewed[Tls] | None = None,
     *,
     started: Callable[[int], None] = lambda _port: None,
     link: Link | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT.
+    """Serves until SIGTERM or SIGINT. On SIGHUP it reads the certificate again.
 
     Args:
         settings: the configuration.
@@ -155,7 +165,8 @@ def serve(
         link: to the supervisor, which alone is asked with SIGINT then; the port is shared.
 
     Raises:
-        UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable: it cannot be served.
+        UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable, CertificateUnusable: it cannot be
+            served.
     """
     # Before anything else: nothing but a handler ends the first process of a container.
     ends = (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,)
@@ -163,12 +174,28 @@ def serve(
         gc.freeze()
         gc.set_threshold(*_COLLECTION)
         with affinity.together():
+            _check_certificate(tls, supervised=link is not None)
             service = Service(settings, link)
-            started(service.start(address, tls))
+            started(service.start(address, None if tls is None else tls.value))
+            if tls is not None:
+                tls.watch(lambda: service.renew(tls.value))
             for number in signals:
                 if number in ends:
                     break
+                if tls is not None:
+                    tls.ask()
+            if tls is not None:
+                tls.close()
             service.stop()
+
+
+def _check_certificate(tls: Renewed[Tls] | None, *, supervised: bool) -> None:
+    """Tries what is to be served. Under a supervisor that has been done, but perhaps long ago."""
+    if tls is None:
+        return
+    if not supervised:
+        tls.check(served.check)
+    tls.refresh(served.check)
 
 
 def _connections(settings: Settings) -> int:

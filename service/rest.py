@@ -1,17 +1,20 @@
 """The composition root of the REST gateway, which runs in a process of its own."""
 
 import signal
-import ssl
 from types import FrameType
 
 from service import descriptors, log
 from service.config import Settings
 from service.domain.errors import OperatorError
+from service.signals import HANGUP, ignore_hangup
 from service.supervision.link import Link
+from service.transport.certificate import Tls
 from service.transport.channel import Trust
 from service.transport.gateway.application import Options
 from service.transport.gateway.description import pages
 from service.transport.gateway.server import Runner, Target, listen
+from service.transport.gateway_certificates import Certificates, Trusted
+from service.transport.renewal import Renewed
 
 # For the connections to the service, the log, and callers who are being turned away.
 _OTHER_DESCRIPTORS = 64
@@ -26,17 +29,17 @@ def serve(
     address: str,
     target: str,
     *,
-    trust: Trust | None = None,
-    tls: ssl.SSLContext | None = None,
+    trust: Trust | Trusted | None = None,
+    tls: Renewed[Tls] | None = None,
     link: Link | None = None,
 ) -> None:
-    """Serves REST until SIGTERM or SIGINT.
+    """Serves REST until SIGTERM or SIGINT. On SIGHUP it reads the certificates again.
 
     Args:
         settings: the configuration.
         address: where to serve, `host:port`; port 0 takes a free one.
         target: where the service is, `host:port`.
-        trust: whom to trust there; None for plaintext.
+        trust: whom to trust there, or what that is made of; None for plaintext.
         tls: the certificate and its key; None serves plaintext.
         link: to the supervisor, which alone is asked with SIGINT then, and which has reserved the port.
 
@@ -52,7 +55,13 @@ def serve(
         keep_alive_seconds=settings.rest_keep_alive_seconds,
         cors_origins=tuple(settings.rest_cors_origins.split()),
     )
-    runner = Runner(Target(target, trust), options, settings.drain_seconds, tls, pages.routes())
+    certificates = Certificates(tls, trust)
+    runner = Runner(
+        Target(target, certificates.trust), options, settings.drain_seconds, certificates.context, pages.routes()
+    )
+
+    def read_again(_signal: int, _frame: FrameType | None) -> None:
+        certificates.ask()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         runner.stop()
@@ -69,6 +78,7 @@ def serve(
         if connections < settings.rest_connections:
             why = "each takes one of the open files that this process may have (ulimit -n)"
             log.warning("fewer connections than set", connections=connections, reason=why)
+        certificates.watch(runner.renew)
         if link is not None:
             link.tell(True)
 
@@ -79,7 +89,11 @@ def serve(
     port: int = listening[0].getsockname()[1]
     for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
         signal.signal(number, ask)
+    if HANGUP is not None:
+        signal.signal(HANGUP, read_again)
     if link is not None:
         link.follow(lambda _all_serve: None)
     runner.run(listening, tell)
+    ignore_hangup()
+    certificates.close()
     log.info("stopped REST")

@@ -3,10 +3,9 @@
 import gc
 import ipaddress
 import os
-import ssl
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,9 +16,11 @@ from service.port import SharedPort
 from service.supervision.link import Link
 from service.supervision.process import Child
 from service.supervision.supervisor import Supervisor
-from service.transport import certificate
-from service.transport.certificate import Tls
-from service.transport.channel import Trust
+from service.transport import certificate, served
+from service.transport.certificate import CertificateUnusable, Tls
+from service.transport.channel import Identity, Trust
+from service.transport.gateway_certificates import Trusted
+from service.transport.renewal import Renewed
 
 # Beside the calls in flight: the database's answers to the bookkeeping, and the end of the streams.
 _STOP_MARGIN_SECONDS = 8.0
@@ -31,10 +32,15 @@ class NoWorkers(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Where to serve REST, `host:port`, and with which certificate; None serves plaintext. Port 0 takes a free one."""
+    """The gateway.
+
+    Attributes:
+        address: where to serve REST, `host:port`; port 0 takes a free one.
+        identity: the certificate to show to the workers, if they ask for one; None shows the server's own.
+    """
 
     address: str
-    tls: ssl.SSLContext | None = None
+    identity: Renewed[Identity] | None = None
 
 
 def serve(
@@ -42,7 +48,7 @@ def serve(
     address: str,
     workers: int,
     *,
-    tls: Tls | None = None,
+    tls: Renewed[Tls] | None = None,
     front: Front | None = None,
     started: Callable[[int, int | None], None] = lambda _port, _rest_port: None,
 ) -> bool:
@@ -54,7 +60,7 @@ def serve(
         settings: the configuration, the same for each worker.
         address: `host:port`; port 0 takes a free one.
         workers: how many processes.
-        tls: the certificate and key; None serves plaintext.
+        tls: the certificate and key, for REST too; None serves plaintext.
         front: where to serve REST; None serves none.
         started: is told the port, and that of REST, once all processes answer.
 
@@ -68,7 +74,9 @@ def serve(
     """
     if not hasattr(os, "fork"):
         raise NoWorkers("this system cannot fork processes: serve with one worker, and REST with `gateway`")
-    trust = None if front is None or front.tls is None else certificate.trust(front.tls)
+    if tls is not None:
+        shown = None if front is None else _shown(tls, front.identity)
+        _apart(partial(tls.check, partial(served.check, identity=shown)))
     with ExitStack() as ports:
         port = ports.enter_context(closing(SharedPort(address)))
         rest_port = None if front is None else ports.enter_context(closing(SharedPort(front.address)))
@@ -79,7 +87,7 @@ def serve(
         ]
         where: dict[str, Any] = {"address": port.address, "port": port.number}
         if front is not None and rest_port is not None:
-            children.append(_gateway(settings, Front(rest_port.address, front.tls), _beside(port.address), trust))
+            children.append(_gateway(settings, replace(front, address=rest_port.address), _beside(port.address), tls))
             where |= {"rest_address": rest_port.address, "rest_port": rest_port.number}
 
         def all_serve() -> None:
@@ -97,7 +105,38 @@ def serve(
         ).run()
 
 
-def _work(settings: Settings, address: str, tls: Tls | None, link: Link) -> None:
+def _apart(check: Callable[[], None]) -> None:
+    """Runs a check in a process of its own, because gRPC, once started, does not outlive a fork.
+
+    Raises:
+        CertificateUnusable: the check did, or it ended otherwise than well.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        problem = "the certificate could not be tried"
+        try:
+            check()
+            problem = ""
+        except OperatorError as error:
+            problem = str(error)
+        finally:
+            os.write(writer, problem.encode())
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as said:
+        problem = said.read()
+    os.waitpid(pid, 0)
+    if problem:
+        raise CertificateUnusable(problem)
+
+
+def _shown(tls: Renewed[Tls], identity: Renewed[Identity] | None) -> Identity:
+    """Gives what the gateway shows to workers that ask for a certificate."""
+    return tls.value.identity if identity is None else identity.value
+
+
+def _work(settings: Settings, address: str, tls: Renewed[Tls] | None, link: Link) -> None:
     try:
         app.serve(settings, address, tls, link=link)
     except (OperatorError, ServiceError, OSError) as error:
@@ -105,18 +144,30 @@ def _work(settings: Settings, address: str, tls: Tls | None, link: Link) -> None
         raise SystemExit(1) from error
 
 
-def _gateway(settings: Settings, front: Front, target: str, trust: Trust | None) -> Child:
+def _gateway(settings: Settings, front: Front, target: str, tls: Renewed[Tls] | None) -> Child:
     # Only where it is wanted, but before the fork: it is shared then, and back at once when it died.
     from service import rest  # noqa: PLC0415
 
+    trusted = None if tls is None else _trusted(tls, front.identity)
+
     def run(link: Link) -> None:
         try:
-            rest.serve(settings, front.address, target, trust=trust, tls=front.tls, link=link)
+            rest.serve(settings, front.address, target, trust=trusted, tls=tls, link=link)
         except (OperatorError, OSError) as error:
             log.error("cannot serve", reason=str(error))
             raise SystemExit(1) from error
 
     return Child("gateway", run, front=True)
+
+
+def _trusted(tls: Renewed[Tls], identity: Renewed[Identity] | None) -> Trusted:
+    """Trusts the workers' very certificate, and shows them one if they ask for it."""
+
+    def make() -> Trust:
+        shown = None if tls.value.client_ca is None else _shown(tls, identity)
+        return replace(certificate.trust(tls.value), identity=shown)
+
+    return Trusted([tls] if identity is None else [tls, identity], make, served.check)
 
 
 def _beside(address: str) -> str:

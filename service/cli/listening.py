@@ -1,23 +1,24 @@
 """Where a command may listen, and with which certificate."""
 
 import socket
-import ssl
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated
 
 import typer
 
-from service.cli.output import fail
 from service.cli.remote import is_loopback
-from service.transport import certificate
+from service.transport import certificate, validity
 from service.transport.certificate import Tls
+from service.transport.renewal import Contents, Renewed
 
-
-class Shown(NamedTuple):
-    """A certificate and its key, as gRPC takes them and as HTTP does."""
-
-    grpc: Tls
-    http: ssl.SSLContext
+TlsCert = Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate chain to serve with, in PEM.")]
+TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.")]
+TlsClientCa = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Ask every caller for a certificate from this authority, in PEM, beside the API key."
+    ),
+]
 
 
 def check_address(address: str, option: str) -> None:
@@ -37,18 +38,26 @@ def check_plaintext(address: str, option: str, *, allowed: bool) -> None:
         )
 
 
-def checked_tls(chain: Path | None, key: Path | None) -> Shown | None:
-    """Reads a certificate and its key, if they are given, and ends the command if they are none."""
-    if chain is None and key is None:
+def checked_tls(chain: Path | None, key: Path | None, client_ca: Path | None) -> Renewed[Tls] | None:
+    """Reads a certificate, its key and the authority of callers' certificates, if they are given.
+
+    Raises:
+        CertificateUnusable: they cannot be used.
+        OSError: a file cannot be read.
+    """
+    if chain is None and key is None and client_ca is None:
         return None
     if chain is None or key is None:
         raise typer.BadParameter("--tls-cert and --tls-key go together", param_hint="--tls-cert")
-    read = Tls(chain.read_bytes(), key.read_bytes())
-    try:
-        # gRPC says of a bad certificate only that it cannot listen.
-        return Shown(read, certificate.context(chain, key))
-    except ssl.SSLError:
-        fail(f"{chain} and {key} are no certificate and its key, in PEM and without a password")
+    files = [chain, key] if client_ca is None else [chain, key, client_ca]
+    return Renewed(files, _served, ends=lambda tls: validity.ends(tls.certificate))
+
+
+def _served(contents: Contents) -> Tls:
+    tls = Tls(*contents)
+    certificate.context(tls)
+    certificate.trust(tls)
+    return tls
 
 
 def why_not(address: str) -> str | None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
@@ -16,9 +17,11 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from service.config import PREFIX
-from service.transport.channel import Trust
+from service.transport import certificate, validity
+from service.transport.channel import Identity, Trust
 from service.transport.client import Client, Connection
 from service.transport.failure import CallFailed
+from service.transport.renewal import Contents, Renewed
 
 P = ParamSpec("P")
 
@@ -33,6 +36,11 @@ TlsCa = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The authority that the server's certificate comes from, in PEM. Turns TLS on."),
 ]
+TlsClientCert = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The certificate chain to show to a server that asks for one, in PEM."),
+]
+TlsClientKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --tls-client-cert, in PEM.")]
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Speak plaintext to a server that is not on loopback. It shows the key.")
 ]
@@ -46,15 +54,20 @@ _SAME_NEWS_SECONDS = 60.0
 def remote(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
     """Makes a command of a function that takes a client: adds the options for one, and words its failures."""
 
-    def run(
+    def run(  # noqa: PLR0917  # typer calls it by names
         address: Address = "127.0.0.1:50051",
         api_key_file: ApiKeyFile = None,
         tls_ca: TlsCa = None,
+        tls_client_cert: TlsClientCert = None,
+        tls_client_key: TlsClientKey = None,
         insecure: Insecure = False,
         timeout: Timeout = 120.0,
         **given: Any,
     ) -> None:
         trusted = trust(address, tls_ca, insecure=insecure)
+        shown = identity(tls_client_cert, tls_client_key, tls=trusted is not None)
+        if trusted is not None and shown is not None:
+            trusted = replace(trusted, identity=shown.value)
         api_key = _api_key(api_key_file)
         with closing(Connection(address, trusted)) as connection:
             try:
@@ -102,8 +115,45 @@ def trust(
             raise typer.BadParameter(
                 f"{tls_ca_option} and {insecure_option} exclude each other", param_hint=insecure_option
             )
-        return Trust(tls_ca.read_bytes())
+        return Trust(authority(tls_ca).value)
     return None if insecure or is_loopback(address) else Trust()
+
+
+def authority(file: Path) -> Renewed[bytes]:
+    """Reads an authority. Raises `OSError` or `CertificateUnusable`."""
+
+    def make(contents: Contents) -> bytes:
+        certificate.check_authorities(contents[0])
+        return contents[0]
+
+    return Renewed([file], make)
+
+
+def identity(chain: Path | None, key: Path | None, *, tls: bool) -> Renewed[Identity] | None:
+    """Reads the certificate to show to a server, and its key, if they are given.
+
+    Args:
+        chain: the file with the certificate.
+        key: the file with its key.
+        tls: whether the server is spoken to over TLS.
+
+    Raises:
+        CertificateUnusable: they cannot be used.
+        OSError: a file cannot be read.
+    """
+    if chain is None and key is None:
+        return None
+    if chain is None or key is None:
+        raise typer.BadParameter("--tls-client-cert and --tls-client-key go together", param_hint="--tls-client-cert")
+    if not tls:
+        raise typer.BadParameter("nothing is shown in plaintext; turn TLS on", param_hint="--tls-client-cert")
+
+    def make(contents: Contents) -> Identity:
+        found = Identity(*contents)
+        certificate.check_identity(found)
+        return found
+
+    return Renewed([chain, key], make, ends=lambda found: validity.ends(found.certificate))
 
 
 def _api_key(file: Path | None) -> str:

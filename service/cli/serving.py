@@ -1,15 +1,15 @@
 """`serve`: the server, and the example that `make run` shows."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service import app, config, log_lines, workers
-from service.cli import example
-from service.cli.listening import check_address, check_plaintext, checked_tls, why_not
+from service import app, config, log_lines, signals, workers
+from service.cli import example, remote
+from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_address, check_plaintext, checked_tls, why_not
 from service.cli.output import fail
+from service.cli.remote import TlsClientCert, TlsClientKey
 from service.port import PortUnavailable
 from service.transport.server import AddressUnavailable
 from service.workers import Front
@@ -27,10 +27,11 @@ def serve(
             help="Serve REST too, there, from a process of its own. Port 0 takes a free one. Needs Linux.",
         ),
     ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate chain, in PEM, for gRPC and for REST.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.")] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    tls_client_cert: TlsClientCert = None,
+    tls_client_key: TlsClientKey = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Serve plaintext on an address that is not loopback.")
     ] = False,
@@ -53,8 +54,14 @@ def serve(
     ] = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the calls in flight and exit with 0."""
+    signals.ignore_hangup()
     check_address(grpc_address, "--grpc-address")
-    tls = checked_tls(tls_cert, tls_key)
+    tls = checked_tls(tls_cert, tls_key, tls_client_ca)
+    identity = remote.identity(tls_client_cert, tls_client_key, tls=tls is not None)
+    if identity is not None and (rest_address is None or tls_client_ca is None):
+        raise typer.BadParameter(
+            "is what the gateway of --rest-address shows to gRPC with --tls-client-ca", param_hint="--tls-client-cert"
+        )
     check_plaintext(grpc_address, "--grpc-address", allowed=insecure or tls is not None)
     if rest_address is not None:
         check_address(rest_address, "--rest-address")
@@ -73,13 +80,11 @@ def serve(
             sys.stdout.write(example.invitation(grpc, rest, secret))
             sys.stdout.flush()
 
-    front = None if rest_address is None else Front(rest_address, tls and tls.http)
+    front = None if rest_address is None else Front(rest_address, identity)
     try:
         if worker_count == 1 and front is None:
-            app.serve(settings, grpc_address, tls and tls.grpc, started=started)
-        elif not workers.serve(
-            settings, grpc_address, worker_count, tls=tls and tls.grpc, front=front, started=started
-        ):
+            app.serve(settings, grpc_address, tls, started=started)
+        elif not workers.serve(settings, grpc_address, worker_count, tls=tls, front=front, started=started):
             fail("not all processes stopped in time; the log says which")
     except (AddressUnavailable, PortUnavailable) as error:
         reason = why_not(grpc_address) if isinstance(error, AddressUnavailable) else None

@@ -14,7 +14,7 @@ from service.supervision.link import Line, LineClosed, Link
 
 # What a supervisor listens to, and its children must not until they are ready for it.
 # A system without all of them has no supervisor, but may load this.
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGCHLD") if hasattr(signal, name))
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD") if hasattr(signal, name))
 
 # One that lived for so long did not die of its start.
 _STEADY_SECONDS = 10.0
@@ -143,7 +143,9 @@ def _live(child: Child, link: Link, mask: Iterable[int], closing: Iterable[Calla
         for close in closing:
             close()
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # One that does not listen to SIGHUP must not end by it.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -48,6 +48,7 @@ class Supervisor:
         self._all_serve: Callable[[], None] | None = all_serve
         self._healthy = False
         self._stopping = False
+        self._hung_up = False
         self._in_order = True
         self._failed: Process | None = None
 
@@ -60,7 +61,7 @@ class Supervisor:
         Raises:
             CannotServe: a process died again and again before it served, and no other serves; all are stopped.
         """
-        with _signals(self._asked) as (bell, self._bell):
+        with _signals(self._asked, self._hang_up) as (bell, self._bell):
             while True:
                 if self._stopping:
                     self._stop()
@@ -69,6 +70,7 @@ class Supervisor:
                 else:
                     self._start()
                 self._tell()
+                self._pass_on()
                 self._wait(bell)
                 for process in self._living:
                     process.listen()
@@ -85,6 +87,16 @@ class Supervisor:
 
     def _asked(self) -> None:
         self._stopping = True
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+
+    def _pass_on(self) -> None:
+        """Sends the processes the SIGHUP that came."""
+        if self._hung_up:
+            self._hung_up = False
+            for process in self._living:
+                process.send(signal.SIGHUP)
 
     def _start(self) -> None:
         for process in self._processes:
@@ -173,21 +185,25 @@ class Supervisor:
 
 
 @contextmanager
-def _signals(asked: Callable[[], None]) -> Iterator[tuple[socket.socket, tuple[socket.socket, socket.socket]]]:
-    """Takes the signals over: SIGTERM and SIGINT ask, and each, SIGCHLD too, rings a bell that `select` hears."""
+def _signals(
+    asked: Callable[[], None], hang_up: Callable[[], None]
+) -> Iterator[tuple[socket.socket, tuple[socket.socket, socket.socket]]]:
+    """Takes the signals over: SIGTERM and SIGINT ask, and each, SIGCHLD too, rings a bell that `select` hears.
+
+    Those that ask are ignored afterwards: all has ended by then, and the exit code is to say how.
+    """
     bell, rope = socket.socketpair()
     bell.setblocking(False)
     rope.setblocking(False)
-    before = {
-        number: signal.signal(number, lambda number, _: asked() if number != signal.SIGCHLD else None)
-        for number in SIGNALS
-    }
+    handlers = {signal.SIGCHLD: lambda: None, signal.SIGHUP: hang_up}
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: handlers.get(number, asked)())  # type: ignore[call-overload]  # a number is one of them
     fd = signal.set_wakeup_fd(rope.fileno(), warn_on_full_buffer=False)
     try:
         yield bell, (bell, rope)
     finally:
         signal.set_wakeup_fd(fd)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
         bell.close()
         rope.close()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import grpc
+
 Options = tuple[tuple[str, int | str], ...]
 
 _OPTIONS: Options = (
@@ -17,16 +19,26 @@ _OPTIONS: Options = (
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """The certificate chain that one end shows, and its key, in PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Whom to trust over TLS.
 
     Attributes:
         root_certificates: the authorities, in PEM; None for the usual ones.
         name: whose certificate the server has, if not that of the host in its address.
+        identity: what to show a server that asks for a certificate.
     """
 
     root_certificates: bytes | None = None
     name: str | None = None
+    identity: Identity | None = None
 
 
 def options(trust: Trust | None) -> Options:
@@ -35,3 +47,10 @@ def options(trust: Trust | None) -> Options:
         # What is said in the open is said to nobody in between: a proxy would read the key.
         return (*_OPTIONS, ("grpc.enable_http_proxy", 0))
     return _OPTIONS if trust.name is None else (*_OPTIONS, ("grpc.ssl_target_name_override", trust.name))
+
+
+def credentials(trust: Trust) -> grpc.ChannelCredentials:
+    """Makes the credentials of a channel."""
+    if trust.identity is None:
+        return grpc.ssl_channel_credentials(trust.root_certificates)
+    return grpc.ssl_channel_credentials(trust.root_certificates, trust.identity.key, trust.identity.certificate)

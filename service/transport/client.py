@@ -54,8 +54,7 @@ class Connection:
         if trust is None:
             self._channel = grpc.insecure_channel(address, channel.options(trust))
         else:
-            credentials = grpc.ssl_channel_credentials(trust.root_certificates)
-            self._channel = grpc.secure_channel(address, credentials, channel.options(trust))
+            self._channel = grpc.secure_channel(address, channel.credentials(trust), channel.options(trust))
 
     def close(self) -> None:
         """Ends what is still open."""

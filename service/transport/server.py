@@ -18,7 +18,6 @@ from service.domain.unit_of_work import OperationStream, Storage
 from service.transport import health
 from service.transport.assignments import Assignments
 from service.transport.authentication import Authenticator
-from service.transport.certificate import Tls
 from service.transport.customers import Customers
 from service.transport.devices import Devices
 from service.transport.history import History
@@ -101,17 +100,18 @@ class Server:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
-    def listen(self, address: str, tls: Tls | None) -> int:
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
         """Opens a port and serves it. Gives the port's number, which is of interest where the address says 0.
+
+        Without credentials it serves plaintext.
 
         Raises:
             AddressUnavailable: it is taken, or not this machine's.
         """
         try:
-            if tls is None:
+            if credentials is None:
                 port = self._server.add_insecure_port(address)
             else:
-                credentials = grpc.ssl_server_credentials([(tls.key, tls.certificate)])
                 port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise AddressUnavailable(

@@ -247,7 +247,7 @@ def test_a_certificate_that_no_client_could_accept_is_told_before_anything_serve
     _, chain, key = issued(tmp_path, "email:ada@example.com")
     answer = sqlite("serve", "--grpc-address", "127.0.0.1:0", *REST, "--tls-cert", str(chain), "--tls-key", str(key))
     assert answer.code == 1
-    assert answer.err == "error: the certificate cannot be used: it is for no name (subjectAltName)\n"
+    assert answer.err == f"error: {chain} and {key} cannot be used: the certificate is for no name (subjectAltName)\n"
 
 
 def test_one_id_finds_a_call_in_both_logs(command: Command, launch: Launch, tenant: Tenant) -> None:

@@ -86,7 +86,7 @@ def test_a_certificate_that_is_none_is_named(sqlite: Command) -> None:
         ("serve", "--tls-cert", "cert.pem", "--tls-key", "key.pem"),
     )
     assert (bad.code, missing.code) == (1, 1)
-    assert bad.err == "error: cert.pem and cert.pem are no certificate and its key, in PEM and without a password\n"
+    assert bad.err == "error: cert.pem and cert.pem cannot be used: the certificate's file has no certificate in PEM\n"
     assert missing.err == "error: key.pem: No such file or directory\n"
 
 

@@ -7,10 +7,15 @@ import grpc
 import pytest
 
 from service.transport import certificate, channel
-from service.transport.certificate import CertificateUnusable
+from service.transport.certificate import CertificateUnusable, Tls
 from tests.transport.certificates import issued
 
 pytestmark = pytest.mark.process  # openssl makes the certificates
+
+
+def tls(chain: Path, key: Path) -> Tls:
+    """Reads a pair."""
+    return Tls(certificate.read(chain), certificate.read(key))
 
 
 @pytest.mark.parametrize(
@@ -28,10 +33,10 @@ def test_a_channel_trusts_the_shown_certificate_whatever_its_name(tmp_path: Path
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key.read_bytes(), chain.read_bytes())]))
     server.start()
-    trust = certificate.trust(certificate.context(chain, key))
+    trust = certificate.trust(tls(chain, key))
     (tmp_path / "other").mkdir()
     _, other_chain, other_key = issued(tmp_path / "other", names)
-    other = certificate.trust(certificate.context(other_chain, other_key))
+    other = certificate.trust(tls(other_chain, other_key))
     for trusted, wanted in ((trust, True), (other, False)):
         credentials = grpc.ssl_channel_credentials(trusted.root_certificates)
         with grpc.secure_channel(f"127.0.0.1:{port}", credentials, channel.options(trusted)) as dialled:
@@ -49,7 +54,7 @@ def reaches(dialled: grpc.Channel) -> bool:
 
 def test_only_the_certificate_itself_is_trusted_and_not_its_authority(tmp_path: Path) -> None:
     authority, chain, key = issued(tmp_path, "DNS:localhost")
-    trusted = certificate.trust(certificate.context(chain, key)).root_certificates or b""
+    trusted = certificate.trust(tls(chain, key)).root_certificates or b""
     assert trusted.count(b"BEGIN CERTIFICATE") == 1
     assert trusted.split() == chain.read_bytes().replace(authority.read_bytes(), b"").split()
 
@@ -57,7 +62,7 @@ def test_only_the_certificate_itself_is_trusted_and_not_its_authority(tmp_path: 
 @pytest.mark.parametrize(
     ("names", "usage", "days", "reason"),
     [
-        ("email:ada@example.com", "serverAuth", 2, "it is for no name"),
+        ("email:ada@example.com", "serverAuth", 2, "is for no name"),
         ("DNS:localhost", "serverAuth", -1, "has expired"),
         ("DNS:localhost", "clientAuth", 2, "purpose"),
     ],
@@ -67,4 +72,4 @@ def test_one_that_no_client_could_accept_is_refused_and_why(
 ) -> None:
     _, chain, key = issued(tmp_path, names, usage, days)
     with pytest.raises(CertificateUnusable, match=reason):
-        certificate.trust(certificate.context(chain, key))
+        certificate.trust(tls(chain, key))

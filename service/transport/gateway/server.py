@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 import uvicorn
 from starlette.routing import BaseRoute
 
-from service.transport import channel
 from service.transport.channel import Trust
 from service.transport.gateway import application
 from service.transport.gateway.application import Options
+from service.transport.gateway.dialling import Dialled
 from service.transport.gateway.listener import Listener, Warnings
 from service.transport.gateway.protocol import IDLE_SECONDS, MAX_HEAD_BYTES, Protocol
 from service.transport.gateway.seats import Seat, Seats
@@ -110,6 +109,7 @@ class Runner:
         self._pages = pages
         self._server: _Server | None = None
         self._stop = False
+        self._renew: Callable[[Trust], object] = lambda _trust: None
 
     def run(self, listening: Sequence[socket.socket], started: Callable[[], None] = lambda: None) -> None:
         """Serves on sockets, and closes them in the end. `started` is called once it answers."""
@@ -121,9 +121,16 @@ class Runner:
         if self._server is not None:
             self._server.should_exit = True
 
+    def renew(self, trust: Trust) -> None:
+        """Has the connection to the service made anew, from any thread."""
+        self._renew(trust)
+
     async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:
         async with _dial(self._target) as dialled:
-            gateway = application.build(dialled, self._options, self._pages)
+            loop = asyncio.get_running_loop()
+            self._renew = lambda trust: loop.call_soon_threadsafe(dialled.renew, trust)
+            connection: Any = dialled
+            gateway = application.build(connection, self._options, self._pages)
             config = uvicorn.Config(
                 gateway.app,
                 http="h11",
@@ -147,12 +154,8 @@ class Runner:
             await self._server.serve(list(listening))
 
 
-def _dial(target: Target) -> grpc.aio.Channel:
-    options = channel.options(target.trust)
-    if target.trust is None:
-        return grpc.aio.insecure_channel(target.address, options)
-    credentials = grpc.ssl_channel_credentials(target.trust.root_certificates)
-    return grpc.aio.secure_channel(target.address, credentials, options)
+def _dial(target: Target) -> Dialled:
+    return Dialled(target.address, target.trust)
 
 
 def _tell(warnings: Warnings, what: dict[str, Any]) -> None:

@@ -1,0 +1,41 @@
+"""When a certificate ends, read from its DER encoding: the standard library shows that of trusted peers alone."""
+
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+_EXPLICIT_VERSION = 0xA0
+_UTC_TIME = 0x17
+_LONG_LENGTH = 0x80
+_END = "-----END CERTIFICATE-----"
+
+
+def ends(pem: bytes) -> datetime:
+    """Finds out when the first certificate of a file ends.
+
+    Raises:
+        ValueError: there is none.
+    """
+    text = pem.decode("ascii", errors="replace")
+    der = ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE-----") : text.index(_END) + len(_END)])
+    _, certificate = next(_parts(der))
+    _, signed = next(_parts(certificate))
+    fields = [content for tag, content in _parts(signed) if tag != _EXPLICIT_VERSION]
+    # Number, algorithm, issuer, validity (RFC 5280, 4.1); of that, beginning and end.
+    _, (kind, value) = _parts(fields[3])
+    form = "%y%m%d%H%M%SZ" if kind == _UTC_TIME else "%Y%m%d%H%M%SZ"
+    return datetime.strptime(value.decode("ascii"), form).replace(tzinfo=UTC)
+
+
+def _parts(der: bytes) -> Iterator[tuple[int, bytes]]:
+    """Takes a sequence apart: the tag and the content of each element."""
+    at = 0
+    while at < len(der):
+        tag, length = der[at], der[at + 1]
+        at += 2
+        if length >= _LONG_LENGTH:
+            count = length - _LONG_LENGTH
+            length = int.from_bytes(der[at : at + count])
+            at += count
+        yield tag, der[at : at + length]
+        at += length
