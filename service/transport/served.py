@@ -61,7 +61,8 @@ def check(tls: Tls, identity: Identity | None = None) -> None:
 
 
 def _try(tls: Tls, trust: Trust, problem: str) -> None:
-    server = grpc.server(ThreadPoolExecutor(1))
+    threads = ThreadPoolExecutor(1)
+    server = grpc.server(threads)
     try:
         try:
             port = server.add_secure_port(_LOOPBACK, Served(tls).credentials)
@@ -77,4 +78,5 @@ def _try(tls: Tls, trust: Trust, problem: str) -> None:
                 if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                     raise CertificateUnusable(problem) from None
     finally:
-        server.stop(None)
+        server.stop(None).wait()
+        threads.shutdown()
