@@ -107,13 +107,13 @@ def test_a_new_certificate_is_shown_and_no_call_ends(
         watch = stub.WatchOperations(pb.WatchOperationsRequest(), metadata=acme.metadata)
         assert next(watch).operation
         with calling(lambda: _ask(stub, server, acme, first[0], second[0])) as made:
-            eventually(lambda: made, 60)
+            eventually(lambda: made)
             point(tmp_path / "secret", second[0].parent)
-            eventually(lambda: shows(server, second[0]), 60)
+            eventually(lambda: shows(server, second[0]))
             for _ in range(20):
                 server.process.send_signal(signal.SIGHUP)
             so_far = len(made)
-            eventually(lambda: len(made) > so_far + 3, 60)
+            eventually(lambda: len(made) > so_far + 3)
         acme.assign(ADA, ["B"])
         assert next(watch).operation
         watch.cancel()
@@ -139,7 +139,7 @@ def test_one_that_cannot_be_used_is_not_shown_and_a_good_one_after_it_is(
     processes = len(server.processes) or 1
     point(tmp_path / "secret", bad[0].parent)
     server.process.send_signal(signal.SIGHUP)
-    eventually(lambda: len(events(server, "certificate not renewed")) == processes, 60)
+    eventually(lambda: len(events(server, "certificate not renewed")) == processes)
     assert all("gRPC cannot use the key" in event["reason"] for event in events(server, "certificate not renewed"))
     assert shows(server, first[0])
     time.sleep(6)  # another look
@@ -147,11 +147,11 @@ def test_one_that_cannot_be_used_is_not_shown_and_a_good_one_after_it_is(
     # One that starts now has no other than that which the supervisor has kept.
     if "worker-1" in server.processes:
         os.kill(server.processes["worker-1"], signal.SIGKILL)
-        eventually(lambda: len(events(server, "serving")) > len(arguments) // 2, 60)
+        eventually(lambda: len(events(server, "serving")) > len(arguments) // 2)
         assert shows(server, first[0])
     point(tmp_path / "secret", second[0].parent)
     server.process.send_signal(signal.SIGHUP)
-    eventually(lambda: shows(server, second[0]), 60)
+    eventually(lambda: shows(server, second[0]))
     if "gateway" in server.processes:
         os.kill(server.processes["gateway"], signal.SIGKILL)
         os.kill(server.processes["worker-1"], signal.SIGKILL)
@@ -163,7 +163,7 @@ def test_one_that_cannot_be_used_is_not_shown_and_a_good_one_after_it_is(
             except OSError:
                 return False
 
-        eventually(answers, 60)
+        eventually(answers)
         assert shows(server, second[0])
     assert server.stop(signal.SIGTERM).code == 0
 
@@ -188,7 +188,7 @@ def test_sighup_ends_no_process_and_no_call_in_plaintext_either(
                 for pid in pids:
                     os.kill(pid, signal.SIGHUP)
             so_far = len(made)
-            eventually(lambda: len(made) > so_far + 3, 60)
+            eventually(lambda: len(made) > so_far + 3)
         acme.assign(ADA, ["B"])
         assert next(watch).operation
         watch.cancel()
@@ -212,12 +212,12 @@ def test_a_gateway_trusts_an_authority_that_is_new_and_its_streams_go_on(
     with calling(lambda: _good(rest)) as made:
         trusted.write_bytes(second[0].read_bytes())
         os.kill(gateway.process.pid, signal.SIGHUP)
-        eventually(lambda: any(event["event"] == "certificate renewed" for event in gateway.events), 60)
+        eventually(lambda: any(event["event"] == "certificate renewed" for event in gateway.events))
         so_far = len(made)
-        eventually(lambda: len(made) > so_far + 3, 60)
+        eventually(lambda: len(made) > so_far + 3)
         point(tmp_path / "secret", second[0].parent)
         server.process.send_signal(signal.SIGHUP)
-        eventually(lambda: shows(server, second[0]), 60)
+        eventually(lambda: shows(server, second[0]))
     # The stream is still on the first connection; behind a new server only the new one can be.
     acme.assign(ADA, ["B"])
     until_operation(stream)
@@ -225,7 +225,7 @@ def test_a_gateway_trusts_an_authority_that_is_new_and_its_streams_go_on(
     port = server.port
     assert server.stop(signal.SIGTERM).code == 0
     launch(sqlite, *secret(tmp_path, second), "--grpc-address", f"127.0.0.1:{port}")
-    eventually(lambda: rest(QUERY, email=ADA).status == 200, 60)
+    eventually(lambda: rest(QUERY, email=ADA).status == 200)
     assert gateway.stop() == 0
 
 
@@ -281,7 +281,7 @@ def test_client_certificates_are_asked_for_beside_the_key(
     # Whom to ask for is read again, too.
     client_ca.write_bytes((tmp_path / "other" / "authority.pem").read_bytes() + client_ca.read_bytes())
     server.process.send_signal(signal.SIGHUP)
-    eventually(lambda: len(events(server, "certificate renewed")) == 2, 60)
+    eventually(lambda: len(events(server, "certificate renewed")) == 2)
     assert ADA in sqlite(*owners, *wrong, **variable).out
     assert server.stop(signal.SIGTERM).code == 0
 
@@ -324,7 +324,7 @@ def test_a_key_that_no_client_can_use_is_told_before_anything_serves(
 def test_an_end_that_is_near_is_told(sqlite: Command, launch: Launch, tmp_path: Path) -> None:
     made = pair(tmp_path / "pair", days=3)
     server = launch(sqlite, "--tls-cert", str(made[0]), "--tls-key", str(made[1]))
-    eventually(lambda: events(server, "certificate ends soon"), 60)
+    eventually(lambda: events(server, "certificate ends soon"))
     assert server.stop(signal.SIGTERM).code == 0
 
 
@@ -335,7 +335,7 @@ def test_sighup_while_it_starts_ends_nothing(sqlite: Command) -> None:
         env=sqlite.environment(),
         stderr=subprocess.PIPE,
     )
-    eventually(lambda: _handled(process.pid, signal.SIGHUP), 60)
+    eventually(lambda: _handled(process.pid, signal.SIGHUP))
     ending = time.monotonic() + 4
     while time.monotonic() < ending:
         process.send_signal(signal.SIGHUP)
