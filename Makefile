@@ -1,6 +1,6 @@
 # Every target sets up what it needs: a virtual environment in .venv, from the pinned versions.
 .DEFAULT_GOAL := help
-.PHONY: help install proto lock check test test-fast run bench bench-large torture clean
+.PHONY: help install proto lock check test test-fast run bench bench-before bench-large torture clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -65,6 +65,12 @@ run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:
 bench: install ## Measure the service beside its limits (ten minutes). Go and pgbench make it better.
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.gateway
+
+bench-before: install ## Measure an earlier commit's server and this one in turns: make bench-before BEFORE=COMMIT.
+	@test -n "$(BEFORE)" || { echo "name the commit: make bench-before BEFORE=COMMIT" >&2; exit 1; }
+	@folder=$$(mktemp -d) && trap 'git worktree remove --force "$$folder/before"; rmdir "$$folder"' EXIT && \
+	  git worktree add --quiet --detach "$$folder/before" "$(BEFORE)" && \
+	  $(BIN)/python -m benchmarks.before "$$folder/before" $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-large: install ## Measure growth, a million calls and a million devices (half an hour or more, 20 GB of disk).
 	@$(BIN)/python -m benchmarks.growth

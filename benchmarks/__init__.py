@@ -13,4 +13,8 @@ Reading order: `works.py` (what is called), `fleet.py` (the databases), `trace.p
 `pgbench.py` and `empty.py` (the limits), `load.py` (calls; `load/` is its program in Go), `subjects.py`, `large.py`
 and `beside.py` (the measuring), `rows.py` (what is compared with what), `report.py`, `chart.py`, `__main__.py`. Of
 `make bench-large`: `growth.py`, `million.py`, `memory.py`.
+
+One organisation beside another: `fairness.py`, with what the first does in `crowd.py` and the times of the second in
+`patient.py`. `make bench-before`: `before.py` measures an earlier commit's server and this one in turns; `other.py`
+fills the earlier one's databases.
 """

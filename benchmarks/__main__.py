@@ -3,7 +3,9 @@
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from rich.progress import Progress
@@ -12,6 +14,7 @@ from benchmarks import chart, pgbench, report, rows, signals
 from benchmarks.bare import workers
 from benchmarks.beside import Beside
 from benchmarks.catalogue import WORKS
+from benchmarks.fairness import Fairness
 from benchmarks.fleet import Fleet, empty_fleet, fill
 from benchmarks.large import Large
 from benchmarks.load import NO_GO, PythonLoad, load
@@ -70,25 +73,25 @@ def main(rounds: int, *, hot: bool) -> None:
         shown = progress.add_task("preparing", total=None)
         subjects = _subjects(server, folder, rounds, hot=hot)
         heading = _heading(subjects[0][0].fleet, generator.name, tools.pgbench)
-        large, beside = Large(server), Beside(empty_fleet(server.create()))
+        measures: list[Callable[[], None]] = [partial(subject.measure, tools) for subject, _ in subjects]
+        others: list[Callable[[], list[report.Result]]] = []
         if not hot:
+            large, beside = Large(server), Beside(empty_fleet(server.create()))
             large.prepare()
             beside.prepare(rounds)
-        progress.update(shown, description="measuring", total=rounds * (len(subjects) + (0 if hot else 2)))
+            fairness = Fairness.prepared(server, rounds)
+            measures += [partial(large.measure, tools.workers), partial(beside.measure, generator), fairness.measure]
+            others = [partial(rows.of_large, large), partial(rows.of_beside, beside), fairness.rows]
+        progress.update(shown, description="measuring", total=rounds * len(measures))
         for _ in range(rounds):
-            for subject, _ in subjects:
-                subject.measure(tools)
-                progress.advance(shown)
-            if not hot:
-                large.measure(tools.workers)
-                progress.advance(shown)
-                beside.measure(generator)
+            for measure in measures:
+                measure()
                 progress.advance(shown)
         results = []
         for subject, target in subjects:
             results += rows.of_subject(subject, target) if subject.in_flight > 1 else rows.of_lookup(subject)
-        if not hot:
-            results += rows.of_large(large) + rows.of_beside(beside)
+        for other in others:
+            results += other()
         parts = [rows.parts(subject) for subject, _ in subjects]
     parts.append(f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all")
     if tools.pgbench is None:

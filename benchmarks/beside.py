@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
@@ -16,7 +17,7 @@ from benchmarks.catalogue import WORKS
 from benchmarks.fleet import Fleet
 from benchmarks.large import SIZE, stub
 from benchmarks.load import Load, Target
-from benchmarks.works import FIRST, email, identifiers
+from benchmarks.works import FIRST, OWNED, email, identifiers
 
 RATE = 100
 """Small calls a second."""
@@ -32,9 +33,15 @@ _LONG = 5_000_000
 
 @dataclass(slots=True)
 class Beside:
-    """A database with small customers, and with a large one for each round."""
+    """A database with small customers, and with a large one for each round.
+
+    Args:
+        fleet: the database.
+        code: the folder of another version of this project, to be measured instead of this one.
+    """
 
     fleet: Fleet
+    code: Path | None = None
     _next: int = FIRST
     _long: int = _LONG
     _samples: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -44,10 +51,15 @@ class Beside:
         """Tells how many small customers are needed."""
         return rounds * (_WARMING + RATE * (_SECONDS + _LONG_SECONDS))
 
+    @classmethod
+    def customers_of(cls, rounds: int) -> list[tuple[int, int, int]]:
+        """Tells which customers there are: the first number, how many, and how many devices each has."""
+        return [(FIRST, cls.customers(rounds), OWNED), (_LONG, rounds * _LONG_CALLS, SIZE)]
+
     def prepare(self, rounds: int) -> None:
         """Adds the customers."""
-        self.fleet.add(FIRST, self.customers(rounds))
-        self.fleet.add(_LONG, rounds * _LONG_CALLS, owned=SIZE)
+        for first, count, owned in self.customers_of(rounds):
+            self.fleet.add(first, count, owned)
         self.fleet.settle()
 
     def p99(self, what: str) -> float:
@@ -72,7 +84,7 @@ class Beside:
 
     def _measure(self, load: Load) -> None:
         work = WORKS["UnassignDevices, 10 ids"]
-        with servers.service(self.fleet.url) as running, ThreadPoolExecutor(1) as thread:
+        with servers.service(self.fleet.url, code=self.code) as running, ThreadPoolExecutor(1) as thread:
             target = Target(running.port, work.path, self.fleet.api_key)
 
             def small(count: int, warming: int) -> list[tuple[float, float]]:

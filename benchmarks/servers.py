@@ -40,12 +40,25 @@ def _megabytes(pid: int, what: str) -> float:
 
 
 @contextmanager
-def service(url: str, workers: int = 1) -> Iterator[Running]:
-    """Serves a database with the usual settings. With several workers, the process is their supervisor."""
+def service(url: str, workers: int = 1, code: Path | None = None) -> Iterator[Running]:
+    """Serves a database with the usual settings.
+
+    Args:
+        url: the database.
+        workers: how many processes serve; from two on, the process that is started is their supervisor.
+        code: the folder of another version of this project, to serve instead of this one.
+    """
     command = [sys.executable, "-m", "service", "serve", "--grpc-address", "127.0.0.1:0", "--workers", str(workers)]
     event = "serving" if workers == 1 else "all workers serving"
-    with _running(command, {**os.environ, "DEVICE_ASSIGNMENT_DATABASE_URL": url}, event) as running:
+    environment = {**environment_of(code), "DEVICE_ASSIGNMENT_DATABASE_URL": url}
+    with _running(command, environment, event, code) as running:
         yield running
+
+
+def environment_of(code: Path | None) -> dict[str, str]:
+    """Makes the environment in which Python finds another version of this project, or this one."""
+    path = {} if code is None else {"PYTHONPATH": os.pathsep.join([str(code), str(code / "generated")])}
+    return {**os.environ, **path}
 
 
 @contextmanager
@@ -76,10 +89,15 @@ def gateway(port: int) -> Iterator[Running]:
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str], event: str = "serving") -> Iterator[Running]:
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "log")
-        with log.open("w") as output, subprocess.Popen(command, stderr=output, env=environment) as process:
+def _running(
+    command: list[str], environment: dict[str, str], event: str = "serving", folder: Path | None = None
+) -> Iterator[Running]:
+    with tempfile.TemporaryDirectory() as temporary:
+        log = Path(temporary, "log")
+        with (
+            log.open("w") as output,
+            subprocess.Popen(command, stderr=output, env=environment, cwd=folder) as process,
+        ):
             try:
                 yield Running(_port(log, process, event), process.pid)
             finally:

@@ -1,0 +1,120 @@
+"""What one organisation does to a server while another's calls are timed: `python -m benchmarks.crowd KIND PORT KEY`.
+
+A process of its own, because it shares nothing with those who are timed. It prints a line when everything is sent, and
+goes on until its standard input ends.
+"""
+
+from __future__ import annotations  # gRPC's classes are generic to the type checker alone
+
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from deviceassignment.v1 import device_assignment_pb2 as pb
+
+from benchmarks.works import FIRST, email, identifiers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIZE = 100_000
+"""Identifiers of a preview."""
+
+LARGE = FIRST + 5_000_000
+"""The number of the customer whom the previews and the writers are about."""
+
+PREVIEWS, WRITERS, HALF_OPEN, WATCHES = 16, 64, 100, 200
+
+_SERVICE = "/deviceassignment.v1.DeviceAssignmentService/"
+_CHANNELS = 8
+
+
+class _Crowd:
+    """Calls of one organisation, shared out among connections."""
+
+    def __init__(self, port: int, api_key: str) -> None:
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+        self._channels: list[Any] = [grpc.insecure_channel(f"127.0.0.1:{port}", options) for _ in range(_CHANNELS)]
+        self._metadata = (("x-api-key", api_key),)
+
+    def previews(self) -> None:
+        """Keeps previews of a long list in flight. The answers are not parsed."""
+        request = pb.UnassignDevicesRequest(
+            customer_email=email(LARGE), device_identifiers=identifiers(LARGE, SIZE), validate_only=True
+        ).SerializeToString()
+
+        def again(number: int) -> None:
+            method = self._channels[number % _CHANNELS].unary_unary(f"{_SERVICE}UnassignDevices")
+            while True:
+                try:
+                    method(request, metadata=self._metadata)
+                except grpc.RpcError:
+                    # Refused, as it may be; it comes back soon, as a careless caller does.
+                    threading.Event().wait(0.05)
+
+        for number in range(PREVIEWS):
+            threading.Thread(target=again, args=(number,), daemon=True).start()
+
+    def writers(self) -> list[object]:
+        """Has writers wait for the customer, whom another session holds."""
+        request = pb.UnassignDevicesRequest(customer_email=email(LARGE), device_identifiers=identifiers(LARGE, 1))
+        return [
+            self._channels[number % _CHANNELS]
+            .unary_unary(f"{_SERVICE}UnassignDevices")
+            .future(request.SerializeToString(), metadata=self._metadata)
+            for number in range(WRITERS)
+        ]
+
+    def half_open(self) -> list[object]:
+        """Begins calls whose message never comes."""
+
+        def nothing() -> Iterator[bytes]:
+            threading.Event().wait()
+            yield b""
+
+        return [
+            self._channels[number % _CHANNELS]
+            .stream_unary(f"{_SERVICE}LookupOwners")
+            .future(nothing(), metadata=self._metadata)
+            for number in range(HALF_OPEN)
+        ]
+
+    def watches(self) -> list[object]:
+        """Asks for more streams of operations than a server has room for."""
+        request = pb.WatchOperationsRequest(from_now=True).SerializeToString()
+        return [
+            self._channels[number % _CHANNELS].unary_stream(f"{_SERVICE}WatchOperations")(
+                request, metadata=self._metadata
+            )
+            for number in range(WATCHES)
+        ]
+
+
+KINDS: dict[str, Callable[[_Crowd], object]] = {
+    "previews": _Crowd.previews,
+    "writers": _Crowd.writers,
+    "half-open": _Crowd.half_open,
+    "watches": _Crowd.watches,
+}
+
+
+@contextmanager
+def crowd(kind: str, port: int, api_key: str) -> Iterator[None]:
+    """Has the calls of a kind under way while the block runs."""
+    command = [sys.executable, "-m", "benchmarks.crowd", kind, str(port), api_key]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            if not process.stdout or process.stdout.readline() != b"ready\n":
+                raise RuntimeError(f"the calls of the kind {kind} could not be made")
+            yield
+        finally:
+            process.kill()
+
+
+if __name__ == "__main__":
+    kept = KINDS[sys.argv[1]](_Crowd(int(sys.argv[2]), sys.argv[3]))
+    print("ready", flush=True)
+    sys.stdin.read()
