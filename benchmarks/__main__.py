@@ -3,10 +3,10 @@
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
@@ -22,6 +22,9 @@ from benchmarks.subjects import Subject, Tools
 from service.config import Settings
 from tests import postgres
 from tests.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Customers of whom devices are looked up, again and again.
 _ASKED = 3_000
