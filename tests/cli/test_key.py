@@ -85,7 +85,7 @@ def test_a_key_ends_when_it_is_told_to(sqlite: Command) -> None:
     runs = [("key", "create", "--org", "acme", "--json", "--expires", form) for form in forms]
     for answer, expected in zip(sqlite.each(*runs), forms.values(), strict=True):
         found = datetime.fromisoformat(answer.json["expires_at"])
-        assert timedelta(0) <= found - expected < timedelta(minutes=1)
+        assert timedelta(0) <= found - expected < timedelta(minutes=10)
 
 
 def test_an_end_that_is_none_or_past_is_refused(plain: Command) -> None:

@@ -67,7 +67,7 @@ def test_a_server_sees_to_it_as_well(client: Client, tenant: Tenant, database: D
 
 @pytest.mark.process
 def test_what_was_planned_for_empty_tables_is_planned_anew_after_an_import() -> None:
-    with postgres.own() as own:
+    with postgres.own(postgres.memory()) as own:
         url = own.server.fresh()
         database = Database(url)
         tenant = new_tenant(database)

@@ -27,7 +27,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 @pytest.fixture(scope="module")
 def own() -> Iterator[Own]:
     """A server that nobody else uses, because it is made to hang."""
-    with postgres.own() as started:
+    with postgres.own(postgres.memory()) as started:
         yield started
 
 

@@ -46,6 +46,7 @@ class Reader:
         self.seen: list[str] = []
         self.cuts = 0
         self.enough = threading.Event()
+        self.recorded = 0
 
     def hurry(self) -> None:
         """Asks again and again for what is next, so that operations get their places while others commit."""
@@ -59,10 +60,8 @@ class Reader:
         chance = random.Random(0)  # noqa: S311  # no secret
         token = ""
         while True:
-            final = self.enough.is_set()
             stream = chance.choice(self._apis)(self._tenant, "WatchOperations", after=token)
-            # At the end long enough for all that there is.
-            cut = threading.Timer(2 if final else chance.random() * 0.4, stream.cancel)
+            cut = threading.Timer(chance.random() * 0.4, stream.cancel)
             cut.start()
             of_this_stream: list[str] = []
             try:
@@ -74,7 +73,7 @@ class Reader:
             cut.cancel()
             assert len(set(of_this_stream)) == len(of_this_stream)
             self.seen += of_this_stream
-            if final:
+            if self.enough.is_set() and len(self.seen) >= self.recorded:
                 return
 
 
@@ -95,11 +94,12 @@ def test_what_a_reader_saw_is_the_table_of_operations(
         thread.start()
     for thread in writers:
         thread.join()
+    recorded = {row.id for row in ledger.rows(database, tenant, tables.operation)}
+    reader.recorded = len(recorded)
     reader.enough.set()
     for thread in reading:
         thread.join()
 
-    recorded = {row.id for row in ledger.rows(database, tenant, tables.operation)}
     assert len(recorded) > WRITERS * WRITES / 2
     assert len(reader.seen) == len(set(reader.seen))
     assert set(reader.seen) == recorded

@@ -142,7 +142,7 @@ def test_errors_of_calls_are_like_their_examples(ada: Rest, tenant: Tenant) -> N
 
 
 def test_errors_of_what_is_busy_or_away_are_like_their_examples(begin: Begin, launch: Launch, tenant: Tenant) -> None:
-    service, port = begin(rate_limit=1)
+    service, port = begin(rate_limit=0.02)
     rest = Rest(launch(port), tenant.api_key)
     answers = [rest("/device/getDevice", identifier="SN-9999") for _ in range(20)]
     limited = next(answer for answer in answers if answer.status == 429)

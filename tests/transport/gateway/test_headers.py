@@ -137,12 +137,12 @@ def test_many_requests_share_a_connection(rest: Rest, gateway: Gateway, tenant: 
 
 def test_rate_and_overload_are_429_with_the_time_to_wait(begin: Begin, launch: Launch, tenant: Tenant) -> None:
     tenant.assign(ADA, ["A"])
-    _, port = begin(rate_limit=0.2)
+    _, port = begin(rate_limit=0.02)
     rest = Rest(launch(port), tenant.api_key)
     assert rest(QUERY, email=ADA).status == 200
     limited = rest(QUERY, email=ADA)
     assert (limited.status, limited.error["reason"]) == (429, "ERROR_REASON_RATE_LIMITED")
-    assert 1 <= int(limited.headers["retry-after"]) <= 5
+    assert 1 <= int(limited.headers["retry-after"]) <= 50
     service, port = begin(threads=1, waiting_calls=0)
     rest = Rest(launch(port), tenant.api_key)
     with held(tenant.database, ADA):
