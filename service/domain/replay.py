@@ -48,6 +48,7 @@ def answer_once(uow: UnitOfWork, request: Request, codec: Codec[A], work: Callab
 
     Raises:
         RequestIdReused: the request id stands for something else.
+        Retry: a twin of this call has been answered meanwhile; running again finds its answer.
     """
     if not request.request_id:
         return work(), False
@@ -68,8 +69,9 @@ def answer_once(uow: UnitOfWork, request: Request, codec: Codec[A], work: Callab
     except ServiceError:
         # A twin of this call may have held the customer's lock until just now. What made the work fail may then be the
         # twin's own doing (`expected_revision`, `require_all`), and its answer is this call's answer too.
-        if (answer := known()) is not None:
-            return answer, True
-        raise
+        if (answer := known()) is None:
+            raise
+        # The work may have changed something before it failed. The answer cannot be kept a second time, so this undoes
+        # the transaction, and the next run finds the answer before any work.
     uow.replies.keep(request.request_id, Reply(fingerprint, codec.encode(answer)))
     return answer, False

@@ -104,3 +104,24 @@ def test_other_content_is_refused_and_leaves_the_first_answer(ask: Ask) -> None:
 def test_without_a_request_id_nothing_is_kept(ask: Ask) -> None:
     assert ask(Request("", ["x"]), "first") == ("first", False)
     assert ask(Request("", ["x"]), "second") == ("second", False)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's second writer waits for the first
+def test_a_call_that_is_refused_and_gets_its_twins_answer_leaves_nothing_of_its_own(
+    database: Database, tenant: Tenant
+) -> None:
+    request, ada = Request("id", ["x"]), Email.parse("ada@example.com")
+
+    def twin(uow: Transaction) -> tuple[str, bool]:
+        return answer_once(uow, request, TEXT, lambda: "first")
+
+    def transaction(uow: Transaction) -> tuple[str, bool]:
+        def refused() -> str:
+            uow.customers.create([ada])
+            database.write(tenant.id, Interruption(), twin)
+            raise CustomerNotFound
+
+        return answer_once(uow, request, TEXT, refused)
+
+    assert database.write(tenant.id, Interruption(), transaction) == ("first", True)
+    assert database.read(tenant.id, Interruption(), lambda uow: uow.customers.find(email=ada)) is None
