@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.adapt import Transformer
 from psycopg.errors import Diagnostic, error_from_result
-from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import PoolProxiedConnection
 
@@ -184,7 +184,10 @@ class Session:
     def _checked(self, result: PGresult) -> PGresult:
         if result.status in _DONE:
             return result
-        if self.broken:
+        if self.broken or result.error_field(DiagnosticField.SQLSTATE) is None:
+            # An error without a code is libpq's own. It reports one it met in writing before it has found out by
+            # reading that the server is gone, and takes the connection for a good one until then.
+            self._libpq.finish()
             raise psycopg.OperationalError("the connection is lost")
         raise error_from_result(result)
 
