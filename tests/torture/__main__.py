@@ -16,8 +16,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC looks at it when it is i
 
 from tests.torture import report
 from tests.torture.postgres_stage import PostgresStage
-from tests.torture.run import Run, Size
+from tests.torture.run import Run
 from tests.torture.sqlite_stage import SQLiteStage
+from tests.torture.stage import Size
 
 # There are about twice as many kinds of faults on PostgreSQL.
 _SHARES = {"postgresql": {"postgresql": 1.0}, "sqlite": {"sqlite": 1.0}, "both": {"postgresql": 2 / 3, "sqlite": 1 / 3}}

@@ -9,8 +9,9 @@ from tests.torture import report
 from tests.torture.clock import Clock
 from tests.torture.postgres_stage import PostgresStage
 from tests.torture.report import Figures
-from tests.torture.run import Run, Size, Stage
+from tests.torture.run import Run
 from tests.torture.sqlite_stage import SQLiteStage
+from tests.torture.stage import Size, Stage
 
 Torture = Callable[[str, Size], Figures]
 

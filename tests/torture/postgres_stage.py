@@ -8,8 +8,9 @@ from typing import Any
 import psycopg
 
 from tests.torture.clock import Clock
-from tests.torture.cluster import Cluster, Node
+from tests.torture.cluster import Cluster
 from tests.torture.faults import Fault
+from tests.torture.node import Node
 from tests.torture.proxy import Proxy
 
 _NAME = "torture"

@@ -3,12 +3,10 @@
 import random
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -24,93 +22,15 @@ from tests.torture.clock import Clock
 from tests.torture.dump import dump
 from tests.torture.faults import Fault, KillServer, KillWorker, RestartServer, SetClockBack, connection_faults
 from tests.torture.launcher import VARIABLE
+from tests.torture.nemesis import Nemesis
 from tests.torture.proxy import Proxy
-from tests.torture.recorder import Recorder, now
+from tests.torture.recorder import Recorder
 from tests.torture.rpcs import Command, request
 from tests.torture.service_process import ServiceProcess
-from tests.torture.workload import MIX, PAIRS, STEADY, Organization
+from tests.torture.stage import Done, Size, Stage
+from tests.torture.workload import PAIRS, STEADY, Organization
 
-_RECOVERY_SECONDS = 120.0
-_ANSWERS_AFTER_A_FAULT = 5
 _CATCH_UP_SECONDS = 120.0
-
-
-class NotRecovered(Exception):
-    """The service did not answer again after a fault had ended."""
-
-
-class Stage(Protocol):
-    """A database for a run."""
-
-    @property
-    def workers(self) -> int:
-        """How many worker processes serve it."""
-
-    @property
-    def proxy(self) -> Proxy | None:
-        """What stands between it and the service, if anything does."""
-
-    @property
-    def direct_url(self) -> str:
-        """Where it is, past the proxy."""
-
-    @property
-    def service_url(self) -> str:
-        """Where the service finds it."""
-
-    def faults(self) -> list[Fault]:
-        """Gives the faults of the database."""
-
-    def settle(self) -> None:
-        """Waits until no transaction is under way, when the service has been stopped."""
-
-    def close(self) -> None:
-        """Ends it."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much is done.
-
-    Attributes:
-        calls: at least so many calls are made.
-        faults: so many are injected, one after the other, spread over the calls.
-        organizations: tenants, each with the same addresses and devices.
-        clients: callers of each.
-        seed: of all choices. Threads still differ from run to run.
-        most_seconds: a run that takes longer ends early, with fewer calls and faults.
-        mix: how often each rpc is called.
-        plant: a bug to plant into the server.
-        only: takes only the faults whose name has this in it.
-    """
-
-    calls: int
-    faults: int
-    organizations: int = 3
-    clients: int = 6
-    seed: int = 1
-    most_seconds: float = 3_600.0
-    mix: dict[str, int] = field(default_factory=lambda: dict(MIX))
-    plant: str = ""
-    only: str = ""
-
-
-@dataclass
-class Done:
-    """What a run has done.
-
-    Attributes:
-        files: one record for each organisation.
-        faults: how many of each kind.
-        skipped: faults that cannot be done here, with the reason.
-        seconds: how long the calls took.
-    """
-
-    files: list[Path]
-    faults: Counter[str]
-    skipped: dict[str, str]
-    seconds: float
-    calls: int
 
 
 class Run:
@@ -138,7 +58,7 @@ class Run:
         self._proxy = Proxy()
         self._recorders: list[Recorder] = []
         self._faults = Recorder(folder / "faults.jsonl")
-        self._done = Done([], Counter(), {}, 0.0, 0)
+        self._done = Done()
         database = Database(self._stage.direct_url)
         schema.upgrade(database)
         self._organizations = [self._organization(database, number) for number in range(size.organizations)]
@@ -165,7 +85,16 @@ class Run:
                 thread.start()
             begun = time.monotonic()
             try:
-                self._torture(begun)
+                nemesis = Nemesis(
+                    self._possible(),
+                    self._size,
+                    self._progress,
+                    [organization.name for organization in self._organizations],
+                    recorder=self._faults,
+                    chance=self._chance,
+                    say=self._say,
+                )
+                nemesis.torture()
             finally:
                 self._progress.end()
                 for client in clients:
@@ -184,14 +113,12 @@ class Run:
             self._clock.close()
             for recorder in (*self._recorders, self._faults):
                 recorder.close()
-        self._done.calls = self._progress.calls
         return self._done
 
     def _organization(self, database: Database, number: int) -> Organization:
         made = Organizations(database).create(f"org{number}")
         key, secret = Keys(database).create(made.id, SCOPES, None)
         path = self._folder / f"{made.name}.jsonl"
-        self._done.files.append(path)
         self._recorders.append(Recorder(path))
         self._recorders[-1].write("organization", id=made.id, name=made.name, key_id=key.id)
         return Organization(made.name, made.id, key.id, secret, mix=self._size.mix)
@@ -211,18 +138,6 @@ class Run:
                     time.sleep(0.1)
         return clients
 
-    def _torture(self, begun: float) -> None:
-        faults = self._possible()
-        order: list[Fault] = []
-        for number in range(self._size.faults):
-            if not order:
-                order = self._chance.sample(faults, len(faults))
-            self._wait_for_calls(number * self._size.calls // self._size.faults, begun)
-            if time.monotonic() - begun > self._size.most_seconds:
-                return
-            self._inject(order.pop(), number)
-        self._wait_for_calls(self._size.calls, begun)
-
     def _possible(self) -> list[Fault]:
         service, chance = self._service, random.Random(self._chance.random())  # noqa: S311  # no secret
         faults: list[Fault] = [
@@ -239,36 +154,6 @@ class Run:
         faults = [fault for fault in faults if self._size.only in fault.name]
         self._done.skipped = {fault.name: why for fault in faults if (why := fault.missing())}
         return [fault for fault in faults if not fault.missing()]
-
-    def _inject(self, fault: Fault, number: int) -> None:
-        self._say(f"fault {number + 1} of {self._size.faults}: {fault.name} ({self._progress.calls} calls)")
-        started, wall = now(), time.time_ns() // 1000
-        details = fault.begin()
-        time.sleep(self._chance.uniform(*fault.seconds))
-        fault.end()
-        self._faults.write("fault", name=fault.name, start=started, end=now(), wall=wall, **details)
-        self._done.faults[fault.name] += 1
-        self._wait_for_answers(fault.name)
-
-    def _wait_for_answers(self, after: str) -> None:
-        before = dict(self._progress.answered)
-        until = time.monotonic() + _RECOVERY_SECONDS
-        for organization in self._organizations:
-            name = organization.name
-            while self._progress.answered[name] < before.get(name, 0) + _ANSWERS_AFTER_A_FAULT:
-                self._look()
-                if time.monotonic() > until:
-                    raise NotRecovered(f"no calls of {name} were answered for {_RECOVERY_SECONDS:.0f} s after: {after}")
-                time.sleep(0.02)
-
-    def _wait_for_calls(self, calls: int, begun: float) -> None:
-        while self._progress.calls < calls and time.monotonic() - begun < self._size.most_seconds:
-            self._look()
-            time.sleep(0.02)
-
-    def _look(self) -> None:
-        if self._progress.broken:
-            raise self._progress.broken[0]
 
     def _finish(self, watchers: list[Watcher]) -> None:
         """Ends what is under way, lets the streams catch up, and writes the rows down."""

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.torture.conftest import Torture
-from tests.torture.run import Size
+from tests.torture.stage import Size
 from tests.torture.workload import MIX
 
 _RENAMES = {"CreateOrUpdateCustomer": 30, "AssignDevices": 15, "TransferDevices": 10, "ListAssignedDevices": 5}

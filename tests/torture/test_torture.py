@@ -4,7 +4,7 @@ import pytest
 
 from tests.torture import report
 from tests.torture.conftest import Torture
-from tests.torture.run import Size
+from tests.torture.stage import Size
 
 
 @pytest.mark.timeout(600)  # a busy machine; on a quiet one it takes half a minute
