@@ -28,8 +28,9 @@ from service.upkeep import Upkeep
 # A collection stops all threads. What has been loaded stays, and a call's 100,000 identifiers are no garbage yet.
 _COLLECTION = (20_000, 20, 50)
 
-# Beside the calls' connections: the bookkeeping of keys, the streams' poller, and one to spare.
-_EXTRA_CONNECTIONS = 3 + READERS
+# Beside the calls' connections: two for unknown keys, one for those of calls that wait for their message, the
+# bookkeeping of keys, the streams' poller, and one to spare.
+_EXTRA_CONNECTIONS = 6 + READERS
 
 # An SQLite connection has its file, the write-ahead log and shared memory open; the rest is files, pipes and pollers.
 _DESCRIPTORS_PER_DATABASE_CONNECTION = 3

@@ -14,6 +14,7 @@ from service.transport.arrival import Arrival
 from service.transport.authentication import Authenticator, RateLimit
 from service.transport.call import Call, enter
 from service.transport.metadata import KEY_CHECK, LOGGED_REQUEST_ID, X_REQUEST_ID
+from service.transport.receiver import Receiver
 from service.transport.rpcs import RPCS, UNKNOWN
 
 # gRPC gives a far future for a call without a deadline.
@@ -45,12 +46,14 @@ class Admission:
         """Lets the threads end."""
         self._stoppers.shutdown(wait=False)
 
-    def arrive(self, method: str, context: grpc.ServicerContext, *, stream: bool = False) -> Call:
-        """Makes a call the current one, and has its statement stopped when its caller is gone."""
+    def arrive(
+        self, arrival: Arrival, receiver: Receiver, context: grpc.ServicerContext, *, stream: bool = False
+    ) -> Call:
+        """Makes a call the current one, and has its statement stopped and its room freed when its caller is gone."""
         seconds = context.time_remaining()
         has_deadline = seconds is not None and seconds < _NO_DEADLINE_SECONDS
         deadline = time.monotonic() + seconds if has_deadline else None
-        call = Call(method, Interruption(deadline), x_request_id=request_id(context))
+        call = Call(arrival.method, Interruption(deadline), x_request_id=request_id(context))
         enter(call)
         if stream:
             call.cancel = context.cancel
@@ -59,6 +62,7 @@ class Admission:
             # gRPC's context holds the call, which must not hold the context: what refers to each other is freed by the
             # collector alone, and all calls wait while it frees the hundreds that have gathered.
             call.cancel = _nothing
+            receiver.leave(arrival)
             with self._count:
                 self._open_calls -= not stream
             if call.interruption.cancel():
@@ -66,6 +70,7 @@ class Admission:
 
         with self._count:
             self._open_calls += not stream
+        arrival.has_end = True
         if not context.add_callback(over):
             over()
         return call

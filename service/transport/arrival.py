@@ -13,8 +13,13 @@ SMALL_BYTES = 64 * 1024
 """Messages of up to so many bytes are not counted, and their calls may use all threads."""
 
 
-def _nothing(_length: int = 0) -> None:
+def _nothing(_length: int) -> None:
     """Stands for what a call has no use for."""
+
+
+def _always() -> bool:
+    """Stands for a question that was not asked."""
+    return True
 
 
 @dataclass(slots=True, eq=False)
@@ -31,8 +36,9 @@ class Arrival:
         held_bytes: the length of its message, if that is a large one; before it has come, what is set aside for it.
         has_place: whether it holds room; see `Room`.
         error: why it is refused, if it is.
-        cancel: ends the call, where a thread waits for its message.
-        received: is told the message's length by a thread that has waited for it.
+        received: is called with the message's length by a thread that has waited for it.
+        active: returns whether the caller still waits for an answer.
+        has_end: whether its end will be noticed; if not, it ends when its thread has served it.
     """
 
     method: str
@@ -44,13 +50,15 @@ class Arrival:
     held_bytes: int = 0
     has_place: bool = False
     error: ServiceError | None = None
-    cancel: Callable[[], object] = _nothing
     received: Callable[[int], object] = _nothing
+    active: Callable[[], bool] = _always
+    has_end: bool = False
 
     def end(self) -> None:
         """Lets go of what refers back to the call: such a circle is freed by the collector alone."""
         self.error = None
-        self.cancel = self.received = _nothing
+        self.received = _nothing
+        self.active = _always
 
     @property
     def is_large(self) -> bool:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,12 +51,18 @@ class Authenticator:
                 self._cached.pop(sha256, None)
                 raise ApiKeyInvalid
             principal = found
+            self._cached.pop(sha256, None)
             if len(self._cached) >= _MAX_CACHED:
-                self._cached.clear()
+                self._forget_oldest()
             # Counted from before the question, so that the answer is not older than it may be.
             self._cached[sha256] = (principal, now + self._cache_seconds)
         self._used[principal.key_id] = datetime.now(UTC)
         return principal
+
+    def _forget_oldest(self) -> None:
+        # Another thread may change the cache just now: then there is room, or the next one makes it.
+        with suppress(KeyError, StopIteration, RuntimeError):
+            del self._cached[next(iter(self._cached))]
 
     def take_used(self) -> dict[str, datetime]:
         """Gives when each key was last used since the last time this was asked."""

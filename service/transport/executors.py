@@ -1,15 +1,16 @@
 """Threads for calls, each kind of call with a capacity of its own, divided fairly among organisations."""
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
 from service import log
 from service.transport.arrival import Arrival, serve
+from service.transport.receiving import Job
 from service.transport.shares import Shares
 
 # What gRPC asks of a call's future is when it is done, to count calls, and the count is of use only with a limit of
@@ -80,8 +81,14 @@ class FairExecutor(ThreadPoolExecutor):
     def _start(self, job: tuple[Kind, Arrival | None, Task]) -> None:
         self._take(job[0])
         if self._running > self._started:
-            self._started += 1
-            threading.Thread(target=self._work, name=f"{self._name}_{self._started}", daemon=True).start()
+            thread = threading.Thread(target=self._work, name=f"{self._name}_{self._started + 1}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system has no thread to spare: one that there is takes the job, or the next one that starts.
+                log.warning("no thread to serve with", executor=self._name, threads=self._started)
+            else:
+                self._started += 1
         self._jobs.put(job)
 
     def _work(self) -> None:
@@ -117,7 +124,7 @@ class FairExecutor(ThreadPoolExecutor):
                 job = (kind, *tasks.popleft())
                 if tasks:
                     self._waiting[kind] = tasks  # behind the others: their turn is first
-                if first is None:
+                if first is None and (self._closed or self._jobs.empty()):
                     self._take(kind)
                     first = job
                 else:
@@ -147,29 +154,37 @@ class EvictingExecutor(FairExecutor):
     def __init__(self, name: str, streams: int) -> None:
         super().__init__(name, 2 * streams)  # all are of no organisation, which may have half
         self._most = streams
-        self._open: dict[Callable[[], object], None] = {}
+        self._open: dict[Job, float] = {}
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> "Future[Any]":
         """Runs a stream, as soon as the oldest has ended if there are too many."""
-        if self.pending >= self._most:
-            with self._lock:
-                cancel = next(iter(self._open), None)
-                if cancel is not None:
-                    del self._open[cancel]
-            if cancel is not None:
-                cancel()
-        return super().submit(fn, *args, **kwargs)
-
-    @contextmanager
-    def cancellable(self, cancel: Callable[[], object]) -> Iterator[None]:
-        """Names what cancels the stream that the block serves."""
+        job = Job(fn, args)
+        oldest = None
         with self._lock:
-            self._open[cancel] = None
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open.pop(cancel, None)
+            if len(self._open) >= self._most:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+            self._open[job] = time.monotonic()
+        if oldest is not None:
+            oldest.cancel()
+
+        def task() -> None:
+            try:
+                job()
+            finally:
+                with self._lock:
+                    self._open.pop(job, None)
+
+        self.run(None, task)
+        return TAKEN
+
+    def cancel_older_than(self, seconds: float) -> None:
+        """Cancels the streams that have been open for longer than this."""
+        before = time.monotonic() - seconds
+        with self._lock:
+            old = [job for job, since in self._open.items() if since < before]
+        for job in old:
+            job.cancel()
 
 
 def on_executor(executor: ThreadPoolExecutor, behavior: Callable[..., Any]) -> Callable[..., Any]:

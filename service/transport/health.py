@@ -1,13 +1,14 @@
 """The health service: what it answers depends on no lock that a caller can hold, and a watch holds no thread."""
 
+import itertools
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from service.domain.errors import Overloaded
 from service.transport.receiving import Sender
 
 SERVICE_NAME = health.SERVICE_NAME
@@ -16,8 +17,10 @@ WRITES = "deviceassignment.v1.writes"
 """The health of the calls that write: NOT_SERVING on a database that can only be read."""
 
 _MAX_WATCHES = 10_000
+_LOOK_SECONDS = 0.2
 
 Answer = health_pb2.HealthCheckResponse
+_messages: Any = health_pb2  # its published types lack those of `List`
 
 
 class Health(health_pb2_grpc.HealthServicer):
@@ -25,15 +28,12 @@ class Health(health_pb2_grpc.HealthServicer):
 
     The servicer that comes with grpcio waits, while it holds the lock that `Check` needs, for each watching caller to
     take an answer.
-
-    Args:
-        ahead: whether answers to watches are sent without a thread (see `receiving`).
     """
 
-    def __init__(self, *, ahead: bool) -> None:
-        self._ahead = ahead
+    def __init__(self) -> None:
         self._states: dict[str, int] = {}
-        self._watches: dict[str, dict[Callable[[Answer], None], None]] = {}
+        self._watches: dict[str, dict[Sender, int]] = {}
+        self._numbers = itertools.count()
         self._count = 0
         self._stopping = False
         self._lock = threading.Lock()
@@ -45,33 +45,65 @@ class Health(health_pb2_grpc.HealthServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
         return Answer(status=state)
 
-    def Watch(  # type: ignore[override]  # gRPC gives what sends; the rpc's name
+    def List(self, _request: Any, _context: grpc.ServicerContext) -> Any:  # the rpc's name
+        """Answers with the states of all services."""
+        return _messages.HealthListResponse(
+            statuses={name: Answer(status=state) for name, state in self._states.items()}
+        )
+
+    def Watch(  # the rpc's name
         self,
         request: health_pb2.HealthCheckRequest,
         context: grpc.ServicerContext,
-        send: Callable[[Answer | None], None],
-    ) -> None:
-        """Sends a service's state, and each later one, until the caller ends the call."""
-        watch = Sender(context, Answer.SerializeToString).send if self._ahead else send
-        service = request.service
+        send: object = None,
+    ) -> Iterator[Answer] | None:
+        """Sends a service's state, and each later one, until the caller ends the call.
+
+        Args:
+            request: names the service.
+            context: the stream's.
+            send: given where gRPC does not ask for the answers; they are sent without a thread then.
+        """
+        if send is None:
+            return self._follow(request.service, context)
+        self._send_later_ones(request.service, context)
+        return None
+
+    def _follow(self, service: str, context: grpc.ServicerContext) -> Iterator[Answer]:
+        last = None
+        while context.is_active():
+            state = self._states.get(service, Answer.SERVICE_UNKNOWN)
+            if state != last:
+                last = state
+                yield Answer(status=state)
+            time.sleep(_LOOK_SECONDS)
+
+    def _send_later_ones(self, service: str, context: grpc.ServicerContext) -> None:
+        watch = Sender(context, Answer.SerializeToString)
 
         def over() -> None:
             with self._lock:
-                watches = self._watches[service]
-                del watches[watch]
                 self._count -= 1
-                if not watches:
+                del self._watches[service][watch]
+                if not self._watches[service]:
                     del self._watches[service]
 
+        oldest = None
         with self._lock:
             if self._count >= _MAX_WATCHES:
-                raise Overloaded
+                oldest = self._oldest()
             self._count += 1
-            self._watches.setdefault(service, {})[watch] = None
+            self._watches.setdefault(service, {})[watch] = next(self._numbers)
             # While the lock is held, so that a later state is sent later.
-            watch(Answer(status=self._states.get(service, Answer.SERVICE_UNKNOWN)))
+            watch.send(Answer(status=self._states.get(service, Answer.SERVICE_UNKNOWN)))
+        if oldest is not None:
+            oldest.cancel()
         if not context.add_callback(over):
             over()
+
+    def _oldest(self) -> Sender:
+        firsts = (next(iter(watches.items())) for watches in self._watches.values())
+        return min(firsts, key=lambda item: item[1])[0]
 
     def set(self, service: str, state: int) -> None:
         """Sets a service's state, and sends it to those that watch it."""
@@ -80,7 +112,7 @@ class Health(health_pb2_grpc.HealthServicer):
                 return
             self._states[service] = state
             for watch in self._watches.get(service, ()):
-                watch(Answer(status=state))
+                watch.send(Answer(status=state))
 
     def enter_graceful_shutdown(self) -> None:
         """Sets all services to NOT_SERVING for good."""

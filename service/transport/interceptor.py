@@ -110,8 +110,7 @@ class Interceptor(grpc.ServerInterceptor):
 
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             arrival = served()
-            call = self._admission.arrive(method, context)
-            arrival.cancel = context.cancel
+            call = self._admission.arrive(arrival, self._calls, context)
             error: ServiceError | None = None
             try:
                 self._admission.admit(call, arrival)
@@ -132,17 +131,19 @@ class Interceptor(grpc.ServerInterceptor):
             del error  # its traceback has this frame: see `Admission.arrive`
             context.abort_with_status(told)
 
-        return grpc.stream_unary_rpc_method_handler(
-            on_executor(self._calls, behavior), response_serializer=handler.response_serializer
-        )
+        def serialize(answer: Any) -> bytes:
+            written: bytes = handler.response_serializer(answer)  # type: ignore[misc]  # the generated code sets it
+            self._calls.answer(served(), len(written))
+            return written
+
+        return grpc.stream_unary_rpc_method_handler(on_executor(self._calls, behavior), response_serializer=serialize)
 
     def _guard_stream(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         """Guards an rpc that streams its answers, in the same way."""
 
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
             arrival = served()
-            call = self._admission.arrive(method, context, stream=True)
-            arrival.cancel = context.cancel
+            call = self._admission.arrive(arrival, self._streams, context, stream=True)
             error: ServiceError | None = None
             sent = 0
             try:

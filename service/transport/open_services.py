@@ -3,6 +3,7 @@
 from __future__ import annotations  # gRPC's classes are generic to the type checker alone
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -31,11 +32,13 @@ class OpenServices:
     Args:
         calls: runs health's methods.
         streams: runs those of reflection.
+        ahead: whether messages are received ahead (see `receiving`). If not, a watch of health holds a thread too.
     """
 
-    def __init__(self, calls: Receiver, streams: EvictingExecutor) -> None:
+    def __init__(self, calls: Receiver, streams: EvictingExecutor, *, ahead: bool) -> None:
         self._calls = calls
         self._streams = streams
+        self._ahead = ahead
 
     def receive(self, method: str) -> Arrival:
         """Makes what is known of a call before its message."""
@@ -45,17 +48,23 @@ class OpenServices:
         """Has a method served on its executor."""
         if handler.stream_stream is not None:
             return self._wrap_stream(handler)
+        if handler.unary_stream is not None and not self._ahead:
+            return self._wrap_watch(handler)
 
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext, *send: Any) -> Any:
             arrival = served()
-            arrival.cancel = context.cancel
             serve: Any = handler.unary_unary or handler.unary_stream
+            if not send:  # a watch holds no room
+                arrival.has_end = context.add_callback(partial(self._calls.leave, arrival))
+            error: ServiceError | None = None
             try:
                 return serve(_read(handler, requests, arrival), context, *send)
-            except ServiceError as error:
-                told = status.to_status(error, secrets.token_hex(8))
+            except ServiceError as known:
+                error = known
             finally:
                 arrival.end()
+            told = status.to_status(error, secrets.token_hex(8))
+            del error
             context.abort_with_status(told)
 
         run: Any = on_executor(self._calls, behavior)
@@ -64,13 +73,21 @@ class OpenServices:
         run.experimental_non_blocking = True  # it is given what sends, instead of being asked for answers by a thread
         return grpc.stream_stream_rpc_method_handler(run, response_serializer=handler.response_serializer)
 
-    def _wrap_stream(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    def _wrap_watch(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        watch: Any = handler.unary_stream
+
         def behavior(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            with self._streams.cancellable(context.cancel):
-                yield from handler.stream_stream(requests, context)  # type: ignore[misc]  # it is one
+            yield from watch(next(requests), context)
 
         return grpc.stream_stream_rpc_method_handler(
             on_executor(self._streams, behavior), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _wrap_stream(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        return grpc.stream_stream_rpc_method_handler(
+            on_executor(self._streams, handler.stream_stream),  # type: ignore[arg-type]  # it is one
+            handler.request_deserializer,
+            handler.response_serializer,
         )
 
 

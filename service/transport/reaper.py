@@ -1,53 +1,79 @@
-"""Ends calls whose message does not come."""
+"""Ends calls that wait for their callers too long: for a message, or until an answer is taken."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from service import log
 from service.domain.errors import ApiKeyInvalid, MessageTimeout
 from service.transport.admission import Admission
+from service.transport.executors import EvictingExecutor
 from service.transport.receiver import Receiver
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 1.0
+_END_SECONDS = 5.0
 
 
 class Reaper:
-    """Looks for calls whose message is late, or whose key has been revoked meanwhile, and limits what they may take up.
+    """Looks each second for calls whose message or whose caller is late, and for those whose key has been revoked.
 
     Args:
         receivers: where such calls are.
+        streams: where streams are open that wait for messages.
         admission: checks keys.
-        message_seconds: how long a message may be under way.
+        message_seconds: how long a message or an answer may be under way.
     """
 
-    def __init__(self, receivers: Sequence[Receiver], admission: Admission, message_seconds: float) -> None:
+    def __init__(
+        self,
+        receivers: Sequence[Receiver],
+        streams: EvictingExecutor,
+        admission: Admission,
+        message_seconds: float,
+    ) -> None:
         self._receivers = receivers
+        self._streams = streams
         self._admission = admission
         self._message_seconds = message_seconds
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._reap, name="reaper", daemon=True)
+        # A thread each: a database that hangs keeps the one that checks keys.
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(work,), name=name, daemon=True)
+            for name, work in (("reaper", self._end_late), ("reaper-keys", self._end_revoked))
+        ]
 
     def start(self) -> None:
-        """Begins, in a thread of its own."""
-        self._thread.start()
+        """Begins, in threads of its own."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Ends."""
         self._stopping.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_END_SECONDS)
 
-    def _reap(self) -> None:
-        while not self._stopping.wait(_LOOK_SECONDS):
-            for receiver in self._receivers:
-                try:
-                    self._reap_of(receiver)
-                except Exception:  # noqa: BLE001  # whatever it is, the other calls are looked at
-                    log.exception("calls without a message not ended")
+    def _repeat(self, work: Callable[[], None]) -> None:
+        while not self._stopping.wait(min(_LOOK_SECONDS, self._message_seconds)):
+            try:
+                work()
+            except Exception:  # noqa: BLE001  # whatever it is, the calls are looked at again
+                log.exception("late calls not ended")
 
-    def _reap_of(self, receiver: Receiver) -> None:
-        for arrival in receiver.receiving(self._message_seconds):
-            receiver.fail(arrival, MessageTimeout(self._message_seconds))
-        for arrival in receiver.receiving(_LOOK_SECONDS):
-            if arrival.sha256 and not self._admission.still_good(arrival):
-                receiver.fail(arrival, ApiKeyInvalid())
-            else:
+    def _end_late(self) -> None:
+        self._streams.cancel_older_than(self._message_seconds)
+        for receiver in self._receivers:
+            for arrival in receiver.idle(self._message_seconds):
+                receiver.fail(arrival, MessageTimeout(self._message_seconds))
+            for arrival in receiver.idle(_LOOK_SECONDS, answered=False):
                 receiver.set_aside(arrival)
+
+    def _end_revoked(self) -> None:
+        good: dict[str, bool] = {}
+        for receiver in self._receivers:
+            for arrival in receiver.idle(_LOOK_SECONDS, answered=False):
+                sha256 = arrival.sha256
+                if sha256 and sha256 not in good:
+                    good[sha256] = self._admission.still_good(arrival)
+                if not good.get(sha256, True):
+                    receiver.fail(arrival, ApiKeyInvalid())

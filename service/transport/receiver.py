@@ -5,11 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from service import log
 from service.domain.errors import Overloaded, RequestTooLarge, ServiceError
 from service.transport.arrival import Arrival, Arriving
 from service.transport.executors import TAKEN, FairExecutor
 from service.transport.receiving import Job
-from service.transport.room import Room
+from service.transport.room import Idle, Room
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -57,13 +58,19 @@ class Receiver(FairExecutor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> "Future[Any]":
         """Takes a call in. Runs on the thread that takes all calls in, so it does not block."""
-        arrival, job = self._arriving.take(), Job(fn, args)
-        if self._hold(arrival, job):
-            return TAKEN
-        if self._identify is not None and arrival.principal is None and arrival.error is None:
-            self._identify(arrival, partial(self._admit, arrival, job))
-        else:
-            self._admit(arrival, job)
+        job = Job(fn, args)
+        try:
+            arrival = self._arriving.take()
+            arrival.active = lambda: job.active
+            if self._hold(arrival, job):
+                pass
+            elif self._identify is not None and arrival.principal is None and arrival.error is None:
+                self._identify(arrival, partial(self._admit, arrival, job))
+            else:
+                self._admit(arrival, job)
+        except Exception:  # noqa: BLE001  # an error here would end the thread that takes all calls in
+            log.exception("defect")
+            job.cancel()
         return TAKEN
 
     def hold(self) -> None:
@@ -78,20 +85,30 @@ class Receiver(FairExecutor):
         for arrival, job in held:
             self._refuse(arrival, job, error)
 
-    def receiving(self, seconds: float) -> list[Arrival]:
-        """Lists the calls whose message has been under way for longer than this."""
-        return self._room.receiving(seconds)
+    def idle(self, seconds: float, *, answered: bool | None = None) -> list[Arrival]:
+        """Lists the calls that have waited for their callers longer than this: for the message, or `answered`."""
+        return self._room.idle(seconds, answered=answered)
 
     def set_aside(self, arrival: Arrival) -> None:
         """Sets bytes aside for a message that is slow to come, or ends its call if too many are so."""
         if not self._room.set_aside(arrival):
             self.fail(arrival, Overloaded())
 
+    def answer(self, arrival: Arrival, length: int) -> None:
+        """Makes room for a call's answer. Another call that has long waited for its caller may lose its own."""
+        lost = self._room.answer(arrival, length)
+        if lost is not None:
+            self._lose(*lost, Overloaded())
+
+    def leave(self, arrival: Arrival) -> None:
+        """Frees the room of a call whose answer has been sent, or whose caller has gone."""
+        self._room.leave(arrival)
+
     def fail(self, arrival: Arrival, error: ServiceError) -> None:
-        """Ends a call whose message has not come, unless it has come by now."""
-        job = self._room.lose(arrival)
-        if job is not None:
-            self._lose(arrival, job, error)
+        """Ends a call that waits for its caller, unless it waits no more."""
+        idle = self._room.lose(arrival)
+        if idle is not None:
+            self._lose(arrival, idle, error)
 
     def _hold(self, arrival: Arrival, job: Job) -> bool:
         with self._holding:
@@ -102,14 +119,16 @@ class Receiver(FairExecutor):
 
     def _admit(self, arrival: Arrival, job: Job) -> None:
         if arrival.error is None:
-            entered, lost = self._room.enter(arrival, job)
+            entered, lost = self._room.enter(arrival)
             if not entered:
                 arrival.error = Overloaded()
             if lost is not None:
                 self._lose(*lost, Overloaded())
         if arrival.error is not None:
             self._refuse(arrival, job, arrival.error)
-        elif self._ahead:
+            return
+        if self._ahead:
+            self._room.wait(arrival, job)
             job.receive(partial(self._received, arrival, job))
         else:
             arrival.received = partial(self._check, arrival)
@@ -119,13 +138,15 @@ class Receiver(FairExecutor):
         """Goes on with a call whose message has come, or whose caller ended it without one."""
         try:
             self._check(arrival, 0 if message is None else len(message))
-        except ServiceError as error:
-            self._room.leave(arrival)
-            self._refuse(arrival, job, error.with_traceback(None))
-        else:
             if arrival.has_place:
                 job.give(() if message is None else (message,))
                 self._serve(arrival, job)
+        except ServiceError as error:
+            self._room.leave(arrival)
+            self._refuse(arrival, job, error.with_traceback(None))
+        except Exception:  # noqa: BLE001  # an error here would end the thread that takes all calls in
+            log.exception("defect", method=arrival.method)
+            job.cancel()
 
     def _check(self, arrival: Arrival, length: int) -> None:
         fits = self._room.receive(arrival, length)
@@ -138,19 +159,26 @@ class Receiver(FairExecutor):
 
     def _serve(self, arrival: Arrival, job: Job) -> None:
         def task() -> None:
+            if not self._ahead:
+                self._room.wait(arrival, job)
             try:
                 job()
             finally:
-                self._room.leave(arrival)
+                if arrival.has_end:
+                    if self._ahead:
+                        job.release()
+                    self._room.send(arrival, job)
+                else:
+                    self._room.leave(arrival)
 
         self.run(arrival, task)
 
-    def _lose(self, arrival: Arrival, job: Job, error: ServiceError) -> None:
-        if self._ahead:
-            self._refuse(arrival, job, error)
+    def _lose(self, arrival: Arrival, idle: Idle, error: ServiceError) -> None:
+        if self._ahead and not idle.answered:
+            self._refuse(arrival, idle.job, error)
         else:
             arrival.error = error
-            arrival.cancel()
+            idle.job.cancel()
 
     def _refuse(self, arrival: Arrival, job: Job, error: ServiceError) -> None:
         arrival.error = error

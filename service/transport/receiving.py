@@ -71,6 +71,20 @@ class Job:
             response_serializer,
         )
 
+    def release(self) -> None:
+        """Lets go of the message."""
+        self.give(())
+
+    @property
+    def active(self) -> bool:
+        """Whether the caller still waits for an answer."""
+        active: bool = inner._is_rpc_state_active(self._state)  # noqa: SLF001  # as above
+        return active
+
+    def cancel(self) -> None:
+        """Ends the call, wherever it is."""
+        self._args[1].call.cancel()
+
     @property
     def _state(self) -> Any:
         return self._args[2]
@@ -103,6 +117,10 @@ class Sender:
                 return
             self._sending = True
         self._start()
+
+    def cancel(self) -> None:
+        """Ends the stream."""
+        self._event.call.cancel()
 
     def _start(self) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from service.transport.receiver import Receiver
 from service.transport.room import Room
 
 _REFLECTION_STREAMS = 16
+_OPEN_THREADS = 2
 _OPEN_CALLS = 1_000
 _OPEN_BYTES = 64 * 1024 * 1024
 # A call whose message has not come by then gives way to one that has just come.
@@ -84,7 +85,7 @@ class Reception:
         self.streams = receiver("stream", limits.streams, limits.streams)
         self.open_calls = Receiver(
             "health",
-            2,
+            2 * _OPEN_THREADS,  # all are of no organisation, which may have half
             Room(_OPEN_CALLS, _OPEN_BYTES, 0.0),
             arriving=arriving,
             refusals=self._refusals,
@@ -93,20 +94,21 @@ class Reception:
         self._reflections = EvictingExecutor("reflection", _REFLECTION_STREAMS)
         self._admission = Admission(authenticator, RateLimit(limits.rate_limit))
         receivers = (self.calls, self.streams, self.open_calls)
-        self._reaper = Reaper(receivers, self._admission, limits.message_seconds)
+        self._reaper = Reaper(receivers, self._reflections, self._admission, limits.message_seconds)
         self.interceptor = Interceptor(
             self._admission,
             arriving,
             calls=self.calls,
             streams=self.streams,
-            open_services=OpenServices(self.open_calls, self._reflections),
+            open_services=OpenServices(self.open_calls, self._reflections, ahead=ahead),
             refusals=self._refusals,
         )
 
     @property
     def idle(self) -> bool:
         """Whether every call that came in, but for streams, has had its answer sent."""
-        return not self.calls.pending and not self._refusals.pending and self._admission.idle
+        waiting = self.calls.pending or self._identification.pending or self._refusals.pending
+        return not waiting and self._admission.idle
 
     def start(self) -> None:
         """Begins to look for calls whose message does not come."""
@@ -124,7 +126,8 @@ class Reception:
 
     def refuse_late(self, error: ServiceError) -> None:
         """Refuses the calls whose message has not come for a while."""
-        for arrival in self.calls.receiving(_PATIENCE_SECONDS):
+        self._identification.refuse(error)
+        for arrival in self.calls.idle(_PATIENCE_SECONDS, answered=False):
             self.calls.fail(arrival, error)
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ SERVICES = tuple(
 _STREAMS_PER_CONNECTION = 256
 # A connection whose TLS or HTTP/2 handshake takes longer is closed.
 _HANDSHAKE_MS = 10_000
+_IDLE_CONNECTION_MS = 300_000
 _POLL_SECONDS = 0.01
 _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
@@ -67,7 +68,7 @@ class Server:
         share_port: bool = False,
     ) -> None:
         self.reception = Reception(authenticator, limits)
-        self._health = health.Health(ahead=limits.receive_ahead)
+        self._health = health.Health()
         self._server = grpc.server(
             self.reception.calls,
             interceptors=[self.reception.interceptor],
@@ -77,6 +78,8 @@ class Server:
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+                # Callers connect anew by themselves when they have something to say.
+                ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
                 # A second server on the same port must fail, unless they are to share it.
                 ("grpc.so_reuseport", int(share_port)),
                 # A caller that vanished without a word is noticed, and its call ended.

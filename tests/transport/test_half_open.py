@@ -12,12 +12,14 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from service.storage.database import Database
 from service.storage.keys import Keys
+from service.transport import health
 from tests.conftest import Client, Tenant, failure
 from tests.transport.conftest import LIST, UNASSIGN, Log, Run, Running, eventually, health_of, raw, reflection_of
 from tests.transport.http2 import DATA, Caller
 
 LOOKUP = "/deviceassignment.v1.DeviceAssignmentService/LookupOwners"
 WATCH = "/deviceassignment.v1.DeviceAssignmentService/WatchOperations"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 CHECK = "/grpc.health.v1.Health/Check"
 HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -59,10 +61,9 @@ def test_calls_without_a_message_stop_no_organisation(
     running = run(threads=2, streams=8, waiting_calls=200, receive_bytes=1024**3)
     assert looks_up(running.client, tenant)
     silent = silent_calls(running, silence, method, 60, tenant.metadata)  # kept: gRPC cancels what is let go of
-    server = running.service._server
-    eventually(
-        lambda: len(server.reception.calls.receiving(0)) == 60 or len(server.reception.streams.receiving(0)) == 4
-    )
+    reception = running.service._server.reception
+    held = {"calls": reception.calls, "streams": reception.streams}
+    eventually(lambda: [len(held[each].idle(0, answered=False)) for each in held] in ([60, 0], [0, 4]))
     beside = Client(running.port)
     assert looks_up(beside, other)
     assert looks_up(beside, tenant)
@@ -94,7 +95,7 @@ def test_more_calls_of_health_without_a_message_than_there_are_places_stop_no_pr
     for caller in callers:
         for _ in range(200):
             caller.begin(CHECK)
-    eventually(lambda: len(running.service._server.reception.open_calls.receiving(0)) >= 8)
+    eventually(lambda: len(running.service._server.reception.open_calls.idle(0, answered=False)) >= 8)
     for _ in range(5):
         assert checks(running.client)
     for caller in callers:
@@ -156,8 +157,9 @@ def test_the_oldest_call_without_a_message_gives_way_where_an_organisation_has_n
     tenant.assign("ada@example.com", ["A"])
     running = run(threads=2, waiting_calls=6)  # four of eight places are an organisation's
     silent = silent_calls(running, silence, LOOKUP, 4, tenant.metadata)
-    eventually(lambda: len(running.service._server.reception.calls.receiving(1.0)) == 4)
+    eventually(lambda: len(running.service._server.reception.calls.idle(1.0, answered=False)) == 4)
     assert looks_up(running.client, tenant)
+    eventually(lambda: any(call.done() for call in silent))
     lost = [call for call in silent if call.done()]
     assert [failure(call.result).reason for call in lost] == ["ERROR_REASON_OVERLOADED"]
 
@@ -173,7 +175,7 @@ def test_bytes_are_set_aside_for_slow_messages_and_no_organisation_has_all_of_th
     slow = [caller.begin(UNASSIGN, tenant.metadata) for _ in range(6)]
     for stream in slow:
         caller.send(stream, b"\n\x01", length=4 * mib)
-    eventually(lambda: len(running.service._server.reception.calls.receiving(0.5)) == 2)
+    eventually(lambda: len(running.service._server.reception.calls.idle(0.5, answered=False)) == 2)
     assert looks_up(running.client, other)
     assert looks_up(running.client, tenant)
     caller.close()
@@ -187,8 +189,9 @@ def test_a_watch_of_health_that_is_not_read_holds_up_nothing(run: Run, tenant: T
     message = health_pb2.HealthCheckRequest().SerializeToString()
     for _ in range(50):
         deaf.send(deaf.begin(HEALTH_WATCH), message, end=True)
-    health = running.service._server._health
-    eventually(lambda: health._count == 50)
+    servicer = running.service._server._health
+    eventually(lambda: servicer._count == 50)
+    assert running.service._server.reception.open_calls.pending == 0
     watch = health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60)
     assert next(watch).status == SERVING
     for _ in range(3):
@@ -199,7 +202,7 @@ def test_a_watch_of_health_that_is_not_read_holds_up_nothing(run: Run, tenant: T
     assert checks(running.client)
     watch.cancel()
     deaf.close()
-    eventually(lambda: health._count == 0)
+    eventually(lambda: servicer._count == 0)
 
 
 def test_answers_that_are_not_read_hold_no_thread(run: Run, tenant: Tenant) -> None:
@@ -226,18 +229,135 @@ def test_a_connection_beyond_the_limit_is_closed_and_the_others_are_served(run: 
         caller.close()
 
 
+def test_bursts_of_reflection_streams_without_a_message_lock_nobody_out(run: Run, tenant: Tenant) -> None:
+    running = run()
+    callers = [Caller(running.port) for _ in range(4)]
+    for caller in callers:
+        for _ in range(200):
+            caller.begin(REFLECTION)
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    for _ in range(5):
+        stream = reflection_of(running.client).ServerReflectionInfo(iter([question]), timeout=60, wait_for_ready=True)
+        assert next(stream).list_services_response.service
+    for caller in callers:
+        caller.close()
+
+
+def test_answers_that_are_not_read_keep_their_room_and_end_after_a_time(run: Run, tenant: Tenant) -> None:
+    tenant.assign("ada@example.com", [f"{number:0200}" for number in range(1_000)])
+    running = run(message_seconds=2)
+    deaf = Caller(running.port, window=0)
+    message = pb.ListAssignedDevicesRequest(customer_email="ada@example.com").SerializeToString()
+    streams = [deaf.begin(LIST, tenant.metadata) for _ in range(5)]
+    for stream in streams:
+        deaf.send(stream, message, end=True)
+    calls = running.service._server.reception.calls
+    eventually(lambda: len(calls.idle(0, answered=True)) == 5)
+    assert calls.pending == 5
+    assert calls._room._bytes.used > 5 * 200_000
+    eventually(lambda: calls.pending == 0)
+    assert calls._room._bytes.used == 0
+    deaf.close()
+
+
+def test_unread_answers_leave_no_more_room_than_an_organisation_has(run: Run, tenant: Tenant, other: Tenant) -> None:
+    for each in (tenant, other):
+        each.assign("ada@example.com", [f"{number:0255}" for number in range(10_000)])
+    mib = 1024 * 1024
+    running = run(receive_bytes=16 * mib)
+    deaf = Caller(running.port, window=0)
+    request = pb.ListAssignedDevicesRequest(customer_email="ada@example.com", page_size=10_000)
+    calls = running.service._server.reception.calls
+    for _ in range(12):
+        eventually(lambda: len(calls.idle(1.1, answered=True)) == len(calls.idle(0, answered=True)))
+        before = len(calls.idle(0, answered=True))
+        deaf.send(deaf.begin(LIST, tenant.metadata), request.SerializeToString(), end=True)
+        eventually(lambda before=before: len(calls.idle(0, answered=True)) >= min(before + 1, 2))  # type: ignore[misc]  # the loop's
+        assert calls._room._bytes.used < 16 * mib
+    assert len(running.client.assignments.ListAssignedDevices(request, metadata=other.metadata, timeout=60).devices)
+    deaf.close()
+
+
+def test_a_thread_that_cannot_be_started_costs_no_call(
+    run: Run, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant.assign("ada@example.com", ["A"])
+    running = run()
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith(("call_", "health_")):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    request = pb.LookupOwnersRequest(device_identifiers=["A"])
+    waiting = [
+        running.client.assignments.LookupOwners.future(request, metadata=tenant.metadata, timeout=60) for _ in range(3)
+    ]
+    probe = health_of(running.client).Check.future(health_pb2.HealthCheckRequest(), timeout=60)
+    eventually(lambda: running.calls == 3)
+    monkeypatch.undo()
+    assert looks_up(running.client, tenant)
+    assert checks(running.client)
+    assert [call.result().results[0].found for call in waiting] == [True] * 3
+    assert probe.result().status == SERVING
+
+
+def test_the_oldest_watch_of_health_gives_way_where_there_are_too_many(
+    run: Run, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_MAX_WATCHES", 3)
+    running = run()
+    watches = []
+    for _ in range(3):
+        watches.append(health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60))
+        assert next(watches[-1]).status == SERVING
+    last = health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+    assert next(last).status == SERVING
+    assert watches[0].code() is grpc.StatusCode.CANCELLED
+    running.service._server.serving(reads=False, writes=False)
+    for watch in (*watches[1:], last):
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watch.cancel()
+    eventually(lambda: running.service._server._health._count == 0)
+
+
+def test_health_lists_all_states(run: Run, tenant: Tenant) -> None:
+    answered: Any = raw(run().client).unary_unary("/grpc.health.v1.Health/List")(b"")
+    assert b"deviceassignment.v1.DeviceService" in answered
+
+
+def test_a_call_whose_key_is_being_looked_up_is_told_that_the_server_stops(run: Run, tenant: Tenant) -> None:
+    running = run()
+    go = threading.Event()
+    running.service._authenticator._find = lambda *_: (go.wait(60), None)[1]
+    request = pb.LookupOwnersRequest(device_identifiers=["A"])
+    call = running.client.assignments.LookupOwners.future(request, metadata=tenant.metadata, timeout=60)
+    eventually(lambda: running.service._server.reception._identification.pending == 1)
+    assert running.stop()
+    assert failure(call.result).reason == "ERROR_REASON_STOPPING"
+    go.set()
+
+
 def test_without_receiving_ahead_threads_wait_for_messages_but_not_for_ever(
     run: Run, tenant: Tenant, other: Tenant, silence: Any
 ) -> None:
     for each in (tenant, other):
         each.assign("ada@example.com", ["A"])
-    running = run(threads=4, message_seconds=1, receive_ahead=False)
+    running = run(threads=4, message_seconds=2, receive_ahead=False)
     silent = silent_calls(running, silence, LOOKUP, 20, tenant.metadata)
-    eventually(lambda: running.calls > 1)
+    silent += silent_calls(running, silence, CHECK, 1)
+    deaf = Caller(running.port, window=0)
+    deaf.send(deaf.begin(HEALTH_WATCH), health_pb2.HealthCheckRequest().SerializeToString(), end=True)
+    eventually(lambda: running.calls == 20)
     assert looks_up(running.client, other)
     assert checks(running.client)
     watch = health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60)
     assert next(watch).status == SERVING
     watch.cancel()
+    # Those that wait for a thread behind silent calls are not late themselves.
+    assert looks_up(running.client, tenant)
     assert {call.code() for call in silent} <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
     eventually(lambda: running.calls == 0)
+    deaf.close()
