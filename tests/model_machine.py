@@ -1,5 +1,6 @@
 """Makes calls of the service and of the model, and compares every field of what the two answer."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from service.storage.database import Database
 from service.storage.tables import operation
 from tests.conftest import Client, failure, new_tenant
 from tests.model import Names, Operation, Organization, Refused
-from tests.model_reads import DevicesToken, Token, read
+from tests.model_reads import DevicesToken, Token, moment, read
 from tests.model_writes import has, write
 from tests.storage.history import replayed
 
@@ -50,7 +51,7 @@ class Machine(RuleBasedStateMachine):
     """Two organisations, each with its model.
 
     `asked` holds the writes with a request id and their answers, `tokens` the page tokens given out, each with the
-    request that it goes on with.
+    request that it goes on with, `moments` the moments that answers about now have shown.
     """
 
     def __init__(self, client: Client, database: Database) -> None:
@@ -61,6 +62,7 @@ class Machine(RuleBasedStateMachine):
         self.model = [Organization(str(number), self.names) for number in (0, 1)]
         self.asked: list[tuple[int, Any, Any]] = []
         self.tokens: list[tuple[int, Any, Token]] = []
+        self.moments: list[datetime] = []
 
     def begin(self) -> None:
         """Makes the organisations."""
@@ -105,10 +107,26 @@ class Machine(RuleBasedStateMachine):
             if 0 < listed < len(whole):
                 _assert_full(got, whole[listed].device_identifier)
                 expected, following = read(self.model[who], request, token, listed)
+        if has(got, "as_of"):
+            following = self._check_moment(who, request, expected, got, following)
         if following:
             expected.next_page_token = str(following)
             self.tokens.append((who, _going_on(request, got.next_page_token), following))
         self._same(expected, got)
+
+    def _check_moment(self, who: int, request: Any, expected: Any, got: Any, following: Token | None) -> Token | None:
+        """Checks the moment that an answer says it shows, which the model cannot know. Completes the next token."""
+        if expected.HasField("as_of"):
+            return following
+        shown = moment(got.as_of)
+        at = moment(request.at) if request.HasField("at") else None
+        if at is None or shown != at:
+            # Now: all operations are shown, so all have happened by then, and those to come are later.
+            assert at is None or shown < at
+            assert all(made.time <= shown for made in self.model[who].operations)
+            self.moments.append(shown)
+        expected.as_of.CopyFrom(got.as_of)
+        return replace(following, as_of=shown) if isinstance(following, DevicesToken) else following
 
     def operations(self) -> list[Operation]:
         """Lists the operations of both organisations."""
@@ -119,9 +137,17 @@ class Machine(RuleBasedStateMachine):
         made = self.operations()
         if offset is None or not made:
             return None
-        moment = Timestamp()
-        moment.FromDatetime(made[number % len(made)].time + timedelta(microseconds=offset))
-        return moment
+        written = Timestamp()
+        written.FromDatetime(made[number % len(made)].time + timedelta(microseconds=offset))
+        return written
+
+    def shown_before(self, number: int) -> Timestamp | None:
+        """Gives a moment that an answer about now has shown."""
+        if not self.moments:
+            return None
+        written = Timestamp()
+        written.FromDatetime(self.moments[number % len(self.moments)])
+        return written
 
     def check_records(self) -> None:
         """Compares what the database has written down with the model."""
@@ -207,6 +233,7 @@ class Machine(RuleBasedStateMachine):
                 made.at = connection.execute(
                     select(operation.c.occurred_at).where(operation.c.id == operation_id)
                 ).scalar_one()
+            assert all(shown < made.time for shown in self.moments)
 
 
 def copied(message: Any) -> Any:

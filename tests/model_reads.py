@@ -1,41 +1,49 @@
 """The model's reads: what each rpc that tells of assignments and operations answers, page by page."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.model import CUSTOMER_NOT_FOUND, DEVICE_NOT_FOUND, INVALID, Operation, Organization, Refusal
+from tests.model import CUSTOMER_NOT_FOUND, DEVICE_NOT_FOUND, INVALID, Customer, Operation, Organization, Refusal
 
 PAGE_SIZE = 1_000
+# What is further ahead of the last operation is further ahead of the clock too than is taken for now.
+FAR_AHEAD = timedelta(days=1)
+
+Question = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class DevicesToken:
-    """What a page token of a customer's devices stands for."""
+    """What a page token of a customer's devices stands for; `as_of` is what the service has told on its first page."""
 
     customer: str
     revision: int
     after: str
+    at: datetime | None = None
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True)
 class OperationsToken:
-    """What a page token of operations stands for: the last one shown."""
+    """What a page token of operations stands for: the last one shown, and the question."""
 
     operation: str
     at: datetime
+    question: Question
 
 
 @dataclass(frozen=True)
 class ChangesToken:
-    """What a page token of an operation's changes stands for: the last one shown."""
+    """What a page token of an operation's changes stands for: the last one shown, and the question."""
 
     customer: str
     device: str
+    question: Question
 
 
 Token = DevicesToken | OperationsToken | ChangesToken
@@ -61,9 +69,31 @@ def moment(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
 
 
-def _assigned_devices(
-    model: Organization, request: pb.ListAssignedDevicesRequest, token: DevicesToken | None, most: int
-) -> tuple[pb.ListAssignedDevicesResponse, Token | None]:
+def asked_at(model: Organization, request: Any) -> datetime | None:
+    """Reads the moment that is asked for, if there is one; one that is too far ahead is refused."""
+    if not request.HasField("at"):
+        return None
+    at = moment(request.at)
+    if any(at > operation.time + FAR_AHEAD for operation in model.operations[-1:]):
+        raise Refusal(INVALID)
+    return at
+
+
+def question(request: Any) -> Question:
+    """Gives what a page token holds of a request: all fields but the page."""
+    same = type(request)()
+    same.CopyFrom(request)
+    same.ClearField("page_size")
+    same.ClearField("page_token")
+    if isinstance(same, pb.ListOperationsRequest):
+        same.customer_email = same.customer_email.lower()
+    return type(same), same.SerializeToString(deterministic=True)
+
+
+def _listed_customer(
+    model: Organization, request: pb.ListAssignedDevicesRequest, token: DevicesToken | None
+) -> Customer:
+    """Gives the customer whose devices are listed; with a token, of the same question."""
     by_id = {customer.name: customer for customer in model.customers.values()}
     if request.customer_email:
         customer = model.find(request.customer_email)
@@ -73,13 +103,24 @@ def _assigned_devices(
         customer = by_id.get(token.customer) if token else None
     if customer is None:
         raise Refusal(CUSTOMER_NOT_FOUND)
-    if token is not None and token.customer != customer.name:
-        raise Refusal(INVALID)
+    if token is not None:
+        alone = not (request.customer_email or request.customer_id or request.HasField("at"))
+        asked = moment(request.at) if request.HasField("at") else None
+        if token.customer != customer.name or not (alone or token.at == asked):
+            raise Refusal(INVALID)
+    return customer
+
+
+def _assigned_devices(
+    model: Organization, request: pb.ListAssignedDevicesRequest, token: DevicesToken | None, most: int
+) -> tuple[pb.ListAssignedDevicesResponse, Token | None]:
+    at = asked_at(model, request) if token is None else None
+    customer = _listed_customer(model, request, token)
     revision = len(customer.history) - 1
     if token is not None:
         revision = token.revision
-    elif request.HasField("at"):
-        revision = customer.revision_at(moment(request.at))
+    elif at is not None:
+        revision = customer.revision_at(at)
     devices = customer.history[revision]
     rest = sorted(device for device in devices if token is None or device > token.after)
     listed = rest[: min(request.page_size or PAGE_SIZE, most)]
@@ -87,17 +128,24 @@ def _assigned_devices(
     for identifier in listed:
         device = answer.devices.add(device_identifier=identifier, device_id=model.devices[identifier])
         device.assigned_at.FromDatetime(customer.since(identifier, revision))
-    return answer, DevicesToken(customer.name, revision, listed[-1]) if len(listed) < len(rest) else None
+    if token is not None:
+        answer.as_of.FromDatetime(token.as_of or customer.made_by[revision - 1].time)
+    if len(listed) == len(rest):
+        return answer, None
+    if token is not None:
+        return answer, replace(token, after=listed[-1])
+    return answer, DevicesToken(customer.name, revision, listed[-1], at)
 
 
 def _lookup_owners(
     model: Organization, request: pb.LookupOwnersRequest, _token: None, _most: int
 ) -> tuple[pb.LookupOwnersResponse, None]:
     answer = pb.LookupOwnersResponse()
+    at = asked_at(model, request)
     for device in dict.fromkeys(request.device_identifiers):
         owners = []
         for customer in model.customers.values():
-            revision = customer.revision_at(moment(request.at)) if request.HasField("at") else -1
+            revision = customer.revision_at(at) if at else -1
             if device in customer.history[revision]:
                 owners.append((customer.since(device, revision), model.names.real(customer.name), customer))
         told = answer.results.add(device_identifier=device, found=device in model.devices, owner_count=len(owners))
@@ -109,6 +157,8 @@ def _lookup_owners(
 def _list_operations(
     model: Organization, request: pb.ListOperationsRequest, token: OperationsToken | None, most: int
 ) -> tuple[pb.ListOperationsResponse, Token | None]:
+    if token is not None and token.question != question(request):
+        raise Refusal(INVALID)
     customer = model.customer(request.customer_email) if request.customer_email else None
     if request.device_identifier and request.device_identifier not in model.devices:
         raise Refusal(DEVICE_NOT_FOUND)
@@ -132,7 +182,7 @@ def _list_operations(
     listed = rest[: min(request.page_size or PAGE_SIZE, most)]
     answer = pb.ListOperationsResponse(operations=[_told(model, operation) for operation in listed])
     more = len(listed) < len(rest)
-    return answer, OperationsToken(listed[-1].name, listed[-1].time) if more else None
+    return answer, OperationsToken(listed[-1].name, listed[-1].time, question(request)) if more else None
 
 
 def _get_operation(
@@ -144,6 +194,8 @@ def _get_operation(
 def _list_changes(
     model: Organization, request: pb.ListOperationChangesRequest, token: ChangesToken | None, most: int
 ) -> tuple[pb.ListOperationChangesResponse, Token | None]:
+    if token is not None and token.question != question(request):
+        raise Refusal(INVALID)
     operation = model.operation(request.operation_id)
     changes = {(model.names.real(step.customer.name), step.device): step for step in operation.steps}
     after = (model.names.real(token.customer), token.device) if token else ("", "")
@@ -156,7 +208,9 @@ def _list_changes(
         ]
     )
     more = len(listed) < len(rest)
-    return answer, ChangesToken(listed[-1].customer.name, listed[-1].device) if more else None
+    if not more:
+        return answer, None
+    return answer, ChangesToken(listed[-1].customer.name, listed[-1].device, question(request))
 
 
 _READS: dict[type, Callable[[Organization, Any, Any, int], Any]] = {

@@ -12,6 +12,7 @@ from hypothesis.stateful import initialize, precondition, rule, run_state_machin
 from service.storage.database import Database
 from tests.conftest import Client, Serve
 from tests.model_machine import MAX_ANSWER_BYTES, copied
+from tests.model_reads import DevicesToken
 from tests.model_values import (
     EMAILS,
     LONG,
@@ -71,7 +72,8 @@ class Calls(Writes):
     @rule(number=numbers, which=numbers, method=seldom)
     def reuse_the_request_id(self, number: int, which: int, method: bool) -> None:
         who, request, _ = self.asked[number % len(self.asked)]
-        fields = [f.name for f in request.DESCRIPTOR.fields if f.name not in {"request_id", "validate_only"}]
+        kept = {"request_id", "validate_only"}
+        fields = [f.name for f in request.DESCRIPTOR.fields if f.name not in kept and f.message_type is None]
         field = fields[which % len(fields)]
         other = copied(request)
         if method:
@@ -149,14 +151,32 @@ class Calls(Writes):
         who=st.sampled_from((None, None, None, 0, 1)),
         email=st.sampled_from(("", "", *EMAILS)),
         size=st.sampled_from((0, 1, 3)),
+        at=st.sampled_from(("absent", "the same", "the same", "another")),
+        other=seldom,
     )
-    def go_on_listing(self, number: int, who: int | None, email: str, size: int) -> None:
+    def go_on_listing(self, number: int, who: int | None, email: str, size: int, at: str, other: bool) -> None:
         given_to, following, token = self.tokens[number % len(self.tokens)]
         request = copied(following)
         request.page_size = size
-        if isinstance(request, pb.ListAssignedDevicesRequest):
-            request.customer_email = email
+        match request, token:
+            case pb.ListAssignedDevicesRequest(), DevicesToken():
+                request.customer_email = email
+                if at == "the same" and token.at is not None:
+                    request.at.FromDatetime(token.at)
+                elif at == "another" and (moment := self.moment(number, -1)):
+                    request.at.CopyFrom(moment)
+            case pb.ListOperationsRequest(), _ if other:
+                request.key_id += "another"
+            case pb.ListOperationChangesRequest(), _ if other:
+                request.operation_id = self.operation_id(given_to, number, recent=False)
         self.read(given_to if who is None else who, request, token)
+
+    @precondition(lambda self: self.moments)
+    @rule(who=organizations, email=emails, batch=batches, number=numbers)
+    def look_again_at_a_moment_that_was_shown(self, who: int, email: str, batch: list[str], number: int) -> None:
+        at = self.shown_before(number)
+        self.read(who, pb.LookupOwnersRequest(device_identifiers=batch, at=at))
+        self.read(who, pb.ListAssignedDevicesRequest(customer_email=email, at=at))
 
     def teardown(self) -> None:
         self.check_records()

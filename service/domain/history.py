@@ -31,6 +31,11 @@ class ListOperations:
     before: tuple[datetime, str] | None = None
     max_answer_bytes: int = 4 * 1024 * 1024
 
+    def question(self) -> str:
+        """Gives what stands for the question in its page tokens."""
+        customer = self.customer.key if self.customer else ""
+        return tokens.question(customer, self.device_identifier, self.key_id, self.since, self.until)
+
 
 @dataclass(frozen=True, slots=True)
 class ListOperationChanges:
@@ -41,24 +46,32 @@ class ListOperationChanges:
     after: tuple[str, str] = ("", "")
     max_answer_bytes: int = 4 * 1024 * 1024
 
+    def question(self) -> str:
+        """Gives what stands for the question in its page tokens."""
+        return tokens.question(self.operation_id)
 
-def operation_token(operation: Recorded) -> str:
+
+def operation_token(operation: Recorded, question: str) -> str:
     """Gives the token that goes on behind an operation."""
-    return tokens.pack("operations", (operation.occurred_at - _EPOCH) // _MICROSECOND, operation.id)
+    return tokens.pack("operations", (operation.occurred_at - _EPOCH) // _MICROSECOND, operation.id, question)
 
 
-def read_operation_token(text: str) -> tuple[datetime, str]:
-    """Reads such a token. Raises `ValueError` if this is none."""
-    microseconds, operation_id = tokens.unpack(text, "operations", int, str)
+def read_operation_token(text: str, question: str) -> tuple[datetime, str]:
+    """Reads such a token. Raises `ValueError` if this is none of the question."""
+    microseconds, operation_id, asked = tokens.unpack(text, "operations", int, str, str)
+    if asked != question:
+        raise ValueError("a token of another question")
     try:
         return _EPOCH + microseconds * _MICROSECOND, operation_id
     except OverflowError as error:
         raise ValueError("not a token of ours") from error
 
 
-def read_change_token(text: str) -> tuple[str, str]:
-    """Reads a token of a list of changes. Raises `ValueError` if this is none."""
-    customer_id, identifier = tokens.unpack(text, "changes", str, str)
+def read_change_token(text: str, question: str) -> tuple[str, str]:
+    """Reads a token of a list of changes. Raises `ValueError` if this is none of the question."""
+    customer_id, identifier, asked = tokens.unpack(text, "changes", str, str, str)
+    if asked != question:
+        raise ValueError("a token of another question")
     return customer_id, identifier
 
 
@@ -85,7 +98,7 @@ def list_operations(uow: UnitOfWork, wish: ListOperations) -> tuple[list[Recorde
         limit=min(wish.page_size, MAX_PAGE_SIZE),
         room=wish.max_answer_bytes - answer_size.FIELDS_BYTES,
     )
-    return page, operation_token(page[-1]) if more else ""
+    return page, operation_token(page[-1], wish.question()) if more else ""
 
 
 def _size(operation: Recorded) -> int:
@@ -113,4 +126,6 @@ def list_operation_changes(uow: UnitOfWork, wish: ListOperationChanges) -> tuple
             break
         page.append(change)
     last = page[-1] if len(page) < len(found) else None
-    return page, tokens.pack("changes", last.customer_id, last.device_identifier) if last else ""
+    if last is None:
+        return page, ""
+    return page, tokens.pack("changes", last.customer_id, last.device_identifier, wish.question())

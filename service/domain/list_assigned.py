@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.domain import answer_size, tokens
+from service.domain.as_of import as_of
 from service.domain.email import Email
 from service.domain.errors import CustomerNotFound, InvalidFields, Violation
 from service.domain.tokens import PageToken
@@ -18,7 +19,7 @@ _DEVICE_OVERHEAD = 64
 
 @dataclass(frozen=True, slots=True)
 class ListAssignedDevices:
-    """A validated wish: a customer by e-mail or by id, or a page token, or a customer and their page token."""
+    """A validated wish: a customer by e-mail or by id, or a page token, or the first page's wish and its page token."""
 
     customer: Email | None = None
     customer_id: str = ""
@@ -30,12 +31,13 @@ class ListAssignedDevices:
 
 @dataclass(frozen=True, slots=True)
 class AssignedDevices:
-    """One page, and the size and revision of the whole listing."""
+    """One page, and the size, the revision and the moment of the whole listing."""
 
     devices: list[AssignedDevice]
     next_page_token: str
     total_count: int
     revision: str
+    as_of: datetime | None
 
 
 def list_assigned_devices(uow: UnitOfWork, wish: ListAssignedDevices) -> AssignedDevices:
@@ -43,9 +45,11 @@ def list_assigned_devices(uow: UnitOfWork, wish: ListAssignedDevices) -> Assigne
 
     Raises:
         CustomerNotFound: the organisation has no such customer.
-        InvalidFields: the page token is of another customer, or of a revision that has never been.
+        InvalidFields: the page token is of another customer or another `at`, or of a revision that has never been; or
+            `at` is too far ahead.
     """
     token = wish.page_token
+    shown = as_of(wish.at, uow.assignments.now()) if token is None else token.as_of
     by_token = token is not None and wish.customer is None and not wish.customer_id
     customer_id = token.customer_id if token is not None and by_token else wish.customer_id
     customer = uow.customers.find(email=wish.customer, customer_id=customer_id or None)
@@ -57,15 +61,20 @@ def list_assigned_devices(uow: UnitOfWork, wish: ListAssignedDevices) -> Assigne
     found = uow.assignments.at(customer, moment.revision, after, read)
     page = _fitting(found[: read - 1], wish.max_answer_bytes)
     more = len(page) < len(found)
-    next_token = tokens.next_page(customer, moment.revision, page[-1].identifier) if more else ""
+    next_token = ""
+    if more:
+        asked = token.at if token is not None else wish.at
+        next_token = PageToken(customer.id, moment.revision, page[-1].identifier, asked, shown).encode()
     revision = tokens.revision_token(customer.id, moment.revision)
-    return AssignedDevices(page, next_token, moment.device_count, revision)
+    return AssignedDevices(page, next_token, moment.device_count, revision, shown or moment.occurred_at)
 
 
 def _moment(uow: UnitOfWork, customer: Customer, wish: ListAssignedDevices) -> Moment:
-    if wish.page_token is not None:
-        moment = uow.assignments.moment_of(customer, wish.page_token.revision)
-        if moment is None or wish.page_token.customer_id != customer.id:
+    token = wish.page_token
+    if token is not None:
+        alone = wish.customer is None and not wish.customer_id and wish.at is None
+        moment = uow.assignments.moment_of(customer, token.revision)
+        if moment is None or token.customer_id != customer.id or not (alone or token.at == wish.at):
             raise InvalidFields([Violation("page_token", "must be the next_page_token of this customer's listing")])
         return moment
     if wish.at is not None:

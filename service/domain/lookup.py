@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.domain import answer_size
+from service.domain.as_of import as_of
 from service.domain.identifiers import unique
 from service.domain.interruption import Interruption
 from service.domain.shared_lookup import Found, SharedLookup
@@ -38,11 +39,13 @@ class Owners:
         identifiers: the devices, each once, in the order of the request.
         owners: of each that exists; each knows how many there are in all.
         listed: how many owners of each device to list at most.
+        as_of: the moment that is shown.
     """
 
     identifiers: list[str]
     owners: Mapping[str, Sequence[Owner]]
     listed: int
+    as_of: datetime
 
 
 class OwnerLookup:
@@ -60,18 +63,20 @@ class OwnerLookup:
         """Finds the owners of each device, with one statement.
 
         Raises:
+            InvalidFields: `at` is too far ahead.
             DatabaseUnavailable, Conflict, Cancelled, DeadlineExceeded: see `Storage.read`.
         """
         wanted = unique(wish.identifiers)
         if wish.at is not None:
-            owners = self._ask(organization_id, interruption, wanted, wish.at)
+            owners, now = self._ask(organization_id, interruption, wanted, wish.at)
         elif len(wanted) > _MAX_SHARED:
-            owners = self._now(organization_id, interruption, wanted)
+            owners, now = self._now(organization_id, interruption, wanted)
         else:
-            found = self._shared.find(organization_id, interruption, wanted)
+            found, now = self._shared.find(organization_id, interruption, wanted)
             owners = {identifier: found[identifier] for identifier in wanted if identifier in found}
+        moment = as_of(wish.at, now)
         room = wish.max_answer_bytes - answer_size.FIELDS_BYTES - answer_size.size_of(wanted, 16)
-        return Owners(wanted, owners, _most_that_fit(owners, room))
+        return Owners(wanted, owners, _most_that_fit(owners, room), moment)
 
     def _now(self, organization_id: str, interruption: Interruption, wanted: list[str]) -> Found:
         return self._ask(organization_id, interruption, wanted, None)

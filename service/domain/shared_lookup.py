@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 
 from service.domain.interruption import Interruption
-from service.domain.unit_of_work import Owner
+from service.domain.unit_of_work import Ownership
 
-Found = dict[str, list[Owner]]
+Found = Ownership
 
 # For how long a call waits for the end of others' questions before it asks beside them: what sharing can cost where the
 # database is far away. At its usual distance a question takes less.
@@ -66,7 +66,8 @@ class SharedLookup:
         """Finds the owners of few devices.
 
         Returns:
-            They, by device, and perhaps those of devices that other calls of the organisation have asked for.
+            They, by device, and perhaps those of devices that other calls of the organisation have asked for. The
+            clock is that of the question that was asked for all of them, and so behind every one of these calls.
 
         Raises:
             ServiceError: the call's own interruption ended it, or a question of its own failed. What others' fail from

@@ -74,6 +74,13 @@ class Owner(NamedTuple):
     owner_count: int
 
 
+class Ownership(NamedTuple):
+    """Owners by device, for every device that exists, and the database's clock right after it took its look."""
+
+    owners: dict[str, list[Owner]]
+    now: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A locked customer, as they were before; which of their assignments were ended; and the first of those left."""
@@ -85,10 +92,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A customer's state after one operation: the revision it made and the number of devices it left."""
+    """A customer's state after one operation: the revision it made, the number of devices it left, and its time.
+
+    The time is None where it was not asked for, and where there was no operation yet.
+    """
 
     revision: int
     device_count: int
+    occurred_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +224,14 @@ class Assignments(Protocol):
     def end_all(self, customer: Customer) -> int:
         """Ends all of the customer's assignments, as `end` does, however many. Gives their number."""
 
-    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> dict[str, list[Owner]]:
+    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> Ownership:
         """Finds who has the devices, or had at an instant: at most so many owners of each, the longest first.
 
-        Gives them by device, for every device that exists, with a single statement.
+        It does so with a single statement, the clock included.
         """
+
+    def now(self) -> datetime:
+        """Reads the database's clock, behind the moment that the transaction sees."""
 
     def among(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Tells which of these devices the customer has, in no particular order."""

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Subquery, Table, and_, bindparam, desc, select, union_all
+from sqlalchemy import Subquery, Table, and_, bindparam, desc, func, select, union_all
 
 from service.domain.email import Email
-from service.domain.unit_of_work import AssignedDevice, Change, Customer, Ended, Moment, Owner
+from service.domain.unit_of_work import AssignedDevice, Change, Customer, Ended, Moment, Ownership
 from service.storage import owners
 from service.storage.connection import Connection
 from service.storage.customers import LOCK
 from service.storage.dialects import ChangeSet, Dialect
 from service.storage.replies import Retry
 from service.storage.statement import Statement
-from service.storage.tables import assignment, assignment_change, customer, customer_revision, device
-from service.storage.types import TextArray, among
+from service.storage.tables import assignment, assignment_change, customer, customer_revision, device, organization
+from service.storage.types import Instant, TextArray, among
 
 
 def _of_customer(table: Table) -> Any:
@@ -109,9 +109,9 @@ _AT = Statement(
     .limit(bindparam("limit"))
 )
 
-_REVISION = select(customer_revision.c.revision, customer_revision.c.device_count).where(
-    _of_customer(customer_revision)
-)
+_REVISION = select(
+    customer_revision.c.revision, customer_revision.c.device_count, customer_revision.c.occurred_at
+).where(_of_customer(customer_revision))
 _MOMENT_AT = Statement(
     _REVISION.where(customer_revision.c.occurred_at <= bindparam("at"))
     .order_by(desc(customer_revision.c.revision))
@@ -120,6 +120,11 @@ _MOMENT_AT = Statement(
 _MOMENT_OF = Statement(_REVISION.where(customer_revision.c.revision == bindparam("revision")))
 
 _BEGINNING = Moment(0, 0)
+
+# From a table: on SQLite a transaction takes its look with the first table that it reads.
+_CLOCK = Statement(
+    select(func.clock_timestamp(type_=Instant())).where(organization.c.id == bindparam("organization_id"))
+)
 
 
 class Assignments:
@@ -174,7 +179,13 @@ class Assignments:
         next_revision = customer.revision + 1
         return self._dialect.end_all_assignments(self._connection, self._organization_id, customer.id, next_revision)
 
-    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> dict[str, list[Owner]]:
+    def now(self) -> datetime:
+        """Reads the database's clock."""
+        ((now,),) = self._connection.rows(_CLOCK, {"organization_id": self._organization_id})
+        read: datetime = now
+        return read
+
+    def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> Ownership:
         """Finds who has the devices, or had at an instant."""
         return owners.owners(self._connection, self._organization_id, identifiers, at, limit)
 

@@ -16,7 +16,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from service.domain.unit_of_work import Change, Owner
+from service.domain.unit_of_work import Change, Owner, Ownership
 from service.storage.connection import Connection
 from service.storage.statement import Statement
 from service.storage.tables import assignment, assignment_change, customer, customer_revision, device
@@ -91,7 +91,17 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSele
     existing = select(device.c.identifier, *nobody).where(
         device.c.organization_id == _ORGANIZATION, among(device.c.identifier, _WANTED)
     )
-    return union_all(owned, existing)
+    # The clock too. First, because a list's first part is read first: so right behind the look at the tables.
+    none = null().label
+    clock = select(
+        none("device_identifier"),
+        none("customer_id"),
+        none("email"),
+        func.clock_timestamp(type_=Instant()).label("since"),
+        none("owner_count"),
+        none("place"),
+    )
+    return union_all(clock, owned, existing)
 
 
 _NOW = Statement(_owners(_now.subquery()))
@@ -101,7 +111,7 @@ _THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), lambda since
 
 def owners(
     connection: Connection, organization_id: str, identifiers: Sequence[str], at: datetime | None, limit: int
-) -> dict[str, list[Owner]]:
+) -> Ownership:
     """Finds the owners of devices, at most so many of each, those of longest standing first.
 
     Returns:
@@ -113,9 +123,11 @@ def owners(
         "limit": limit,
     }
     rows = connection.rows(_NOW, parameters) if at is None else connection.rows(_THEN, {**parameters, "at": at})
+    # Looked for, because a union has no order of its own; but it is the first.
+    clock = rows.pop(next(place for place, row in enumerate(rows) if row[0] is None))
     found: dict[str, list[Owner]] = {row[0]: [] for row in rows if row[1] is None}
     owned = [row for row in rows if row[1] is not None]
-    owned.sort(key=itemgetter(5))  # by place: a union has no order of its own
+    owned.sort(key=itemgetter(5))  # by place: as above
     for row in owned:
         found[row[0]].append(Owner._make(row[1:5]))
-    return found
+    return Ownership(found, clock[3])

@@ -147,6 +147,7 @@ def owners(found: Owners) -> pb.LookupOwnersResponse:
             _add_owners(device, all_owners, found.listed)
             before, device_before = all_owners, device
         device.device_identifier = identifier
+    write_instant(answer.as_of, found.as_of)
     return answer
 
 
@@ -168,6 +169,8 @@ def assigned_devices(page: AssignedDevices) -> pb.ListAssignedDevicesResponse:
     answer = pb.ListAssignedDevicesResponse(
         next_page_token=page.next_page_token, total_count=page.total_count, revision=page.revision
     )
+    if page.as_of is not None:
+        write_instant(answer.as_of, page.as_of)
     for device in page.devices:
         listed = answer.devices.add(device_identifier=device.identifier, device_id=device.device_id)
         write_instant(listed.assigned_at, device.assigned_at)

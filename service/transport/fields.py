@@ -131,8 +131,9 @@ class Fields:
         except ValueError:
             self.wrong(
                 field,
-                f"must be the {'next_page_token' if field == 'page_token' else 'resume_token'} "
-                "of an earlier answer, unchanged",
+                "must be the next_page_token of an earlier answer to the same question, unchanged"
+                if field == "page_token"
+                else "must be the resume_token of an earlier answer, unchanged",
             )
             return otherwise
 

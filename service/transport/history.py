@@ -1,6 +1,7 @@
 """The DeviceAssignmentService's record of operations: listings, and the stream."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import grpc
 from deviceassignment.v1 import device_assignment_pb2 as pb
@@ -43,10 +44,12 @@ class History:
             since=fields.instant("since", request.HasField("since"), request.since),
             until=fields.instant("until", request.HasField("until"), request.until),
             page_size=fields.page_size(request.page_size),
-            before=fields.token(request.page_token, history.read_operation_token, None),
             max_answer_bytes=self._max_answer_bytes,
         )
+        question = wish.question()
+        before = fields.token(request.page_token, lambda text: history.read_operation_token(text, question), None)
         fields.check()
+        wish = replace(wish, before=before)
         page, token = read(self._storage, lambda uow: history.list_operations(uow, wish))
         count(listed=len(page))
         return pb.ListOperationsResponse(operations=map(messages.operation, page), next_page_token=token)
@@ -67,10 +70,12 @@ class History:
         wish = ListOperationChanges(
             operation_id=fields.required("operation_id", request.operation_id),
             page_size=fields.page_size(request.page_size),
-            after=fields.token(request.page_token, history.read_change_token, ("", "")),
             max_answer_bytes=self._max_answer_bytes,
         )
+        question = wish.question()
+        after = fields.token(request.page_token, lambda text: history.read_change_token(text, question), ("", ""))
         fields.check()
+        wish = replace(wish, after=after)
         page, token = read(self._storage, lambda uow: history.list_operation_changes(uow, wish))
         count(listed=len(page))
         listed = [

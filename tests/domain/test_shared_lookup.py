@@ -20,7 +20,7 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def owned(identifiers: list[str], by: str = "ada") -> Found:
-    return {identifier: [Owner(by, f"{by}@example.com", BEGAN, 1)] for identifier in identifiers}
+    return Found({identifier: [Owner(by, f"{by}@example.com", BEGAN, 1)] for identifier in identifiers}, BEGAN)
 
 
 class Asked:
@@ -109,9 +109,9 @@ def test_calls_that_come_during_a_question_are_asked_together_behind_it(asked: A
     asked.answer(1, "bob")
     # Nobody got what the question told that had been sent before they came.
     for call in later:
-        assert {identifier: owners[0].customer_id for identifier, owners in call.result(SOON_SECONDS).items()} == (
-            dict.fromkeys("ABCD", "bob")
-        )
+        assert {
+            identifier: owners[0].customer_id for identifier, owners in call.result(SOON_SECONDS).owners.items()
+        } == (dict.fromkeys("ABCD", "bob"))
     assert len(asked.questions) == 2
     assert sorted(asked.questions[1][1]) == ["A", "B", "C", "D"]
 
@@ -172,7 +172,7 @@ def test_a_failure_stays_with_the_call_that_asked(asked: Asked, find: Find, erro
     [failed] = [call for call in calls if call.exception()]
     assert failed.exception() is error
     alone = sorted(wanted for _, wanted in asked.questions[2:])
-    assert sorted(list(call.result()) for call in calls if call is not failed) == alone
+    assert sorted(list(call.result().owners) for call in calls if call is not failed) == alone
     assert all(len(wanted) == 1 for wanted in alone)
     until(lambda: not find.shared._organizations)  # type: ignore[attr-defined]  # as above
 
@@ -214,7 +214,7 @@ def test_who_has_joined_a_question_that_takes_long_asks_alone(
     assert isinstance(calls[1].exception(SOON_SECONDS), Cancelled)
     assert isinstance(calls[2].exception(SOON_SECONDS), DeadlineExceeded)
     asked.answer(1)
-    assert calls[0].result(SOON_SECONDS)["B"] == owned(["B"])["B"]
+    assert calls[0].result(SOON_SECONDS).owners["B"] == owned(["B"]).owners["B"]
 
 
 @pytest.mark.usefixtures("patient")
@@ -233,7 +233,7 @@ def test_whose_caller_is_gone_asks_for_nobody(asked: Asked, find: Find) -> None:
     asked.wait_for(2)
     assert asked.questions[1:] == [("acme", ["C", "D"])]
     asked.answer(1)
-    assert [sorted(call.result(SOON_SECONDS)) for call in calls[1:]] == [["C", "D"]] * 2
+    assert [sorted(call.result(SOON_SECONDS).owners) for call in calls[1:]] == [["C", "D"]] * 2
 
 
 @pytest.mark.usefixtures("patient")
@@ -250,7 +250,7 @@ def test_an_answer_that_comes_too_late_is_none(asked: Asked, find: Find) -> None
     asked.wait_for(2)
     late.cancel()
     asked.answer(1)
-    assert sorted(calls[0].result(SOON_SECONDS)) == ["B", "C"]
+    assert sorted(calls[0].result(SOON_SECONDS).owners) == ["B", "C"]
     assert isinstance(calls[1].exception(SOON_SECONDS), Cancelled)
 
 
@@ -281,7 +281,7 @@ def test_in_any_disorder_everybody_gets_an_end_of_their_own() -> None:
                 found = shared.find(f"organization-{turn % 2}", interruption, wanted)
             except (DatabaseUnavailable, DeadlineExceeded):
                 continue
-            assert int(found[wanted[0]][0].customer_id) >= before
+            assert int(found.owners[wanted[0]][0].customer_id) >= before
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(call, range(12)))

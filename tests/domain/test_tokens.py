@@ -2,15 +2,19 @@
 
 import base64
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.domain.tokens import MAX_TOKEN_CHARACTERS, PageToken, revision_token
+from service.domain.tokens import MAX_TOKEN_CHARACTERS, PageToken, question, revision_token
 from tests.domain.test_identifiers import CHARACTERS
 
 ANY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+
+
+MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
 
 
 def encoded(content: object) -> str:
@@ -18,13 +22,15 @@ def encoded(content: object) -> str:
 
 
 @ANY
-@given(st.integers(0, 2**63 - 1), st.text(CHARACTERS.filter(lambda c: c != "\0"), max_size=255))
-@example(0, "")
-@example(2**63 - 1, "\U0010ffff" * 255)
-@example(1, '"' * 255)
-@example(1, "\\" * 255)
-def test_a_page_token_gives_back_what_it_was_made_of(revision: int, after: str) -> None:
-    token = PageToken("cust_068v6k3t1m2rgy0d4bqj", revision, after)
+@given(st.integers(0, 2**63 - 1), st.text(CHARACTERS.filter(lambda c: c != "\0"), max_size=255), MOMENTS, MOMENTS)
+@example(0, "", None, None)
+@example(2**63 - 1, "\U0010ffff" * 255, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
+@example(1, '"' * 255, None, None)
+@example(1, "\\" * 255, None, None)
+def test_a_page_token_gives_back_what_it_was_made_of(
+    revision: int, after: str, at: datetime | None, as_of: datetime | None
+) -> None:
+    token = PageToken("cust_068v6k3t1m2rgy0d4bqj", revision, after, at, as_of)
     text = token.encode()
     assert PageToken.decode(text) == token
     assert text.isascii()
@@ -36,12 +42,22 @@ def test_a_page_token_gives_back_what_it_was_made_of(revision: int, after: str) 
 @pytest.mark.parametrize(
     "content",
     [
-        None, {}, [], "x", 1, ["devices"], ["devices", "cust", 1], ["devices", "cust", 1, "a", "b"],
-        ["devices", "cust", "1", "a"], ["devices", 1, 1, "a"], ["devices", "cust", 1, 2],
-        ["devices", "cust", -1, "a"], ["devices", "cust", 2**63, "a"], ["devices", "cust", 1.5, "a"],
-        ["devices", "cust", None, "a"], ["devices", "cust", True, "a"], ["devices", "cust", 1, "\0"],
-        ["devices", "cust", 1, "\ud800"], ["devices", "\ud800", 1, "a"], ["devices", "cust", 10**400, "a"],
-        ["customers", "cust", 1, "a"],
+        None, {}, [], "x", 1, ["devices"], ["devices", "cust", 1], ["devices", "cust", 1, "a", "", "", ""],
+        *(
+            [*content, "", ""]
+            for content in (
+                ["devices", "cust", "1", "a"], ["devices", 1, 1, "a"], ["devices", "cust", 1, 2],
+                ["devices", "cust", -1, "a"], ["devices", "cust", 2**63, "a"], ["devices", "cust", 1.5, "a"],
+                ["devices", "cust", None, "a"], ["devices", "cust", True, "a"], ["devices", "cust", 1, "\0"],
+                ["devices", "cust", 1, "\ud800"], ["devices", "\ud800", 1, "a"], ["devices", "cust", 10**400, "a"],
+                ["customers", "cust", 1, "a"],
+            )
+        ),
+        *(
+            ["devices", "cust", 1, "a", "", moment]
+            for moment in (1, None, "now", "2026-01-31", "2026-01-31T00:00:00", "2026-01-31T00:00:00+01:00",
+                           "2026-01-31T00:00:00Z", "2026-01-31T00:00+00:00", "10000-01-31T00:00:00+00:00")
+        ),
     ],
 )  # fmt: skip
 def test_a_token_of_other_content_is_refused(content: object) -> None:
@@ -80,3 +96,20 @@ def test_any_text_is_a_token_or_refused_and_never_breaks_the_reader(text: str) -
 def test_no_two_revisions_share_a_token(revisions: set[tuple[str, int]]) -> None:
     ours = {(customer, number) for customer, number in revisions if customer.count("_") == 1}
     assert len({revision_token(*revision) for revision in ours}) == len(ours)
+
+
+def test_two_questions_never_stand_for_the_same() -> None:
+    moment = datetime(2026, 1, 31, tzinfo=UTC)
+    questions = [
+        ("a",),
+        ("b",),
+        ("a", ""),
+        ("", "a"),
+        ("a", None),
+        ("a", moment),
+        (moment, "a"),
+        ('a","b',),
+        ("a", "b"),
+    ]
+    assert len({question(*each) for each in questions}) == len(questions)
+    assert question("a", moment, None) == question("a", datetime(2026, 1, 31, tzinfo=UTC), None)

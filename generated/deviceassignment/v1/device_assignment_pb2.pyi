@@ -906,7 +906,9 @@ class LookupOwnersRequest(_message.Message):
 
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """The moment to show; now if absent or yet to come. A moment older than a second always gives the same answer."""
+        """The moment to show; now if absent, or if it is up to 60 seconds ahead of the database's clock. Further ahead is
+        `INVALID_ARGUMENT`. A moment older than a second, or than a commit takes, always gives the same answer.
+        """
 
     def __init__(
         self,
@@ -929,18 +931,28 @@ class LookupOwnersResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceOwners]:
         """One result for each device, each once, in the order of the request."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """The moment shown: `at`, or the database's clock when the answer was read if `at` is absent or ahead of it. The same
+        question with this moment as `at`, asked a second later or at any time after, gives the same owners, but for a change
+        that was being committed at this very moment: it counts from a time shortly before its commit, and so is in the
+        later answer.
+        """
 
     def __init__(
         self,
         *,
         results: _abc.Iterable[Global___DeviceOwners] | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1032,11 +1044,13 @@ class ListAssignedDevicesRequest(_message.Message):
     page_size: _builtins.int
     """How many devices to return at most: 1,000 if 0, and never more than 10,000."""
     page_token: _builtins.str
-    """The `next_page_token` of an earlier answer, from this rpc or from one that returned a remaining list."""
+    """The `next_page_token` of an earlier answer, from this rpc or from one that returned a remaining list. Give it alone,
+    or with the same customer and the same `at`, present or absent, as before: anything else is `INVALID_ARGUMENT`.
+    """
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """The moment to show; now if absent or yet to come. A moment older than a second always gives the same answer. Not
-        looked at with a `page_token`, which has a moment of its own.
+        """The moment to show; now if absent, or if it is up to 60 seconds ahead of the database's clock. Further ahead is
+        `INVALID_ARGUMENT`. A moment older than a second, or than a commit takes, always gives the same answer.
         """
 
     def __init__(
@@ -1066,6 +1080,7 @@ class ListAssignedDevicesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Set if there is more."""
     total_count: _builtins.int
@@ -1076,6 +1091,12 @@ class ListAssignedDevicesResponse(_message.Message):
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssignedDevice]:
         """The devices, ordered by identifier (by code point)."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """The moment shown, as in `LookupOwnersResponse`, the same on all pages. Behind a remaining list it is the moment of
+        that list's revision.
+        """
+
     def __init__(
         self,
         *,
@@ -1083,10 +1104,11 @@ class ListAssignedDevicesResponse(_message.Message):
         next_page_token: _builtins.str = ...,
         total_count: _builtins.int = ...,
         revision: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "next_page_token", b"next_page_token", "revision", b"revision", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "devices", b"devices", "next_page_token", b"next_page_token", "revision", b"revision", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1204,7 +1226,9 @@ class ListOperationsRequest(_message.Message):
     page_size: _builtins.int
     """How many to return at most: 1,000 if 0, and never more than 10,000."""
     page_token: _builtins.str
-    """The `next_page_token` of an earlier answer to the same question."""
+    """The `next_page_token` of an earlier answer to the same question. With other conditions it is `INVALID_ARGUMENT`; only
+    `page_size` may change.
+    """
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Only those at or after this moment."""
@@ -1320,7 +1344,7 @@ class ListOperationChangesRequest(_message.Message):
     page_size: _builtins.int
     """How many to return at most: 1,000 if 0, and never more than 10,000."""
     page_token: _builtins.str
-    """The `next_page_token` of an earlier answer to the same question."""
+    """The `next_page_token` of an earlier answer to the same question. With another operation it is `INVALID_ARGUMENT`."""
     def __init__(
         self,
         *,

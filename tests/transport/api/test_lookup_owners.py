@@ -98,7 +98,7 @@ def test_a_thousand_devices_with_a_hundred_owners_each_fit_into_an_answer(
     api(tenant, "AssignDevice", device_identifier=identifiers[0], customer_emails=emails)
     with database.session() as connection:
         connection.execute(EVERYTHING_TO_EVERYONE, {"organization_id": tenant.id})
-    at = stamp(datetime.now(UTC) + timedelta(hours=1))
+    at = stamp(datetime.now(UTC) + timedelta(seconds=1))
     for options in ({}, {"at": at}):
         answer = api(tenant, "LookupOwners", device_identifiers=identifiers, **options)
         assert MAX_ANSWER / 2 < answer.ByteSize() <= MAX_ANSWER
@@ -107,11 +107,9 @@ def test_a_thousand_devices_with_a_hundred_owners_each_fit_into_an_answer(
         assert {device.owners[0].email[:3] for device in answer.results} == {"000"}
 
 
-def test_a_moment_before_everything_has_no_owners_and_one_to_come_is_now(api: Api, tenant: Tenant) -> None:
+def test_a_moment_before_everything_has_no_owners(api: Api, tenant: Tenant) -> None:
     api.assign(tenant, ADA, ["A"])
     api.transfer(tenant, ADA, BOB, ["A"])
     for at in (datetime(1, 1, 1, tzinfo=UTC), datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)):
         device = api(tenant, "LookupOwners", device_identifiers=["A"], at=stamp(at)).results[0]
         assert (device.found, device.owner_count, list(device.owners)) == (True, 0, [])
-    for at in (datetime.now(UTC) + timedelta(days=1), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)):
-        assert api.owners(tenant, "A", at) == [BOB]

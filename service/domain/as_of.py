@@ -1,0 +1,26 @@
+"""Which moment an answer shows."""
+
+from datetime import datetime, timedelta
+
+from service.domain.errors import InvalidFields, Violation
+
+# So far apart the clocks of a caller and of the database may be.
+MAX_AHEAD = timedelta(seconds=60)
+
+
+def as_of(at: datetime | None, now: datetime) -> datetime:
+    """Gives the moment that was asked for, or now if none was or if it is a little ahead.
+
+    Args:
+        at: what was asked for.
+        now: the database's clock when the answer was read.
+
+    Raises:
+        InvalidFields: it is further ahead.
+    """
+    if at is None:
+        return now
+    if at > now + MAX_AHEAD:
+        seconds = int(MAX_AHEAD.total_seconds())
+        raise InvalidFields([Violation("at", f"must not be more than {seconds} seconds ahead of the database's clock")])
+    return min(at, now)
