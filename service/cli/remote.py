@@ -211,7 +211,7 @@ def moment(text: str) -> datetime:
         return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            "must be a time such as 2030-01-31, 2030-01-31T12:00 or 2030-01-31T12:00:00+02:00"
+            "must be a time such as 2026-01-31, 2026-01-31T12:00 or 2026-01-31T12:00:00+02:00"
         ) from None
 
 

@@ -85,7 +85,7 @@ def test_every_revision_can_be_read_back_in_pages(
 def test_the_revision_of_every_instant_can_be_found(database: Database, tenant: Tenant, history: History) -> None:
     def check(uow: Transaction) -> None:
         for customer, number, token in customers(uow, history):
-            moment = Moment(number, len(history.revisions[token]))
+            moment = Moment(number, len(history.revisions[token]), history.times.get(token))
             assert uow.assignments.moment_of(customer, number) == moment
             if number:
                 assert uow.assignments.moment(customer, history.times[token]) == moment

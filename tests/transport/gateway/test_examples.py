@@ -165,6 +165,7 @@ def test_the_error_of_a_gateway_that_is_full_is_like_its_example() -> None:
         ("overloaded", "RESOURCE_EXHAUSTED", errors.Overloaded()),
         ("defect", "INTERNAL", errors.InternalError()),
         ("databaseAway", "UNAVAILABLE", errors.DatabaseUnavailable()),
+        ("outcomeUnknown", "UNAVAILABLE", errors.OutcomeUnknown()),
         ("deadline", "DEADLINE_EXCEEDED", errors.DeadlineExceeded()),
     ],
 )
