@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import grpc
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -17,15 +15,21 @@ from starlette.routing import Route as HttpRoute
 
 from service import log
 from service.transport.gateway import exchange, failures, health
+from service.transport.gateway.dialling import Dialled
 from service.transport.gateway.events import Events
-from service.transport.gateway.exchange import App, Door, Receive, Scope, Send
+from service.transport.gateway.exchange import App, CallerGone, Door, Receive, Scope, Send
 from service.transport.gateway.failures import Refused
+from service.transport.gateway.fair_thread import FairThread
 from service.transport.gateway.keys import KeyChecks
-from service.transport.gateway.requests import CallerGone
 from service.transport.gateway.routes import ROUTES, Route
 from service.transport.gateway.shared import Shared
-from service.transport.gateway.shares import Shares
+from service.transport.gateway.shares import InFlight, Shares
 from service.transport.gateway.unary import Unary
+
+_CALLS = 1_000
+_CALLS_OF_ONE = 200
+_STREAMS = 500
+_STREAMS_OF_ONE = 250
 
 _ALLOWED_HEADERS = (
     "content-type",
@@ -68,14 +72,23 @@ class Gateway:
     stopping: asyncio.Event
 
 
-def build(channel: grpc.aio.Channel, options: Options, pages: Sequence[BaseRoute] = ()) -> Gateway:
-    """Builds the application; `pages` are served beside the table. To be called in the loop that will serve it."""
+def build(dialled: Dialled, control: Dialled, options: Options, pages: Sequence[BaseRoute] = ()) -> Gateway:
+    """Builds the application. To be called in the loop that will serve it.
+
+    Args:
+        dialled: the channels that calls are made on.
+        control: the channel on which keys and the service's health are asked about, whatever the calls do.
+        options: what it takes on.
+        pages: what is served beside the table.
+    """
     stopping = asyncio.Event()
     shared = Shared(
-        channel,
-        KeyChecks(channel),
+        dialled,
+        KeyChecks(control),
         Shares(max(1, options.connections // 2), options.buffered_bytes, options.max_body_bytes),
-        ThreadPoolExecutor(1, "json"),
+        InFlight(_CALLS, _CALLS_OF_ONE),
+        InFlight(_STREAMS, _STREAMS_OF_ONE),
+        FairThread("json"),
         options.max_body_bytes,
         options.seconds,
     )
@@ -88,7 +101,7 @@ def build(channel: grpc.aio.Channel, options: Options, pages: Sequence[BaseRoute
     routes: list[BaseRoute] = [
         HttpRoute(route.full_path, endpoint(route), methods=[route.http_method]) for route in ROUTES
     ]
-    routes += health.routes(channel, stopping)
+    routes += health.routes(control, dialled, stopping)
     routes += pages
     app: Any = Guard(Router(routes, redirect_slashes=False, default=_nothing))
     if options.cors_origins:

@@ -1,4 +1,4 @@
-"""The gateway's connection to the service, which can be made anew while calls go on."""
+"""The gateway's connections to the service, which can be made anew while calls go on."""
 
 import asyncio
 from typing import Any, Self
@@ -29,6 +29,11 @@ class _Line:
         # A callback at a call's end would keep the call, and so its answer, until the garbage collector comes.
         self.calls: WeakSet[Any] = WeakSet()
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt to connect has failed."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
     async def retire(self) -> None:
         """Closes the channel when its last call is over."""
         self.rpcs.clear()
@@ -38,14 +43,14 @@ class _Line:
 
 
 class _Rpc:
-    """An rpc, called on the channel of the moment."""
+    """An rpc, called on the channel that has the fewest calls."""
 
     def __init__(self, dialled: "Dialled", kind: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         self._dialled = dialled
         self._kind, self._arguments, self._named = kind, arguments, named
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        line = self._dialled.line
+        line = self._dialled.choose()
         rpc = line.rpcs.get(self)
         if rpc is None:
             rpc = line.rpcs[self] = getattr(line.channel, self._kind)(*self._arguments, **self._named)
@@ -60,13 +65,27 @@ class Dialled:
     Args:
         address: where the service is, `host:port`.
         trust: whom to trust there; None for plaintext.
+        count: how many channels there are, each with a connection of its own, which is made when a call needs it.
     """
 
-    def __init__(self, address: str, trust: Trust | None) -> None:
+    def __init__(self, address: str, trust: Trust | None, count: int = 1) -> None:
         self._address = address
-        self.line = _Line(_open(address, trust))
+        self._count = count
+        self._lines = self._open(trust)
         self._renewing: asyncio.Task[None] | None = None
         self._retiring: list[asyncio.Task[None]] = []
+
+    @property
+    def failing(self) -> bool:
+        """Whether a call would fail at once, because no channel can be connected."""
+        return all(line.is_failing for line in self._lines)
+
+    def choose(self) -> _Line:
+        """Returns the channel with the fewest calls, of those that can be connected if there are any."""
+        chosen = min(self._lines, key=_load)
+        if chosen.is_failing:
+            chosen = min((line for line in self._lines if not line.is_failing), key=_load, default=chosen)
+        return chosen
 
     def unary_unary(self, *arguments: Any, **named: Any) -> Any:
         """Gives an rpc."""
@@ -83,15 +102,19 @@ class Dialled:
         self._renewing = asyncio.create_task(self._renew(trust))
 
     async def _renew(self, trust: Trust) -> None:
-        opened = _open(self._address, trust)
+        opened = self._open(trust)
         try:
-            await opened.channel_ready()
+            await opened[0].channel.channel_ready()
         except asyncio.CancelledError:
-            await opened.close()
+            for line in opened:
+                await line.channel.close()
             raise
-        before, self.line = self.line, _Line(opened)
+        before, self._lines = self._lines, opened
         self._retiring = [task for task in self._retiring if not task.done()]
-        self._retiring.append(asyncio.create_task(before.retire()))
+        self._retiring += [asyncio.create_task(line.retire()) for line in before]
+
+    def _open(self, trust: Trust | None) -> list[_Line]:
+        return [_Line(_open(self._address, trust)) for _ in range(self._count)]
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,4 +124,9 @@ class Dialled:
             self._renewing.cancel()
         for task in self._retiring:
             task.cancel()
-        await self.line.channel.close()
+        for line in self._lines:
+            await line.channel.close()
+
+
+def _load(line: _Line) -> int:
+    return len(line.calls)

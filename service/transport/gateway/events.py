@@ -42,11 +42,11 @@ class Events:
         method = route.method
         self._route = route
         self._shared = shared
-        self._requests = requests.Requests(route, 0, shared.executor)
+        self._requests = requests.Requests(route, 0, shared.thread)
         self._keep_alive_seconds = keep_alive_seconds
         self._stopping = stopping
         self._answer: type[Message] = GetMessageClass(method.output_type)
-        self._rpc: Any = shared.channel.unary_stream(f"/{method.containing_service.full_name}/{method.name}")
+        self._rpc: Any = shared.dialled.unary_stream(f"/{method.containing_service.full_name}/{method.name}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one stream, until the service or the caller ends it."""
@@ -55,9 +55,17 @@ class Events:
         violations = Violations()
         try:
             context = headers.context(current, violations, None)
-            request: Any = self._requests.read_query(scope, violations)
+            with self._shared.shares.request(context.key):
+                owner = await self._shared.keys.check(context.key, context.seconds or self._shared.seconds)
+                await self._serve(scope, receive, send, context, violations, owner=owner)
         except Enough:
             raise failures.invalid(violations) from None
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, context: Context, violations: Violations, *, owner: bytes
+    ) -> None:
+        current = exchange.of(scope)
+        request: Any = self._requests.read_query(scope, violations)
         last = current.headers.get(b"last-event-id")
         if last:
             request.after, request.from_now = last.decode("latin-1"), False
@@ -65,7 +73,7 @@ class Events:
             raise failures.invalid(violations)
         if self._stopping.is_set():
             raise failures.stopping()
-        with self._shared.shares.request(context.key):
+        with self._shared.streams.call(owner):
             await self._stream(scope, receive, send, request, context)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, request: Any, context: Context) -> None:
@@ -133,7 +141,7 @@ class Events:
 
 async def _until_gone(receive: Receive, stopping: asyncio.Event) -> bool:
     """Waits until the caller goes away, or the gateway is to stop; tells whether it was the latter."""
-    gone = asyncio.create_task(_gone(receive))
+    gone = asyncio.create_task(exchange.until_gone(receive))
     stop = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({gone, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -143,13 +151,8 @@ async def _until_gone(receive: Receive, stopping: asyncio.Event) -> bool:
     return stopping.is_set()
 
 
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 def _ended(stopping: bool) -> Exception:  # noqa: FBT001  # what the watch tells
-    return failures.stopping() if stopping else requests.CallerGone()
+    return failures.stopping() if stopping else exchange.CallerGone()
 
 
 async def _failure(call: Any) -> Refused | None:

@@ -32,6 +32,10 @@ _DEFAULT_HEADERS = (
 )
 
 
+class CallerGone(Exception):
+    """The caller closed the connection before the request was complete or answered."""
+
+
 @dataclass(slots=True, eq=False)
 class Exchange:
     """What is known of a request while it is answered.
@@ -56,6 +60,12 @@ def of(scope: Scope) -> Exchange:
     """Gives the exchange that an application is called for."""
     exchange: Exchange = scope["exchange"]
     return exchange
+
+
+async def until_gone(receive: Receive) -> None:
+    """Waits until the caller closes the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def respond(

@@ -120,6 +120,21 @@ def too_many_requests() -> Refused:
     return _overloaded("This API key has too many requests in progress; wait for answers to some of them")
 
 
+def too_many_calls() -> Refused:
+    """The key's organisation has as many calls at the service as it may have through the gateway."""
+    return _overloaded("Too many calls of this organization are in progress; wait for answers to some of them")
+
+
+def too_many_bodies() -> Refused:
+    """The key's organisation has as many bodies waiting to be read as it may have."""
+    return _overloaded("Too many request bodies of this organization wait to be read; send fewer at once")
+
+
+def no_capacity() -> Refused:
+    """The calls at the service have reached their limit."""
+    return _overloaded("The gateway has too many calls in progress; retry later")
+
+
 def too_many_connections() -> Refused:
     """Each connection that the gateway takes on has a request in progress."""
     return _overloaded("The gateway has too many connections; retry later")

@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2
 from starlette.routing import BaseRoute, Route
 
 from service.transport.gateway import exchange, failures
+from service.transport.gateway.dialling import Dialled
 from service.transport.gateway.exchange import App, Receive, Scope, Send
 from service.transport.gateway.failures import Refused
 
@@ -22,9 +23,9 @@ _SECONDS = 2.0
 _BAD_CERTIFICATE = re.compile("CERTIFICATE_VERIFY_FAILED: ([A-Za-z -]+)")
 
 
-def routes(channel: grpc.aio.Channel, stopping: asyncio.Event) -> list[BaseRoute]:
-    """Gives the two paths."""
-    readiness = _Readiness(channel)
+def routes(control: Dialled, dialled: Dialled, stopping: asyncio.Event) -> list[BaseRoute]:
+    """Returns the two paths: `control` is asked, and `dialled` is what calls are made on."""
+    readiness = _Readiness(control, dialled)
 
     async def live(scope: Scope, _receive: Receive, send: Send) -> None:
         exchange.of(scope).route = LIVE
@@ -43,10 +44,11 @@ def routes(channel: grpc.aio.Channel, stopping: asyncio.Event) -> list[BaseRoute
 
 
 class _Readiness:
-    """Asks the service over the connection that the calls use: what keeps a call from being served fails here too."""
+    """Asks the service, on a connection of its own: calls that wait on the others do not make it look unready."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._check: Any = channel.unary_unary(
+    def __init__(self, control: Dialled, dialled: Dialled) -> None:
+        self._dialled = dialled
+        self._check: Any = control.unary_unary(
             METHOD,
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
@@ -64,9 +66,12 @@ class _Readiness:
             answer = await self._check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
         except grpc.RpcError as error:
             return _unreachable(error)
-        if answer.status == health_pb2.HealthCheckResponse.SERVING:
-            return None
-        return failures.not_ready("database", "the server has no database to read from, or is stopping")
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            return failures.not_ready("database", "the server has no database to read from, or is stopping")
+        if self._dialled.failing:
+            # The server has come back, and this connection is made anew a moment before those of the calls.
+            return failures.not_ready("server", "the server cannot be reached")
+        return None
 
 
 def _unreachable(error: Any) -> Refused:

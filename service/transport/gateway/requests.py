@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -11,7 +10,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from service.transport.gateway import document, exchange, failures, headers
-from service.transport.gateway.exchange import Exchange, Receive, Scope
+from service.transport.gateway.exchange import CallerGone, Exchange, Receive, Scope
+from service.transport.gateway.fair_thread import FairThread
 from service.transport.gateway.headers import Context
 from service.transport.gateway.reader import Shape
 from service.transport.gateway.routes import Route
@@ -22,24 +22,20 @@ SMALL_BYTES = 4 * 1024
 """Up to this size a message is read and written in the event loop, which takes a few milliseconds at most."""
 
 
-class CallerGone(Exception):
-    """The caller closed the connection before the request was complete."""
-
-
 class Requests:
     """Reads the requests of one route.
 
     Args:
         route: the route.
         max_body_bytes: the longest body that is read, if the route does not have a lower limit.
-        executor: the thread that reads the messages that take longer.
+        thread: the thread that reads the messages that take longer.
     """
 
-    def __init__(self, route: Route, max_body_bytes: int, executor: Executor) -> None:
+    def __init__(self, route: Route, max_body_bytes: int, thread: FairThread) -> None:
         descriptor = route.method.input_type
         self._route = route
         self._max_body_bytes = min(max_body_bytes, route.size.bytes)
-        self._executor = executor
+        self._thread = thread
         self._kind: type[Message] = GetMessageClass(descriptor)
         self._shape = Shape(descriptor, route.map_field)
         self._fields = {name: field for field in descriptor.fields for name in (field.json_name, field.name)}
@@ -54,9 +50,18 @@ class Requests:
         return message
 
     async def read_body(
-        self, scope: Scope, receive: Receive, context: Context, holding: Holding, violations: Violations
+        self,
+        scope: Scope,
+        receive: Receive,
+        context: Context,
+        holding: Holding,
+        violations: Violations,
+        *,
+        owner: bytes,
     ) -> Message:
         """Reads a request from its body. What is wrong with its fields is noted in `violations`.
+
+        A long body waits for the thread in the queue of its owner.
 
         Raises:
             Refused: it cannot be read at all, or there is no room for it.
@@ -76,8 +81,7 @@ class Requests:
         if sum(map(len, pieces)) <= SMALL_BYTES:
             message = self._parse(pieces, violations)
         else:
-            loop = asyncio.get_running_loop()
-            message = await loop.run_in_executor(self._executor, self._parse, pieces, violations)
+            message = await self._thread.read(owner, receive, context.seconds, lambda: self._parse(pieces, violations))
         if self._takes_request_id:
             _add_request_id(current, message, violations)
         return message

@@ -21,6 +21,9 @@ from service.transport.gateway.protocol import IDLE_SECONDS, MAX_HEAD_BYTES, Pro
 from service.transport.gateway.seats import Seat, Seats
 
 _BACKLOG = 2_048
+# The server takes 256 calls on a connection, and more wait in gRPC. So there are connections for all calls and streams
+# that `application.py` lets through, and a few more: a cancelled call counts until the server has ended it.
+_CHANNELS = 8
 # What the name stands for may include an address of a kind that this machine does not have.
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -126,11 +129,15 @@ class Runner:
         self._renew(trust)
 
     async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:
-        async with _dial(self._target) as dialled:
+        async with _dial(self._target, _CHANNELS) as dialled, _dial(self._target, 1) as control:
             loop = asyncio.get_running_loop()
-            self._renew = lambda trust: loop.call_soon_threadsafe(dialled.renew, trust)
-            connection: Any = dialled
-            gateway = application.build(connection, self._options, self._pages)
+
+            def renew(trust: Trust) -> None:
+                dialled.renew(trust)
+                control.renew(trust)
+
+            self._renew = lambda trust: loop.call_soon_threadsafe(renew, trust)
+            gateway = application.build(dialled, control, self._options, self._pages)
             config = uvicorn.Config(
                 gateway.app,
                 http="h11",
@@ -154,8 +161,8 @@ class Runner:
             await self._server.serve(list(listening))
 
 
-def _dial(target: Target) -> Dialled:
-    return Dialled(target.address, target.trust)
+def _dial(target: Target, channels: int) -> Dialled:
+    return Dialled(target.address, target.trust, channels)
 
 
 def _tell(warnings: Warnings, what: dict[str, Any]) -> None:

@@ -1,12 +1,11 @@
 """What the applications of all routes share."""
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
-import grpc
-
+from service.transport.gateway.dialling import Dialled
+from service.transport.gateway.fair_thread import FairThread
 from service.transport.gateway.keys import KeyChecks
-from service.transport.gateway.shares import Shares
+from service.transport.gateway.shares import InFlight, Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,18 +13,22 @@ class Shared:
     """What the applications of all routes share.
 
     Attributes:
-        channel: to the service.
+        dialled: the channels to the service.
         keys: refuses bad keys.
         shares: counts what requests hold.
-        executor: the thread that reads and writes the messages that take longer than a few milliseconds. There is one:
+        calls: counts the calls that wait for an answer of the service.
+        streams: counts the streams that are open.
+        thread: the thread that reads and writes the messages that take longer than a few milliseconds. There is one:
             the event loop waits for the interpreter behind one thread at most.
         max_body_bytes: the longest body that is read.
         seconds: the deadline of a request that names none.
     """
 
-    channel: grpc.aio.Channel
+    dialled: Dialled
     keys: KeyChecks
     shares: Shares
-    executor: Executor
+    calls: InFlight
+    streams: InFlight
+    thread: FairThread
     max_body_bytes: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What requests hold in memory: a ceiling for all of them, and half of it for those of one API key."""
+"""What requests hold, of memory and of the connections to the service: a ceiling for all, and a share for each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,3 +79,37 @@ class Holding:
         if not self._shares.move(self._held, counted - self._size):
             raise failures.no_room()
         self._size = counted
+
+
+class InFlight:
+    """Counts the calls that wait for the service.
+
+    An owner may have a share of them, and no more than are left: so there is room for another one at any time.
+
+    Args:
+        total: how many calls there may be.
+        share: how many of them one owner may have.
+    """
+
+    def __init__(self, total: int, share: int) -> None:
+        self._free = total
+        self._share = share
+        self._held: dict[bytes, int] = {}
+
+    @contextmanager
+    def call(self, owner: bytes) -> Iterator[None]:
+        """Counts a call while the block lasts. Raises `Refused` if there is no room for it."""
+        held = self._held.get(owner, 0)
+        if held >= self._share:
+            raise failures.too_many_calls()
+        if self._free <= 0 or held > self._free:
+            raise failures.no_capacity()
+        self._held[owner] = held + 1
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+            self._held[owner] -= 1
+            if not self._held[owner]:
+                del self._held[owner]

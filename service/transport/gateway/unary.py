@@ -36,10 +36,10 @@ class Unary:
         method = route.method
         self._route = route
         self._shared = shared
-        self._requests = requests.Requests(route, shared.max_body_bytes, shared.executor)
+        self._requests = requests.Requests(route, shared.max_body_bytes, shared.thread)
         self._answer: type[Message] = GetMessageClass(method.output_type)
         # Bytes in and out: each form of a big message is let go of before the next but one is made.
-        self._rpc: Any = shared.channel.unary_unary(f"/{method.containing_service.full_name}/{method.name}")
+        self._rpc: Any = shared.dialled.unary_unary(f"/{method.containing_service.full_name}/{method.name}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -49,21 +49,22 @@ class Unary:
         try:
             context = headers.context(current, violations, self._shared.seconds)
             with self._shared.shares.request(context.key) as holding:
+                owner = await self._shared.keys.check(context.key, context.seconds or 0.0)
                 if self._route.http_method == "GET":
                     message = self._requests.read_query(scope, violations)
                 else:
-                    await self._shared.keys.check(context.key, context.seconds or 0.0)
-                    message = await self._requests.read_body(scope, receive, context, holding, violations)
+                    message = await self._requests.read_body(scope, receive, context, holding, violations, owner=owner)
                 if violations.total:
                     raise failures.invalid(violations)
                 keys = self._requests.keys(message)
                 request = [message.SerializeToString()]
                 del message
-                answer = await self._call(receive, context, request, keys)
+                with self._shared.calls.call(owner):
+                    answer = await self._call(receive, context, request, keys)
                 # The body's bytes are gone now. The answer's are held until the caller has read them.
                 holding.hold(0)
                 holding.hold(_JSON_PER_BYTE * len(answer[0]))
-                await exchange.respond(send, 200, await self._written(answer))
+                await exchange.respond(send, 200, await self._written(answer, owner, receive))
         except Enough:
             raise failures.invalid(violations) from None
 
@@ -81,21 +82,20 @@ class Unary:
         except asyncio.CancelledError:
             if not watch.done():
                 raise  # the gateway stops
-            raise requests.CallerGone from None
+            raise exchange.CallerGone from None
         finally:
             watch.cancel()
 
-    async def _written(self, answer: list[bytes]) -> list[bytes]:
+    async def _written(self, answer: list[bytes], owner: bytes, receive: Receive) -> list[bytes]:
         if len(answer[0]) <= requests.SMALL_BYTES:
             return self._write(answer)
-        return await asyncio.get_running_loop().run_in_executor(self._shared.executor, self._write, answer)
+        return await self._shared.thread.write(owner, receive, lambda: self._write(answer))
 
     def _write(self, answer: list[bytes]) -> list[bytes]:
         return pieces(self._answer.FromString(answer.pop()))
 
 
 async def _cancel_when_gone(receive: Receive, made: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await exchange.until_gone(receive)
     if (call := made()) is not None:
         call.cancel()
