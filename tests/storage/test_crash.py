@@ -4,10 +4,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from service.domain.email import Email
 from service.domain.interruption import Interruption
@@ -25,14 +26,23 @@ def own() -> Iterator[Own]:
         yield started
 
 
-def crash(own: Own, url: str) -> None:
-    """Kills one session, at which PostgreSQL ends all of them with a warning, and waits until it has started anew."""
+def crash(own: Own, url: str, session: int) -> None:
+    """Kills a session of its own, at which PostgreSQL ends all of them with a warning, and waits for the new start.
+
+    Args:
+        own: the server.
+        url: a database of it.
+        session: the process of the session whose end is waited for first.
+    """
     plain = url.replace("+psycopg", "")
     with psycopg.connect(plain) as other:
         os.kill(other.info.backend_pid, signal.SIGKILL)
         with pytest.raises(psycopg.OperationalError):
             other.execute("SELECT 1")
     until = time.monotonic() + 60
+    while Path(f"/proc/{session}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
     while True:
         try:
             psycopg.connect(plain).close()
@@ -44,29 +54,39 @@ def crash(own: Own, url: str) -> None:
     own.server._admin.dispose()
 
 
-def test_after_a_crash_between_two_transactions_the_work_is_run_again(own: Own) -> None:
-    url = own.server.fresh()
-    database = Database(url, 1)
+@pytest.fixture
+def database(own: Own) -> Iterator[Database]:
+    """A database with a single connection, which is open."""
+    opened = Database(own.server.fresh(), 1)
+    yield opened
+    opened.close()
+
+
+def session_of(connection: Connection) -> int:
+    """Names the process that serves a connection."""
+    found: int = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    return found
+
+
+def test_after_a_crash_between_two_transactions_the_work_is_run_again(own: Own, database: Database) -> None:
     tenant, ada = new_tenant(database), Email.parse("ada@example.com")
-    crash(own, url)
+    with database.session() as connection:
+        session = session_of(connection)
+    crash(own, database.url, session)
     assert database.write(tenant.id, Interruption(), lambda uow: uow.customers.find(email=ada)) is None
-    database.close()
 
 
-def test_a_crash_in_a_transaction_has_the_work_run_again(own: Own) -> None:
-    url = own.server.fresh()
-    database = Database(url, 1)
+def test_a_crash_in_a_transaction_has_the_work_run_again(own: Own, database: Database) -> None:
     tenant, ada = new_tenant(database), Email.parse("ada@example.com")
-    runs = []
+    sessions = []
 
     def work(uow: Transaction) -> None:
         uow.customers.find(email=ada)
-        runs.append(uow.connection.core.execute(text("SELECT 1")).scalar_one())
-        if len(runs) == 1:
-            crash(own, url)
-        uow.connection.core.execute(text("SELECT 2")).scalar_one()
+        sessions.append(session_of(uow.connection.core))
+        if len(sessions) == 1:
+            crash(own, database.url, sessions[0])
+        session_of(uow.connection.core)
         uow.customers.find(email=ada)
 
     database.write(tenant.id, Interruption(), work)
-    assert len(runs) == 2
-    database.close()
+    assert len(set(sessions)) == 2
