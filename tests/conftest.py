@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,10 @@ settings.register_profile("any speed", settings(), deadline=None, suppress_healt
 settings.load_profile("any speed")
 
 
-# Fixtures that start a process. What starts one without any of these is marked `process` itself.
+# Fixtures that start a process. A test that starts one without them needs the mark `process` itself.
 _PROCESS_FIXTURES = {"command", "gateway", "grounds", "launch", "new", "own", "plain", "script", "sqlite", "supervise"}
 _STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}
-# The test that runs now and is not to start a process; empty where it may.
+# The name of the running test if it must not start a process.
 _processless: list[str] = []
 
 
@@ -56,9 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.process)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Has a test fail that starts a process and is not marked so."""
+def _watched(item: pytest.Item) -> Generator[None, object, object]:
+    """Makes a test fail that starts a process without the mark. Teardown is exempt: shared fixtures may end there."""
     if item.get_closest_marker("process") is None:
         _processless.append(item.name)
     try:
@@ -67,22 +65,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _processless.clear()
 
 
+pytest_runtest_setup = pytest.hookimpl(wrapper=True)(_watched)
+pytest_runtest_call = pytest.hookimpl(wrapper=True)(_watched)
+
+
 def _refuse_processes(event: str, _arguments: object) -> None:
     if event in _STARTS and _processless:
         raise AssertionError(f"{_processless[0]} starts a process, so it has to be marked: @pytest.mark.process")
 
 
 sys.addaudithook(_refuse_processes)
-
-
-@contextmanager
-def _processes_allowed() -> Iterator[None]:
-    """Lets what all tests share start its processes, whichever test comes first or last."""
-    test, _processless[:] = list(_processless), []
-    try:
-        yield
-    finally:
-        _processless[:] = test
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +86,11 @@ def patient_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """The PostgreSQL that the tests use."""
-    with ExitStack() as stack:
-        with _processes_allowed():
-            server = stack.enter_context(postgres.running(postgres.memory()))
+    # The first test that needs it may have no mark: all tests share these processes.
+    test, _processless[:] = list(_processless), []
+    with postgres.running(postgres.memory()) as server:
+        _processless[:] = test
         yield server
-        with _processes_allowed():
-            stack.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
