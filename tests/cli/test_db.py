@@ -44,6 +44,7 @@ def test_a_database_that_is_away_is_named_without_its_password(plain: Command) -
         assert "hunter2" not in answer.err
 
 
+@pytest.mark.process
 def test_the_check_warns_of_settings_under_which_a_crash_undoes_what_was_answered(tmp_path: Path) -> None:
     with postgres.own() as own:
         url = own.server.fresh()

@@ -13,6 +13,8 @@ from tests.cli.conftest import EXECUTABLE, Answer, Command
 from tests.conftest import HEADER, new_tenant
 from tests.postgres import Postgres
 
+pytestmark = pytest.mark.process
+
 _ROLE = "da_test_role"
 
 

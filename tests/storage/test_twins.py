@@ -7,6 +7,7 @@ from service.domain.interruption import Interruption
 from service.domain.options import Options
 from service.domain.replay import Codec, answer_once
 from service.domain.unassign import UnassignDevices, unassign_devices
+from service.domain.unit_of_work import Reply
 from service.storage.database import Database
 from service.storage.transaction import Transaction
 from tests.conftest import Tenant
@@ -29,9 +30,16 @@ def test_a_repeat_that_is_refused_behind_others_gives_the_first_answer_and_chang
     def call(uow: Transaction) -> tuple[str, bool]:
         return answer_once(uow, wish.request(), CODEC, lambda: unassign_devices(uow, wish).operation_id)
 
+    looked = list[str]()
+
     def late(uow: Transaction) -> tuple[str, bool]:
         find = uow.replies.find
-        with patch.object(uow.replies, "find", side_effect=[None, find(request_id)]):
+
+        def found(request_id: str) -> Reply | None:
+            looked.append(request_id)
+            return find(request_id) if len(looked) > 1 else None
+
+        with patch.object(uow.replies, "find", side_effect=found):
             return call(uow)
 
     first, _ = database.write(tenant.id, Interruption(), call)

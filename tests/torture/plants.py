@@ -80,7 +80,7 @@ _CREATE_CUSTOMER = Statement(
 INSERT INTO customer
   (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)
 VALUES (:organization_id, :id, :email, :email_key, :name, clock_timestamp(), 0, clock_timestamp(), 0)
-ON CONFLICT DO NOTHING
+ON CONFLICT (organization_id, email_key) DO NOTHING
 """)
 )
 

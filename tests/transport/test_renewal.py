@@ -13,6 +13,8 @@ from service.transport.renewal import Contents, Renewed
 from tests.transport.conftest import Log, eventually
 from tests.transport.pairs import openssl, pair, point, put
 
+pytestmark = pytest.mark.process
+
 _NOW = datetime.now(UTC)
 
 

@@ -15,6 +15,8 @@ from tests.transport.certificates import issued
 from tests.transport.pairs import P256, RSA, openssl, pair
 from tests.transport.test_certificate import reaches
 
+pytestmark = pytest.mark.process
+
 _WORKS = "what works is an RSA key of 2048 bits or more, or an ECDSA key on P-256 or P-384"
 
 
