@@ -27,6 +27,11 @@ class DevicesToken:
     at: datetime | None = None
     as_of: datetime | None = None
 
+    @property
+    def time(self) -> datetime:
+        """A moment that is the question's own, if it has one."""
+        return self.at or self.as_of or datetime(2026, 1, 31, tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class OperationsToken:

@@ -12,7 +12,7 @@ from hypothesis.stateful import initialize, precondition, rule, run_state_machin
 from service.storage.database import Database
 from tests.conftest import Client, Serve
 from tests.model_machine import MAX_ANSWER_BYTES, copied
-from tests.model_reads import DevicesToken
+from tests.model_reads import ChangesToken, DevicesToken, OperationsToken
 from tests.model_values import (
     EMAILS,
     LONG,
@@ -148,28 +148,31 @@ class Calls(Writes):
     @precondition(lambda self: self.tokens)
     @rule(
         number=numbers,
+        kind=st.sampled_from((DevicesToken, DevicesToken, OperationsToken, ChangesToken)),
         who=st.sampled_from((None, None, None, 0, 1)),
         email=st.sampled_from(("", "", *EMAILS)),
         size=st.sampled_from((0, 1, 3)),
-        at=st.sampled_from(("absent", "the same", "the same", "another")),
-        other=seldom,
     )
-    def go_on_listing(self, number: int, who: int | None, email: str, size: int, at: str, other: bool) -> None:
-        given_to, following, token = self.tokens[number % len(self.tokens)]
-        request = copied(following)
-        request.page_size = size
-        match request, token:
+    def go_on_listing(self, number: int, kind: type, who: int | None, email: str, size: int) -> None:
+        known = [each for each in self.tokens if isinstance(each[2], kind)] or self.tokens
+        given_to, following, token = known[number % len(known)]
+        same, others = copied(following), []
+        match same, token:
             case pb.ListAssignedDevicesRequest(), DevicesToken():
-                request.customer_email = email
-                if at == "the same" and token.at is not None:
-                    request.at.FromDatetime(token.at)
-                elif at == "another" and (moment := self.moment(number, -1)):
-                    request.at.CopyFrom(moment)
-            case pb.ListOperationsRequest(), _ if other:
-                request.key_id += "another"
-            case pb.ListOperationChangesRequest(), _ if other:
-                request.operation_id = self.operation_id(given_to, number, recent=False)
-        self.read(given_to if who is None else who, request, token)
+                same.customer_email = email
+                others += [copied(following), copied(following), copied(same)]
+                others[0].at.FromDatetime(token.time)
+                others[1].at.CopyFrom(self.moment(number, -1) or others[0].at)
+                others[2].at.FromDatetime(token.time)
+            case pb.ListOperationsRequest(), _:
+                others.append(copied(same))
+                others[0].key_id += "another"
+            case pb.ListOperationChangesRequest(), _:
+                others.append(copied(same))
+                others[0].operation_id = self.operation_id(given_to, number, recent=False)
+        for request in (same, *others):
+            request.page_size = size
+            self.read(given_to if who is None else who, request, token)
 
     @precondition(lambda self: self.moments)
     @rule(who=organizations, email=emails, batch=batches, number=numbers)
