@@ -121,12 +121,12 @@ def too_many_requests() -> Refused:
 
 
 def too_many_calls() -> Refused:
-    """The key's organisation has as many calls at the service as it may have through the gateway."""
+    """The organisation has as many calls at the service as it may have through the gateway."""
     return _overloaded("Too many calls of this organization are in progress; wait for answers to some of them")
 
 
 def too_many_bodies() -> Refused:
-    """The key's organisation has as many bodies waiting to be read as it may have."""
+    """The organisation has as many bodies waiting to be read as it may have."""
     return _overloaded("Too many request bodies of this organization wait to be read; send fewer at once")
 
 

@@ -47,14 +47,18 @@ class FairThread:
 
         Raises:
             Refused: too many wait, or the time is over.
-            CallerGone: nobody waits for the result.
+            CallerGone: the caller has closed the connection.
         """
         if len(self._waiting.get(owner, ())) >= _MAX_WAITING:
             raise failures.too_many_bodies()
         return await self._run(owner, receive, seconds, function)
 
     async def write(self, owner: bytes, receive: Receive, function: Callable[[], T]) -> T:
-        """Runs a function however many wait: the service has done already what the caller is to be told."""
+        """Runs a function however many wait: refused here, a call that the service has made already would be lost.
+
+        Raises:
+            CallerGone: the caller has closed the connection.
+        """
         return await self._run(owner, receive, None, function)
 
     async def _run(self, owner: bytes, receive: Receive, seconds: float | None, function: Callable[[], T]) -> T:
@@ -89,6 +93,7 @@ class FairThread:
             job = jobs.popleft()
             if jobs:
                 self._waiting[owner] = jobs  # behind the other queues
+            job.future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
         try:
             job.future.set_result(job.function())
         except BaseException as error:  # noqa: BLE001  # the caller gets it

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -174,7 +175,7 @@ def queued(test: Callable[[FairThread, Callable[[], object], list[str]], Any]) -
 def test_owners_take_turns_and_each_has_a_limit() -> None:
     async def test(thread: FairThread, free: Callable[[], object], ran: list[str]) -> None:
         tasks = [
-            asyncio.create_task(thread.read(owner, never, None, lambda owner=owner: ran.append(owner.decode())))
+            asyncio.create_task(thread.read(owner, never, None, partial(ran.append, owner.decode())))
             for owner in [b"a"] * 100 + [b"b"] * 2
         ]
         await asyncio.sleep(0)
