@@ -38,6 +38,12 @@ def serves(name: str, link: Link) -> None:
     tell(name=name, ended=True)
 
 
+def hears(name: str, link: Link) -> None:
+    """Serves, and tells of each SIGHUP."""
+    signal.signal(signal.SIGHUP, lambda *_: tell(name=name, heard="SIGHUP"))
+    serves(name, link)
+
+
 def starts(name: str, link: Link) -> None:
     """Lives, and never comes to serve."""
     link.follow(lambda _: None)

@@ -201,6 +201,21 @@ def test_more_signals_change_nothing(supervise: Supervise) -> None:
     assert len(running.told(slowly=True)) == 2
 
 
+def test_sighup_ends_nothing_and_goes_to_every_process(supervise: Supervise) -> None:
+    running = supervise("serves", "hears")
+    running.wait_for(name="serves", all_serve=True)
+    pids = [*running.pids("serves"), *running.pids("hears")]
+    running.send(signal.SIGHUP)
+    running.wait_for(name="hears", heard="SIGHUP")
+    for _ in range(50):
+        for pid in pids:
+            os.kill(pid, signal.SIGHUP)
+        running.send(signal.SIGHUP)
+    running.send(signal.SIGTERM)
+    assert running.ended() == 0
+    assert len(pids) == len(running.told(event="process started"))
+
+
 def test_a_signal_at_its_very_start_is_heeded(supervise: Supervise) -> None:
     running = supervise("serves", "serves")
     running.wait_for(event="process started")

@@ -52,6 +52,8 @@ def test_a_pair_that_is_replaced_is_taken(tmp_path: Path, watched: Callable[...,
     renewed = watched(files, lambda: changes.append(1))
     put(other, files)
     eventually(lambda: changes)
+    time.sleep(1)  # more looks
+    assert len(changes) == 1
     assert (renewed.value.certificate, renewed.value.key) == tuple(file.read_bytes() for file in other)
     assert [event["files"] for event in logged.events("certificate renewed")] == [f"{files[0]} and {files[1]}"]
 
