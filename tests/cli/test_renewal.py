@@ -112,7 +112,7 @@ def test_a_new_certificate_is_shown_and_no_call_ends(
             eventually(lambda: shows(server, second[0]))
             for _ in range(20):
                 server.process.send_signal(signal.SIGHUP)
-            processes = set(server.processes) - {"supervisor"} or {None}
+            processes: set[str | None] = {*server.processes} or {None}
             unchanged = "certificate as before"
             eventually(lambda: {event.get("process") for event in events(server, unchanged)} == processes)
             so_far = len(made)

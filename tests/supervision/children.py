@@ -89,7 +89,7 @@ def owes(name: str, link: Link) -> None:
 
 
 KINDS: dict[str, Callable[[str, Link], None]] = {
-    kind.__name__: kind for kind in (serves, starts, slow, crashes, stubborn, leaves, owes)
+    kind.__name__: kind for kind in (serves, hears, starts, slow, crashes, stubborn, leaves, owes)
 }
 
 

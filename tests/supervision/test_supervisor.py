@@ -203,10 +203,10 @@ def test_more_signals_change_nothing(supervise: Supervise) -> None:
 
 def test_sighup_ends_nothing_and_goes_to_every_process(supervise: Supervise) -> None:
     running = supervise("serves", "hears")
-    running.wait_for(name="serves", all_serve=True)
-    pids = [*running.pids("serves"), *running.pids("hears")]
+    running.wait_for(name="hears-1", all_serve=True)
+    pids = [*running.pids("serves-0"), *running.pids("hears-1")]
     running.send(signal.SIGHUP)
-    running.wait_for(name="hears", heard="SIGHUP")
+    running.wait_for(name="hears-1", heard="SIGHUP")
     for _ in range(50):
         for pid in pids:
             os.kill(pid, signal.SIGHUP)
