@@ -7,11 +7,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
+# Versions that miss a signal now and then must not hold up a run.
+_END_SECONDS = 60.0
 
 LARGE_MESSAGES = (("grpc.max_receive_message_length", -1),)
 """A channel's option to take answers of any size."""
@@ -102,6 +104,9 @@ def _running(
                 yield Running(_port(log, process, event), process.pid)
             finally:
                 process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_END_SECONDS)
+                process.kill()
 
 
 def _port(log: Path, process: subprocess.Popen[bytes], event: str) -> int:
