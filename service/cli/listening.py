@@ -48,6 +48,8 @@ def checked_tls(chain: Path | None, key: Path | None, client_ca: Path | None) ->
     if chain is None and key is None and client_ca is None:
         return None
     if chain is None or key is None:
+        if client_ca is not None and chain is None and key is None:
+            raise typer.BadParameter("it needs --tls-cert and --tls-key", param_hint="--tls-client-ca")
         raise typer.BadParameter("--tls-cert and --tls-key go together", param_hint="--tls-cert")
     files = [chain, key] if client_ca is None else [chain, key, client_ca]
     return Renewed(files, _served, ends=lambda tls: validity.ends(tls.certificate))

@@ -94,15 +94,21 @@ def place(url: str) -> str:
     return f"{values.get('dbname') or values.get('user')} on {host}, port {values['port']}"
 
 
+_LEAST_SECRET = 4
+
+
 def cause(url: str, error: Exception) -> str:
     """Gives the first line of what the driver said, without the passwords that it was called with."""
     original: Any = getattr(error, "orig", None) or error
     said = getattr(getattr(original, "diag", None), "message_primary", None) or str(original)
     line = next(iter(said.strip().splitlines()), type(original).__name__)
+    if line.startswith("connection to server"):
+        line = line.partition(" failed: ")[2] or line
     found = parsed(url)
     if found.drivername != "sqlite":
         for name, value in _connection(found).items():
-            if "password" in name and value:
+            # A shorter one would stand in words by chance; and what follows the connection's parameters has none.
+            if "password" in name and len(str(value)) >= _LEAST_SECRET:
                 line = line.replace(str(value), "***")
     return line
 

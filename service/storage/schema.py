@@ -80,6 +80,8 @@ def check(database: Database) -> str:
     """
     mend = "run `device-assignment db upgrade`"
     if database.engine.dialect.name == "sqlite" and not _is_there(path := location.sqlite_path(database.url)):
+        if not Path(path).parent.is_dir():
+            raise NotCurrent(f"there is no folder {Path(path).parent} for the database file; make it, then {mend}")
         raise NotCurrent(f"there is no database file {path}; {mend} to make it")
     try:
         with database.engine.connect() as connection:

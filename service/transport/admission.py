@@ -62,7 +62,7 @@ class Admission:
             # gRPC's context holds the call, which must not hold the context: what refers to each other is freed by the
             # collector alone, and all calls wait while it frees the hundreds that have gathered.
             call.cancel = _nothing
-            receiver.leave(arrival)
+            receiver.over(arrival)
             with self._count:
                 self._open_calls -= not stream
             if call.interruption.cancel():

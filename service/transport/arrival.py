@@ -39,6 +39,8 @@ class Arrival:
         received: is called with the message's length by a thread that has waited for it.
         active: returns whether the caller still waits for an answer.
         has_end: whether its end will be noticed; if not, it ends when its thread has served it.
+        served: whether its thread is done with it.
+        gone: whether its answer has been sent, or its caller has gone.
     """
 
     method: str
@@ -53,6 +55,8 @@ class Arrival:
     received: Callable[[int], object] = _nothing
     active: Callable[[], bool] = _always
     has_end: bool = False
+    served: bool = False
+    gone: bool = False
 
     def end(self) -> None:
         """Lets go of what refers back to the call: such a circle is freed by the collector alone."""

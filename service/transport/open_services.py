@@ -55,7 +55,7 @@ class OpenServices:
             arrival = served()
             serve: Any = handler.unary_unary or handler.unary_stream
             if not send:  # a watch holds no room
-                arrival.has_end = context.add_callback(partial(self._calls.leave, arrival))
+                arrival.has_end = context.add_callback(partial(self._calls.over, arrival))
             error: ServiceError | None = None
             try:
                 return serve(_read(handler, requests, arrival), context, *send)

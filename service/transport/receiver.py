@@ -100,9 +100,9 @@ class Receiver(FairExecutor):
         if lost is not None:
             self._lose(*lost, Overloaded())
 
-    def leave(self, arrival: Arrival) -> None:
-        """Frees the room of a call whose answer has been sent, or whose caller has gone."""
-        self._room.leave(arrival)
+    def over(self, arrival: Arrival) -> None:
+        """Notes that a call's answer has been sent, or its caller has gone."""
+        self._room.over(arrival)
 
     def fail(self, arrival: Arrival, error: ServiceError) -> None:
         """Ends a call that waits for its caller, unless it waits no more."""
@@ -164,12 +164,9 @@ class Receiver(FairExecutor):
             try:
                 job()
             finally:
-                if arrival.has_end:
-                    if self._ahead:
-                        job.release()
-                    self._room.send(arrival, job)
-                else:
-                    self._room.leave(arrival)
+                if self._ahead:
+                    job.release()
+                self._room.end(arrival, job)
 
         self.run(arrival, task)
 

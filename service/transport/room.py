@@ -106,11 +106,21 @@ class Room:
                     self._hold(arrival, length)  # what is done is answered, whether there is room or not
         return lost
 
-    def send(self, arrival: Arrival, job: Job) -> None:
-        """Notes that a call's answer is on its way."""
+    def end(self, arrival: Arrival, job: Job) -> None:
+        """Notes that a call's thread is done with it: its room is freed, or its answer is on its way."""
         with self._lock:
-            if arrival.has_place:
+            arrival.served = True
+            if arrival.gone or not arrival.has_end:
+                self._leave(arrival)
+            elif arrival.has_place:
                 self._note(arrival, Idle(job, time.monotonic(), answered=True))
+
+    def over(self, arrival: Arrival) -> None:
+        """Notes that a call's answer has been sent, or its caller has gone. Its thread may still be at work."""
+        with self._lock:
+            arrival.gone = True
+            if arrival.served:
+                self._leave(arrival)
 
     def lose(self, arrival: Arrival) -> Idle | None:
         """Takes the room away from a call that waits for its caller. Returns None if it does not wait any more."""
@@ -118,13 +128,9 @@ class Room:
             return self._lose(arrival)
 
     def leave(self, arrival: Arrival) -> None:
-        """Frees the room of a call that has ended."""
+        """Frees the room of a call that is not served."""
         with self._lock:
-            self._forget(arrival)
-            if arrival.has_place:
-                arrival.has_place = False
-                self._places.release(arrival.owner)
-                self._hold(arrival, 0)
+            self._leave(arrival)
 
     def idle(self, seconds: float, *, answered: bool | None = None) -> list[Arrival]:
         """Lists the calls that have waited for their callers longer than this: all, or either kind."""
@@ -145,12 +151,17 @@ class Room:
         return oldest, idle
 
     def _lose(self, arrival: Arrival) -> Idle | None:
-        idle = self._forget(arrival)
-        if idle is not None and arrival.has_place:
+        idle = self._idle.get(arrival.owner, {}).get(arrival)
+        if idle is not None:
+            self._leave(arrival)
+        return idle
+
+    def _leave(self, arrival: Arrival) -> None:
+        self._forget(arrival)
+        if arrival.has_place:
             arrival.has_place = False
             self._places.release(arrival.owner)
             self._hold(arrival, 0)
-        return idle
 
     def _note(self, arrival: Arrival, idle: Idle) -> None:
         self._idle.setdefault(arrival.owner, {})[arrival] = idle

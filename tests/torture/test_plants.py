@@ -6,6 +6,8 @@ from tests.torture.conftest import Torture
 from tests.torture.stage import Size
 from tests.torture.workload import MIX
 
+pytestmark = pytest.mark.process
+
 _RENAMES = {"CreateOrUpdateCustomer": 30, "AssignDevices": 15, "TransferDevices": 10, "ListAssignedDevices": 5}
 
 

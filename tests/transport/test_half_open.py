@@ -13,6 +13,10 @@ from grpc_reflection.v1alpha import reflection_pb2
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.transport import health
+from service.transport.arrival import Arrival
+from service.transport.receiving import Job
+from service.transport.room import Room
+from service.transport.rpcs import UNKNOWN
 from tests.conftest import Client, Tenant, failure
 from tests.transport.conftest import LIST, UNASSIGN, Log, Run, Running, eventually, health_of, raw, reflection_of
 from tests.transport.http2 import DATA, Caller
@@ -276,6 +280,20 @@ def test_unread_answers_leave_no_more_room_than_an_organisation_has(run: Run, te
         assert calls._room._bytes.used < 16 * mib
     assert len(running.client.assignments.ListAssignedDevices(request, metadata=other.metadata, timeout=60).devices)
     deaf.close()
+
+
+def test_a_call_keeps_its_place_until_its_thread_is_done_and_its_answer_is_sent() -> None:
+    for first in ("end", "over"):
+        room = Room(8, 1_000_000, 1.0)
+        arrival, job = Arrival(LOOKUP[1:], UNKNOWN, has_end=True), Job(int, ())
+        assert room.enter(arrival) == (True, None)
+        room.wait(arrival, job)
+        assert room.receive(arrival, 100_000)
+        steps = [lambda: room.end(arrival, job), lambda: room.over(arrival)]  # noqa: B023  # run within the round
+        for step in steps if first == "end" else reversed(steps):
+            assert (room.used, room._bytes.used) == (1, 100_000)
+            step()
+        assert (room.used, room._bytes.used, room.idle(0)) == (0, 0, [])
 
 
 def test_a_thread_that_cannot_be_started_costs_no_call(
