@@ -20,9 +20,12 @@ BEYOND_SCHEMAS = (
     "must not be given together with",
     "must be another customer than",
     "of an earlier answer, unchanged",
+    "of an earlier answer to the same question, unchanged",
+    "of this customer's listing",
+    "ahead of the database's clock",
     "at most 32 levels",
 )
-"""What no schema here tells: fields that depend on each other, tokens, and depth."""
+"""What no schema here tells: fields that depend on each other, tokens, the clock, and depth."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _numbers = count(1)
