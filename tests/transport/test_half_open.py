@@ -1,7 +1,7 @@
 """Calls without a message, and callers who do not read: they cost no thread, and others are served."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -289,7 +289,7 @@ def test_a_call_keeps_its_place_until_its_thread_is_done_and_its_answer_is_sent(
         assert room.enter(arrival) == (True, None)
         room.wait(arrival, job)
         assert room.receive(arrival, 100_000)
-        steps = [lambda: room.end(arrival, job), lambda: room.over(arrival)]  # noqa: B023  # run within the round
+        steps: list[Callable[[], None]] = [lambda: room.end(arrival, job), lambda: room.over(arrival)]  # noqa: B023  # run within the round
         for step in steps if first == "end" else reversed(steps):
             assert (room.used, room._bytes.used) == (1, 100_000)
             step()
