@@ -158,7 +158,8 @@ class Watcher(threading.Thread):
     def end(self) -> None:
         """Ends the stream and the thread."""
         self._over.set()
-        while self.is_alive():
+        until = time.monotonic() + 30
+        while self.is_alive() and time.monotonic() < until:
             if self._stream is not None:
                 self._stream.cancel()
             self.join(0.2)

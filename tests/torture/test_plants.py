@@ -6,7 +6,7 @@ from tests.torture.conftest import Torture
 from tests.torture.stage import Size
 from tests.torture.workload import MIX
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.torture]
 
 _RENAMES = {"CreateOrUpdateCustomer": 30, "AssignDevices": 15, "TransferDevices": 10, "ListAssignedDevices": 5}
 

@@ -6,7 +6,7 @@ from tests.torture import report
 from tests.torture.conftest import Torture
 from tests.torture.stage import Size
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.torture]
 
 
 @pytest.mark.timeout(600)  # a busy machine; on a quiet one it takes half a minute
