@@ -54,7 +54,7 @@ check: install ## Check format, lint, types, walls, protos, generated code, migr
 	@echo "check: all is well"
 
 test: install ## Run every test, on SQLite and on a real PostgreSQL.
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not torture"
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: install ## Run what needs no other process, on SQLite alone (under a minute).
 	@$(BIN)/pytest -n 2 -m "not process and not postgresql"

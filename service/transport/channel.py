@@ -41,12 +41,23 @@ class Trust:
     identity: Identity | None = None
 
 
-def options(trust: Trust | None) -> Options:
-    """Gives the options of a channel. `trust` is None for plaintext."""
+# A server that stops may refuse a call before it has seen it. gRPC 1.85 then sends the call once more; and if nothing
+# listens by then, a stream never ends, not even by a cancellation, until the channel is closed.
+_FOR_STREAMS: Options = (("grpc.enable_retries", 0),)
+
+
+def options(trust: Trust | None, *, streams: bool = False) -> Options:
+    """Returns the options of a channel.
+
+    Args:
+        trust: None for plaintext.
+        streams: whether answers are streamed on it.
+    """
+    every = (*_OPTIONS, *_FOR_STREAMS) if streams else _OPTIONS
     if trust is None:
-        # What is said in the open is said to nobody in between: a proxy would read the key.
-        return (*_OPTIONS, ("grpc.enable_http_proxy", 0))
-    return _OPTIONS if trust.name is None else (*_OPTIONS, ("grpc.ssl_target_name_override", trust.name))
+        # A proxy would read the key.
+        return (*every, ("grpc.enable_http_proxy", 0))
+    return every if trust.name is None else (*every, ("grpc.ssl_target_name_override", trust.name))
 
 
 def credentials(trust: Trust) -> grpc.ChannelCredentials:

@@ -51,10 +51,11 @@ class Connection:
 
     def __init__(self, address: str, trust: Trust | None) -> None:
         self._address = address
+        options = channel.options(trust, streams=True)
         if trust is None:
-            self._channel = grpc.insecure_channel(address, channel.options(trust))
+            self._channel = grpc.insecure_channel(address, options)
         else:
-            self._channel = grpc.secure_channel(address, channel.credentials(trust), channel.options(trust))
+            self._channel = grpc.secure_channel(address, channel.credentials(trust), options)
 
     def close(self) -> None:
         """Ends what is still open."""

@@ -331,6 +331,7 @@ def test_an_end_that_is_near_is_told(sqlite: Command, launch: Launch, tmp_path: 
     assert server.stop(signal.SIGTERM).code == 0
 
 
+@pytest.mark.process
 def test_sighup_ends_no_server_that_is_about_to_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         # It waits for this database, having done all that comes before.

@@ -109,6 +109,8 @@ def _lock_or_create(uow: Any, emails: list[Any], *, must_exist: bool, validate_o
         raise CustomerNotFound
     if validate_only:
         return found, {email.key for email in missing}
+    # The address is taken in the first pause, and left again in the second.
+    time.sleep(_PAUSE_SECONDS)
     created = _create(uow, missing)
     time.sleep(_PAUSE_SECONDS)
     return found | uow.customers.lock_all(missing), created

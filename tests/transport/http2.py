@@ -1,4 +1,4 @@
-"""A caller that speaks just enough HTTP/2 to do what gRPC's own clients do not: stop half-way."""
+"""A caller and a server that speak just enough HTTP/2 to do what gRPC's own do not: stop half-way."""
 
 import socket
 import struct
@@ -24,6 +24,23 @@ def _text(value: str) -> bytes:
         length.append(rest % 128 + 128)
         rest //= 128
     return bytes([*length, rest]) + encoded
+
+
+def refuse_the_first_call(listener: socket.socket) -> None:
+    """Serves one connection as a server that stops before it has seen a call: nothing listens afterwards."""
+    connection, _ = listener.accept()
+    listener.close()
+    with connection:
+        connection.sendall(_frame(SETTINGS, 0, 0))
+        _exactly(connection, len(_PREFACE))
+        while (frame := _read(connection)) is not None and frame[0] != HEADERS:
+            pass
+        no_stream, no_error = 0, 0
+        connection.sendall(_frame(GOAWAY, 0, 0, struct.pack(">II", no_stream, no_error)))
+        # Until the caller has closed its end, or what is not read would have the system drop what was sent.
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65_536):
+            pass
 
 
 class Caller:
@@ -66,7 +83,7 @@ class Caller:
     def frames(self, stream: int) -> list[int]:
         """Reads until a stream, or the connection, has ended. Returns the kinds of the stream's frames."""
         found = []
-        while (frame := self._read()) is not None:
+        while (frame := _read(self.socket)) is not None:
             kind, flags, of = frame
             if of == stream:
                 found.append(kind)
@@ -89,24 +106,26 @@ class Caller:
         """Closes the connection."""
         self.socket.close()
 
-    def _read(self) -> tuple[int, int, int] | None:
-        head = self._exactly(9)
-        if head is None:
-            return None
-        length = int.from_bytes(head[:3], "big")
-        kind, flags, stream = struct.unpack(">BBI", head[3:])
-        payload = self._exactly(length) or b""
-        if kind == PING and not flags & _ACK:
-            self.socket.sendall(_frame(PING, _ACK, 0, payload))
-        elif kind == SETTINGS and not flags & _ACK:
-            self.socket.sendall(_frame(SETTINGS, _ACK, 0))
-        return kind, flags, stream & 0x7FFFFFFF
 
-    def _exactly(self, length: int) -> bytes | None:
-        found = b""
-        while len(found) < length:
-            part = self.socket.recv(length - len(found))
-            if not part:
-                return None
-            found += part
-        return found
+def _read(connection: socket.socket) -> tuple[int, int, int] | None:
+    head = _exactly(connection, 9)
+    if head is None:
+        return None
+    length = int.from_bytes(head[:3], "big")
+    kind, flags, stream = struct.unpack(">BBI", head[3:])
+    payload = _exactly(connection, length) or b""
+    if kind == PING and not flags & _ACK:
+        connection.sendall(_frame(PING, _ACK, 0, payload))
+    elif kind == SETTINGS and not flags & _ACK:
+        connection.sendall(_frame(SETTINGS, _ACK, 0))
+    return kind, flags, stream & 0x7FFFFFFF
+
+
+def _exactly(connection: socket.socket, length: int) -> bytes | None:
+    found = b""
+    while len(found) < length:
+        part = connection.recv(length - len(found))
+        if not part:
+            return None
+        found += part
+    return found
