@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from deviceassignment.v1 import device_assignment_pb2 as pb
+from deviceassignment.v1 import device_pb2
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 
 from benchmarks.works import FIRST, email, identifiers
 
@@ -29,7 +31,9 @@ LARGE = FIRST + 5_000_000
 PREVIEWS, WRITERS, HALF_OPEN, WATCHES = 16, 64, 100, 200
 
 _SERVICE = "/deviceassignment.v1.DeviceAssignmentService/"
+_BULK = "/deviceassignment.v1.DeviceService/BulkUpdateDeviceMetadata"
 _CHANNELS = 8
+_LONGEST = 4 * 1024 * 1024
 
 
 class _Crowd:
@@ -46,8 +50,27 @@ class _Crowd:
             customer_email=email(LARGE), device_identifiers=identifiers(LARGE, SIZE), validate_only=True
         ).SerializeToString()
 
+        self._repeat([(f"{_SERVICE}UnassignDevices", request)])
+
+    def members(self) -> None:
+        """Keeps messages in flight that are as long as may be and costly to parse, and are refused then."""
+        names = Struct(fields={f"{number}": Value(null_value=NULL_VALUE) for number in range(30_000)})
+        devices = [device_pb2.DeviceMetadata(identifier="A", metadata=names)] * 9
+        self._repeat(
+            [
+                (f"{_SERVICE}UnassignDevices", b"\x12\0" * (_LONGEST // 2)),
+                (f"{_SERVICE}UnassignDevices", b"\x12\x01x" * 299_000),
+                (_BULK, b"\x0a\0" * (_LONGEST // 2)),
+                (_BULK, device_pb2.BulkUpdateDeviceMetadataRequest(devices=devices).SerializeToString()),
+            ]
+        )
+
+    def _repeat(self, calls: list[tuple[str, bytes]]) -> None:
+        """Keeps calls in flight."""
+
         def again(number: int) -> None:
-            method = self._channels[number % _CHANNELS].unary_unary(f"{_SERVICE}UnassignDevices")
+            path, request = calls[number % len(calls)]
+            method = self._channels[number % _CHANNELS].unary_unary(path)
             while True:
                 try:
                     method(request, metadata=self._metadata)
@@ -95,6 +118,7 @@ class _Crowd:
 
 KINDS: dict[str, Callable[[_Crowd], object]] = {
     "previews": _Crowd.previews,
+    "members": _Crowd.members,
     "writers": _Crowd.writers,
     "half-open": _Crowd.half_open,
     "watches": _Crowd.watches,

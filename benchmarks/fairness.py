@@ -7,7 +7,7 @@ times as long, or 50 ms where that is more.
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.postgres import Postgres
 
 LOADS = {
     "previews": f"{PREVIEWS} previews of {SIZE:,} identifiers",
+    "members": f"{PREVIEWS} messages that are costly to parse",
     "writers": f"{WRITERS} writers who wait for one customer",
     "half-open": f"{HALF_OPEN} calls without their message",
     "watches": "as many watches as one organisation gets",
@@ -48,27 +49,31 @@ class Fairness:
         busy: the organisation that does much; it has a customer with as many devices as a preview names.
         other: the one whose calls are timed.
         code: the folder of another version of this project, to be measured instead of this one.
+        loads: what the busy one does, one after the other.
     """
 
     busy: Fleet
     other: Fleet
     code: Path | None = None
+    loads: Sequence[str] = tuple(LOADS)
     _next: int = FIRST
     _samples: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
-    def prepared(cls, server: Postgres, rounds: int, code: Path | None = None) -> "Fairness":
+    def prepared(
+        cls, server: Postgres, rounds: int, code: Path | None = None, loads: Sequence[str] = tuple(LOADS)
+    ) -> "Fairness":
         """Makes the database."""
         # Alone and beside each load, a call a customer.
         customers = rounds * (1 + len(LOADS)) * _SECONDS * max(_RATES)
         busy, other = fleets(code, server.create(), [[(LARGE, 1, SIZE)], [(FIRST, customers, 0)]])
-        return cls(busy, other, code)
+        return cls(busy, other, code, loads)
 
     def measure(self) -> None:
         """Takes part in a round."""
         with servers.service(self.busy.url, code=self.code) as running:
             self._time(running.port, "alone")
-        for load in LOADS:
+        for load in self.loads:
             # A server of its own, because some loads are hard to recover from.
             with servers.service(self.busy.url, code=self.code) as running, ExitStack() as stack:
                 stack.enter_context(self._held() if load == "writers" else nullcontext())
@@ -84,11 +89,11 @@ class Fairness:
     def rows(self) -> list[report.Result]:
         """Makes the lines of the table."""
         results = []
-        for load, words in LOADS.items():
+        for load in self.loads:
             for what in (*(work.name for work in _CALLS), "opening a watch"):
                 # A call that was given up never holds, however long a call alone takes on a busy machine.
                 limit = min(max(_TIMES * self.p99(what, "alone"), _LEAST_MS), GIVE_UP_SECONDS * 1_000 - 1)
-                work = f"another organisation's {what}, p99 beside {words}"
+                work = f"another organisation's {what}, p99 beside {LOADS[load]}"
                 results.append(report.compared(work, "ms", self.p99(what, load), limit, 1))
         return results
 
@@ -116,10 +121,10 @@ class Fairness:
             self._samples[what, load] += seconds
 
 
-def main(rounds: int, before: Path | None) -> None:
+def main(rounds: int, before: Path | None, loads: list[str]) -> None:
     """Measures, and prints the table."""
     with postgres.running() as server:
-        sides = [Fairness.prepared(server, rounds, code) for code in ([before, None] if before else [None])]
+        sides = [Fairness.prepared(server, rounds, code, loads) for code in ([before, None] if before else [None])]
         for _ in range(rounds):
             for side in sides:
                 side.measure()
@@ -132,6 +137,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fairness", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--before", type=Path, help="the folder of another version, to be measured beside this one")
+    parser.add_argument("--load", choices=LOADS, action="append", help="only this one; may be repeated")
     arguments = parser.parse_args()
     signals.interrupt_on_sigterm()
-    main(arguments.rounds, arguments.before)
+    main(arguments.rounds, arguments.before, arguments.load or list(LOADS))

@@ -3,7 +3,7 @@
 ServiceError
 ├── InvalidFields            fields missing or malformed, all of them named
 ├── MalformedRequest         the bytes are no message
-├── RequestTooLarge          more bytes than the method takes
+├── RequestTooLarge          more bytes or fields than the method takes
 ├── MessageTimeout           the message was not complete in time
 ├── RequestIdReused          a request id with other content
 ├── DevicesSkipped           `require_all`, and something would be skipped
@@ -98,9 +98,6 @@ class MalformedRequest(ServiceError):
 
 class RequestTooLarge(ServiceError):
     reason = "ERROR_REASON_REQUEST_TOO_LARGE"
-
-    def __init__(self, length: int, most: int) -> None:
-        super().__init__(f"The request has {length} bytes; this method takes at most {most}")
 
 
 class MessageTimeout(ServiceError):

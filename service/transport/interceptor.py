@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from service import log
 from service.domain import turns
@@ -24,6 +23,7 @@ from service.transport.arrival import Arrival, Arriving, served
 from service.transport.call import Call, tell
 from service.transport.executors import FairExecutor, on_executor
 from service.transport.metadata import API_KEY
+from service.transport.parsing import parse
 from service.transport.rpcs import OPEN_SERVICES
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class Interceptor(grpc.ServerInterceptor):
             error: ServiceError | None = None
             try:
                 self._admission.admit(call, arrival)
-                request = _read(handler, requests, call, arrival)
                 turns.begin()
+                request = _read(handler, requests, call, arrival)
                 call.interruption.check()
                 return handler.unary_unary(request, context)  # type: ignore[misc]  # unary: the table's rpcs are
             except ServiceError as known:
@@ -184,7 +184,4 @@ def _read(handler: grpc.RpcMethodHandler[Any, Any], requests: Iterator[bytes], c
         call.interruption.check()
         raise Cancelled from broken
     arrival.received(len(message))
-    try:
-        return handler.request_deserializer(message)  # type: ignore[misc]  # the generated code sets it
-    except DecodeError as error:
-        raise MalformedRequest from error
+    return parse(message, handler.request_deserializer)  # type: ignore[arg-type]  # the generated code sets it

@@ -153,7 +153,8 @@ class Receiver(FairExecutor):
         if fits is None:
             return
         if length > arrival.rpc.max_bytes:
-            raise RequestTooLarge(length, arrival.rpc.max_bytes)
+            most = arrival.rpc.max_bytes
+            raise RequestTooLarge(f"The request has {length} bytes; this method takes at most {most}")
         if not fits:
             raise Overloaded
 
