@@ -3,7 +3,7 @@
 import gc
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from service import affinity, descriptors, log
@@ -96,18 +96,19 @@ class Service:
         self._watch = threading.Thread(target=self._look_after_health, name="health", daemon=True)
         self._upkeep = Upkeep(self._database, keys, self._authenticator.take_used, settings.request_id_hours)
 
-    def start(self, address: str, tls: Tls | None = None) -> int:
-        """Serves on an address. Gives the port."""
+    def start(self, *addresses: str, tls: Tls | None = None) -> int:
+        """Serves on addresses. Returns the first one's port."""
         self._certificate = None if tls is None else Served(tls)
-        port = self._server.listen(address, None if self._certificate is None else self._certificate.credentials)
+        ports = self._server.listen(addresses, None if self._certificate is None else self._certificate.credentials)
         if self._link is not None:
             self._link.follow(self._hear_of_others)
         # The tables have been read. No probe yet, which would take a busy database for one that is away.
         self._tell_health(Found(reads=True, writes=self._database.writable()))
         self._watch.start()
         self._upkeep.start()
-        log.info("serving", address=address, port=port, tls=tls is not None)
-        return port
+        for address, port in zip(addresses, ports, strict=True):
+            log.info("serving", address=address, port=port, tls=tls is not None)
+        return ports[0]
 
     def renew(self, tls: Tls) -> None:
         """Shows another certificate to connections that come from now on."""
@@ -150,7 +151,7 @@ class Service:
 
 def serve(
     settings: Settings,
-    address: str,
+    addresses: Sequence[str],
     tls: Renewed[Tls] | None = None,
     *,
     started: Callable[[int], None] = lambda _port: None,
@@ -160,9 +161,9 @@ def serve(
 
     Args:
         settings: the configuration.
-        address: `host:port`; port 0 takes a free one.
+        addresses: each `host:port`; port 0 takes a free one.
         tls: the certificate and key; None serves plaintext.
-        started: is told the port once the server answers.
+        started: is told the first address's port once the server answers.
         link: to the supervisor, which alone is asked with SIGINT then; the port is shared.
 
     Raises:
@@ -177,7 +178,7 @@ def serve(
         with affinity.together():
             _check_certificate(tls, supervised=link is not None)
             service = Service(settings, link)
-            started(service.start(address, None if tls is None else tls.value))
+            started(service.start(*addresses, tls=None if tls is None else tls.value))
             if tls is not None:
                 tls.watch(lambda: service.renew(tls.value))
             for number in signals:

@@ -3,7 +3,7 @@
 import gc
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,7 +45,7 @@ class Front:
 
 def serve(
     settings: Settings,
-    address: str,
+    addresses: Sequence[str],
     workers: int,
     *,
     tls: Renewed[Tls] | None = None,
@@ -58,11 +58,11 @@ def serve(
 
     Args:
         settings: the configuration, the same for each worker.
-        address: `host:port`; port 0 takes a free one.
+        addresses: each `host:port`; port 0 takes a free one. The gateway calls the last.
         workers: how many processes.
         tls: the certificate and key, for REST too; None serves plaintext.
         front: where to serve REST; None serves none.
-        started: is told the port, and that of REST, once all processes answer.
+        started: is told the first address's port, and that of REST, once all processes answer.
 
     Returns:
         Whether all processes stopped by themselves; those that did not in time were killed.
@@ -78,16 +78,20 @@ def serve(
         shown = None if front is None else _shown(tls, front.identity)
         _apart(partial(tls.check, partial(served.check, identity=shown)))
     with ExitStack() as ports:
-        port = ports.enter_context(closing(SharedPort(address)))
+        shared = [ports.enter_context(closing(SharedPort(address))) for address in addresses]
+        port = shared[0]
         rest_port = None if front is None else ports.enter_context(closing(SharedPort(front.address)))
         app.check(settings)
         log_lines.name_process("supervisor")
         children = [
-            Child(f"worker-{number + 1}", partial(_work, settings, port.address, tls)) for number in range(workers)
+            Child(f"worker-{number + 1}", partial(_work, settings, [each.address for each in shared], tls))
+            for number in range(workers)
         ]
         where: dict[str, Any] = {"address": port.address, "port": port.number}
         if front is not None and rest_port is not None:
-            children.append(_gateway(settings, replace(front, address=rest_port.address), _beside(port.address), tls))
+            children.append(
+                _gateway(settings, replace(front, address=rest_port.address), _beside(shared[-1].address), tls)
+            )
             where |= {"rest_address": rest_port.address, "rest_port": rest_port.number}
 
         def all_serve() -> None:
@@ -136,9 +140,9 @@ def _shown(tls: Renewed[Tls], identity: Renewed[Identity] | None) -> Identity:
     return tls.value.identity if identity is None else identity.value
 
 
-def _work(settings: Settings, address: str, tls: Renewed[Tls] | None, link: Link) -> None:
+def _work(settings: Settings, addresses: Sequence[str], tls: Renewed[Tls] | None, link: Link) -> None:
     try:
-        app.serve(settings, address, tls, link=link)
+        app.serve(settings, addresses, tls, link=link)
     except (OperatorError, ServiceError, OSError) as error:
         log.error("cannot serve", reason=str(error))
         raise SystemExit(1) from error

@@ -21,6 +21,19 @@ TlsClientCa = Annotated[
 ]
 
 
+def check_listening(option: str, *addresses: str, plaintext: bool) -> None:
+    """Refuses addresses to listen on, as wrong usage of an option.
+
+    Args:
+        option: what gives them.
+        addresses: each `host:port`.
+        plaintext: whether plaintext may be served where others can listen in; with TLS it is not served.
+    """
+    for address in addresses:
+        check_address(address, option)
+        check_plaintext(address, option, allowed=plaintext)
+
+
 def check_address(address: str, option: str) -> None:
     """Refuses what is no address to listen on, as wrong usage of an option."""
     host, _, port = address.rpartition(":")
@@ -62,14 +75,15 @@ def _served(contents: Contents) -> Tls:
     return tls
 
 
-def why_not(address: str) -> str | None:
-    """Asks the system why it does not let anybody listen on an address, which gRPC does not tell."""
-    host, _, port = address.rpartition(":")
-    try:
-        family, kind, *_, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-    except OSError as error:
-        return f"cannot listen on {address}: {error.strerror}"
+def why_not(*addresses: str) -> str | None:
+    """Asks the system why no process can listen on one of these addresses, which gRPC does not say."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            family, kind, *_, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+        except OSError as error:
+            return f"cannot listen on {address}: {error.strerror}"
     return None

@@ -7,7 +7,7 @@ import typer
 
 from service import app, config, log_lines, signals, workers
 from service.cli import example, remote
-from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_address, check_plaintext, checked_tls, why_not
+from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_listening, checked_tls, why_not
 from service.cli.output import fail
 from service.cli.remote import TlsClientCert, TlsClientKey
 from service.port import PortUnavailable
@@ -17,9 +17,16 @@ from service.workers import Front
 
 def serve(
     *,
-    grpc_address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to serve gRPC. Port 0 takes a free one.")
-    ] = "127.0.0.1:50051",
+    grpc_addresses: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grpc-address",
+            metavar="HOST:PORT",
+            show_default="127.0.0.1:50051",
+            help="Where to serve gRPC. Port 0 takes a free one. May be given again: each address has a limit of "
+            "connections of its own. --rest-address calls the last.",
+        ),
+    ] = None,
     rest_address: Annotated[
         str | None,
         typer.Option(
@@ -55,17 +62,15 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the calls in flight and exit with 0."""
     signals.ignore_hangup()
-    check_address(grpc_address, "--grpc-address")
+    addresses = grpc_addresses or ["127.0.0.1:50051"]
     tls = checked_tls(tls_cert, tls_key, tls_client_ca)
     identity = remote.identity(tls_client_cert, tls_client_key, tls=tls is not None)
     if identity is not None and (rest_address is None or tls_client_ca is None):
         raise typer.BadParameter(
             "is what the gateway of --rest-address shows to gRPC with --tls-client-ca", param_hint="--tls-client-cert"
         )
-    check_plaintext(grpc_address, "--grpc-address", allowed=insecure or tls is not None)
-    if rest_address is not None:
-        check_address(rest_address, "--rest-address")
-        check_plaintext(rest_address, "--rest-address", allowed=insecure or tls is not None)
+    check_listening("--grpc-address", *addresses, plaintext=insecure or tls is not None)
+    check_listening("--rest-address", *([rest_address] if rest_address else []), plaintext=insecure or tls is not None)
     if with_example and tls is not None:
         raise typer.BadParameter("the calls that it prints are plaintext; leave TLS out", param_hint="--example")
     settings = config.load()
@@ -75,7 +80,7 @@ def serve(
 
     def started(port: int, rest_port: int | None = None) -> None:
         if with_example:
-            grpc = _with_port(grpc_address, port)
+            grpc = _with_port(addresses[0], port)
             rest = None if rest_address is None or rest_port is None else _with_port(rest_address, rest_port)
             sys.stdout.write(example.invitation(grpc, rest, secret))
             sys.stdout.flush()
@@ -83,11 +88,11 @@ def serve(
     front = None if rest_address is None else Front(rest_address, identity)
     try:
         if worker_count == 1 and front is None:
-            app.serve(settings, grpc_address, tls, started=started)
-        elif not workers.serve(settings, grpc_address, worker_count, tls=tls, front=front, started=started):
+            app.serve(settings, addresses, tls, started=started)
+        elif not workers.serve(settings, addresses, worker_count, tls=tls, front=front, started=started):
             fail("not all processes stopped in time; the log says which")
     except (AddressUnavailable, PortUnavailable) as error:
-        reason = why_not(grpc_address) if isinstance(error, AddressUnavailable) else None
+        reason = why_not(*addresses) if isinstance(error, AddressUnavailable) else None
         fail((reason or str(error)) + (example.OTHER_PORTS if with_example else ""))
 
 

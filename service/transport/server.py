@@ -1,6 +1,7 @@
 """The gRPC server: services, health, reflection, and an orderly end."""
 
 import time
+from collections.abc import Sequence
 
 import grpc
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
@@ -103,26 +104,27 @@ class Server:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
-    def listen(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
-        """Opens a port and serves it. Gives the port's number, which is of interest where the address says 0.
+    def listen(self, addresses: Sequence[str], credentials: grpc.ServerCredentials | None) -> list[int]:
+        """Opens ports and serves them. Returns their numbers, which are of interest where an address says 0.
 
-        Without credentials it serves plaintext.
+        Without credentials it serves plaintext. Each address has the limit of connections for itself.
 
         Raises:
-            AddressUnavailable: it is taken, or not this machine's.
+            AddressUnavailable: one is taken, or not this machine's.
         """
-        try:
-            if credentials is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise AddressUnavailable(
-                f"cannot listen on {address}: it is in use, or no address of this machine"
-            ) from error
+        ports = [self._open(address, credentials) for address in addresses]
         self._server.start()
         self.reception.start()
-        return port
+        return ports
+
+    def _open(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
+        try:
+            if credentials is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            text = f"cannot listen on {address}: it is in use, or no address of this machine"
+            raise AddressUnavailable(text) from error
 
     def serving(self, *, reads: bool, writes: bool) -> None:
         """Tells health checks, overall and for each service, whether reads are served; and of one name, writes."""

@@ -107,11 +107,11 @@ def _read(terminal: int) -> bytes:
 class Server:
     """`serve` in the background, on a free port."""
 
-    def __init__(self, command: Command, arguments: tuple[str, ...]) -> None:
+    def __init__(self, command: Command, arguments: tuple[str, ...], **variables: str) -> None:
         self.process = subprocess.Popen(
             [EXECUTABLE, "serve", "--grpc-address", "127.0.0.1:0", *arguments],
             cwd=command.folder,
-            env=command.environment(),
+            env=command.environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -210,8 +210,8 @@ def launch() -> Iterator[Launch]:
     """Starts servers: `launch(command, "--example")`."""
     started: list[Server] = []
 
-    def start(command: Command, *arguments: str) -> Server:
-        server = Server(command, arguments)
+    def start(command: Command, *arguments: str, **variables: str) -> Server:
+        server = Server(command, arguments, **variables)
         started.append(server)
         return server
 

@@ -61,7 +61,7 @@ def run(database_url: str) -> Iterator[Run]:
 
     def start(tls: Tls | None = None, **settings: Any) -> Running:
         service = Service(Settings(database_url=database_url, **{"drain_seconds": 5, **settings}))
-        port = service.start("127.0.0.1:0", tls)
+        port = service.start("127.0.0.1:0", tls=tls)
         running = Running(service, Client(port), port)
         started.append(running)
         return running

@@ -1,0 +1,70 @@
+"""Several addresses: each has a limit of connections of its own, so strangers on one keep no caller of another out."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.cli.conftest import Command, Launch, Server
+from tests.transport.conftest import eventually
+from tests.transport.gateway.rest import Http
+from tests.transport.http2 import Caller
+
+pytestmark = pytest.mark.process
+
+LIMIT = 20
+ANOTHER = ("--grpc-address", "127.0.0.1:0")
+
+
+def ports(server: Server) -> list[int]:
+    """Lists the ports of all addresses, in their order."""
+    where = [event for event in server.events if event["event"] == "serving"]
+    return [event["port"] for event in where]
+
+
+def answers(port: int) -> bool:
+    with grpc.insecure_channel(f"127.0.0.1:{port}", (("grpc.use_local_subchannel_pool", 1),)) as channel:
+        try:
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            health.Check(health_pb2.HealthCheckRequest(), timeout=60)
+        except grpc.RpcError:
+            return False
+    return True
+
+
+@contextmanager
+def strangers(port: int, connections: int) -> Iterator[None]:
+    """Takes all connections of a port, without a call."""
+    with ExitStack() as stack:
+        for _ in range(connections):
+            stack.enter_context(closing(Caller(port)))
+        eventually(lambda: not answers(port))
+        yield
+
+
+def test_strangers_who_hold_all_connections_of_one_address_keep_no_caller_of_another_out(
+    sqlite: Command, launch: Launch
+) -> None:
+    server = launch(sqlite, *ANOTHER, DEVICE_ASSIGNMENT_CONNECTIONS=str(LIMIT))
+    public, own = ports(server)
+    assert server.port == public
+    with strangers(public, LIMIT):
+        assert answers(own)
+    eventually(lambda: answers(public))
+    assert server.stop(signal.SIGTERM).code == 0
+
+
+def test_workers_serve_all_addresses_and_rest_calls_the_last(sqlite: Command, launch: Launch) -> None:
+    server = launch(sqlite, *ANOTHER, "--rest-address", "127.0.0.1:0", DEVICE_ASSIGNMENT_CONNECTIONS=str(LIMIT))
+    public, own = ports(server)
+    with strangers(public, LIMIT):
+        assert answers(own)
+        # The gateway connects when a call needs it: this is its first, of a key that there is not.
+        key = {"x-api-key": "da_" + 43 * "x"}
+        asked = Http(server.rest_port).send("POST", "/api/ext-v1/customer/queryCustomer", b"{}", headers=key)
+        assert asked.status == 401
+    assert server.stop(signal.SIGTERM).code == 0
