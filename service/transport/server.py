@@ -40,7 +40,8 @@ _IDLE_CONNECTION_MS = 300_000
 _POLL_SECONDS = 0.01
 _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
-_HOLD_SECONDS = 0.2
+# Shorter than the 0.2 s after which clients usually call again: what was ended first would come at the stop.
+_HOLD_SECONDS = 0.15
 
 
 class AddressUnavailable(OperatorError):
