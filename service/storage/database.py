@@ -159,7 +159,12 @@ class Database:
     def _give_back(self, connection: Connection, pooled: PoolProxiedConnection, *, of_no_use: bool) -> None:
         if pooled.is_valid and (of_no_use or self.dialect.broken(pooled)):
             pooled.invalidate()
-        connection.close()
+        try:
+            connection.close()
+        except _DRIVER_ERRORS:
+            # The rollback has shown that the connection was lost. What the call has found out stands.
+            if pooled.is_valid:
+                pooled.invalidate()
 
     def _translated(self, error: Exception, interruption: Interruption, *, lost: bool) -> Exception:
         match self.dialect.failure(error):

@@ -105,11 +105,12 @@ def _read(terminal: int) -> bytes:
 
 
 class Server:
-    """`serve` in the background, on a free port."""
+    """`serve` in the background, on a free port unless the arguments have an address."""
 
     def __init__(self, command: Command, arguments: tuple[str, ...], **variables: str) -> None:
+        address = () if "--grpc-address" in arguments else ("--grpc-address", "127.0.0.1:0")
         self.process = subprocess.Popen(
-            [EXECUTABLE, "serve", "--grpc-address", "127.0.0.1:0", *arguments],
+            [EXECUTABLE, "serve", *address, *arguments],
             cwd=command.folder,
             env=command.environment(**variables),
             stdout=subprocess.PIPE,

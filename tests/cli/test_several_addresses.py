@@ -17,7 +17,7 @@ from tests.transport.http2 import Caller
 pytestmark = pytest.mark.process
 
 LIMIT = 20
-ANOTHER = ("--grpc-address", "127.0.0.1:0")
+TWO = ("--grpc-address", "127.0.0.1:0") * 2
 
 
 def ports(server: Server) -> list[int]:
@@ -49,7 +49,7 @@ def strangers(port: int, connections: int) -> Iterator[None]:
 def test_strangers_who_hold_all_connections_of_one_address_keep_no_caller_of_another_out(
     sqlite: Command, launch: Launch
 ) -> None:
-    server = launch(sqlite, *ANOTHER, DEVICE_ASSIGNMENT_CONNECTIONS=str(LIMIT))
+    server = launch(sqlite, *TWO, DEVICE_ASSIGNMENT_CONNECTIONS=str(LIMIT))
     public, own = ports(server)
     assert server.port == public
     with strangers(public, LIMIT):
@@ -59,7 +59,7 @@ def test_strangers_who_hold_all_connections_of_one_address_keep_no_caller_of_ano
 
 
 def test_workers_serve_all_addresses_and_rest_calls_the_last(sqlite: Command, launch: Launch) -> None:
-    server = launch(sqlite, *ANOTHER, "--rest-address", "127.0.0.1:0", DEVICE_ASSIGNMENT_CONNECTIONS=str(LIMIT))
+    server = launch(sqlite, *TWO, "--rest-address", "127.0.0.1:0", DEVICE_ASSIGNMENT_CONNECTIONS=str(LIMIT))
     public, own = ports(server)
     with strangers(public, LIMIT):
         assert answers(own)

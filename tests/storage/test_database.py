@@ -52,6 +52,33 @@ def test_what_a_transaction_did_before_it_failed_is_undone(database: Database, t
     assert devices(database) == []
 
 
+@pytest.mark.parametrize("through", ["driver", "SQLAlchemy"])
+def test_a_refusal_stands_where_the_connection_is_lost_behind_it(postgres_server: Postgres, through: str) -> None:
+    database = Database(postgres_server.fresh(), 1)
+    tenant = new_tenant(database)
+    ended = text(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    def work(uow: Transaction) -> None:
+        uow.customers.find(email=ADA)
+        if through == "SQLAlchemy":
+            add_device(uow)
+        # It ends the only connection of the other one's pool: this one, whose end has not been seen when it refuses.
+        other = create_engine(database.engine.url)
+        with other.connect() as connection:
+            connection.execute(ended)
+        other.dispose()
+        raise CustomerNotFound
+
+    for _ in range(2):
+        with pytest.raises(CustomerNotFound):
+            database.write(tenant.id, Interruption(), work)
+    assert devices(database) == []
+    database.close()
+
+
 def test_work_that_lost_is_run_again_from_the_beginning(database: Database, tenant: Tenant) -> None:
     attempts = []
 

@@ -54,7 +54,7 @@ def begin(database_url: str) -> Iterator[Begin]:
     def start(address: str = "127.0.0.1:0", tls: Any = None, **settings: Any) -> tuple[Service, int]:
         service = Service(Settings(database_url=database_url, **{"drain_seconds": 5, **settings}))
         started.append(service)
-        return service, service.start(address, tls)
+        return service, service.start(address, tls=tls)
 
     yield start
     for service in started:
