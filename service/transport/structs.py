@@ -8,9 +8,8 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 MAX_DEPTH = 32
 MAX_BYTES = 64 * 1024
-# Each takes two bytes of JSON at least, so more of them do not fit. They are counted while they are read: a message of
-# 512 KiB may have ten times as many, and each costs a microsecond or more.
-_MAX_VALUES = MAX_BYTES // 2
+_MEMBER_BYTES, _ELEMENT_BYTES = 5, 2
+"""What a member of an object takes beside its name, and an element of a list, as JSON at least: `"":0,` and `0,`."""
 _EXACT = 2**53
 
 
@@ -37,19 +36,23 @@ _TOO_BIG = f"must have at most {MAX_BYTES} bytes as JSON"
 
 
 class _Reader:
-    """Makes Python's values of protobuf's, and stops at the first that cannot be kept."""
+    """Makes Python's values of protobuf's, and stops at the first that cannot be kept.
+
+    The bytes that they take as JSON at least are counted meanwhile: a message of 512 KiB may have ten times as many
+    values as can be kept, each costs a microsecond or more, and JSON is written in one step.
+    """
 
     def __init__(self) -> None:
-        self._left = _MAX_VALUES
+        self._left = MAX_BYTES
 
     def object(self, struct: Struct, depth: int) -> dict[str, Any]:
         _check_depth(depth)
-        self._count(len(struct.fields))
-        return {_text(key): self._value(member, depth) for key, member in struct.fields.items()}
+        self._count(_MEMBER_BYTES * len(struct.fields))
+        return {self._text(key): self._value(member, depth) for key, member in struct.fields.items()}
 
     def _list(self, listed: ListValue, depth: int) -> list[Any]:
         _check_depth(depth)
-        self._count(len(listed.values))
+        self._count(_ELEMENT_BYTES * len(listed.values))
         return [self._value(member, depth) for member in listed.values]
 
     def _value(self, value: Value, depth: int) -> Any:
@@ -57,7 +60,7 @@ class _Reader:
             case "number_value":
                 return _number(value.number_value)
             case "string_value":
-                return _text(value.string_value)
+                return self._text(value.string_value)
             case "bool_value":
                 return value.bool_value
             case "null_value":
@@ -68,8 +71,14 @@ class _Reader:
                 return self._list(value.list_value, depth + 1)
         raise ValueError("must not contain a value without a kind")
 
-    def _count(self, values: int) -> None:
-        self._left -= values
+    def _text(self, text: str) -> str:
+        self._count(len(text))
+        if "\0" in text:
+            raise ValueError("must not contain the character U+0000")
+        return text
+
+    def _count(self, size: int) -> None:
+        self._left -= size
         if self._left < 0:
             raise ValueError(_TOO_BIG)
 
@@ -86,9 +95,3 @@ def _number(number: float) -> float:
     if abs(number) >= _EXACT:
         raise ValueError("must not contain a number of 2^53 or more; write it as a string")
     return number
-
-
-def _text(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain the character U+0000")
-    return text

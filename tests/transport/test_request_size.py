@@ -94,6 +94,18 @@ def test_an_object_of_more_values_than_fit_is_not_read_to_its_end(monkeypatch: p
     assert len(read) < 33_000
 
 
+def test_an_object_whose_names_do_not_fit_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[float] = []
+    number = structs._number
+    monkeypatch.setattr(structs, "_number", lambda value: read.append(value) or number(value))  # type: ignore[func-returns-value]
+    names = {f"{place:05}": Value(number_value=0) for place in range(13_000)}
+    with pytest.raises(ValueError, match="at most 65536 bytes"):
+        structs.to_json(Struct(fields=names))
+    assert len(read) < 66_000 // len('"00000":0,')
+    fitting = dict(list(names.items())[: (64 * 1024 - 1) // len('"00000":0.0,')])
+    assert len(structs.to_json(Struct(fields=fitting))) > 65_500
+
+
 def test_an_address_that_is_too_long_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
     monkeypatch.setattr(email_validator, "validate_email", lambda given, **_: looked.append(given))
