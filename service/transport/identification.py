@@ -76,7 +76,9 @@ class Identification:
                 deadline = time.monotonic() + _QUESTION_SECONDS
                 principal = self._authenticator.principal(sha256, Interruption(deadline))
         except ServiceError as known:
-            error = known
+            # Its traceback has this frame, and with it the calls, so they would be freed by the collector alone. Until
+            # a call is freed, its stream counts among those of its connection.
+            error = known.with_traceback(None)
         except Exception:  # noqa: BLE001  # whatever it is, the callers get a status and the log the cause
             error = InternalError()
             log.exception("defect")

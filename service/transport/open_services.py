@@ -16,7 +16,7 @@ from service.transport.executors import EvictingExecutor, on_executor
 from service.transport.rpcs import Rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from service.transport.receiver import Receiver
 
@@ -75,19 +75,31 @@ class OpenServices:
 
     def _wrap_watch(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         watch: Any = handler.unary_stream
-
-        def behavior(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            yield from watch(next(requests), context)
-
-        return grpc.stream_stream_rpc_method_handler(
-            on_executor(self._streams, behavior), handler.request_deserializer, handler.response_serializer
-        )
+        return self._on_streams(handler, lambda requests, context: watch(next(requests), context))
 
     def _wrap_stream(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        serve: Any = handler.stream_stream
+        return self._on_streams(handler, serve)
+
+    def _on_streams(
+        self,
+        handler: grpc.RpcMethodHandler[Any, Any],
+        serve: Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]],
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Has messages read here: gRPC logs a traceback of each that it cannot read, and never ends the call."""
+        read: Any = handler.request_deserializer
+
+        def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+            try:
+                yield from serve(map(read, requests), context)
+            except DecodeError:
+                pass
+            else:
+                return
+            context.abort_with_status(status.to_status(MalformedRequest(), secrets.token_hex(8)))
+
         return grpc.stream_stream_rpc_method_handler(
-            on_executor(self._streams, handler.stream_stream),  # type: ignore[arg-type]  # it is one
-            handler.request_deserializer,
-            handler.response_serializer,
+            on_executor(self._streams, behavior), response_serializer=handler.response_serializer
         )
 
 

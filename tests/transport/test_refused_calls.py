@@ -1,0 +1,76 @@
+"""A call that was refused is freed at once: its stream would otherwise count among those of its connection."""
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from service.domain.keys import SCOPES
+from service.storage.keys import Keys
+from service.transport.metadata import KEY_CHECK
+from tests.conftest import Client, Serve, Tenant
+
+CALLS = 300
+"""More than a connection may have streams at once."""
+
+SERVICE = "deviceassignment.v1.DeviceAssignmentService"
+LOOKUP = f"{SERVICE}/LookupOwners"
+WATCH = f"{SERVICE}/WatchOperations"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Stops the garbage collector, which seldom comes in a server at work."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def unknown(number: int) -> str:
+    """Makes up a key."""
+    return f"da_{number:08d}_{'1' * 40}"
+
+
+Key = Callable[[int], str]
+
+KINDS: dict[str, tuple[str, bytes, Key | None, str]] = {
+    "unknown key": (LOOKUP, b"", unknown, "UNAUTHENTICATED"),
+    "unknown key, checked for the gateway": (KEY_CHECK, b"", unknown, "UNAUTHENTICATED"),
+    "unknown key of a stream": (WATCH, b"", unknown, "UNAUTHENTICATED"),
+    "no key": (LOOKUP, b"", lambda _: "", "UNAUTHENTICATED"),
+    "key without the scope": (f"{SERVICE}/UnassignDevices", b"", None, "PERMISSION_DENIED"),
+    "no fields": (LOOKUP, b"", None, "INVALID_ARGUMENT"),
+    "no message of the method": (LOOKUP, b"\xff\xff", None, "INVALID_ARGUMENT"),
+    "too long": (f"{SERVICE}/GetOperation", b"\x0a\x80\x80\x04" + b"x" * 65_536, None, "INVALID_ARGUMENT"),
+    "wrong fields of a stream": (WATCH, b"\x0a\x01x", None, "INVALID_ARGUMENT"),
+    "unknown method": ("a.b/C", b"", unknown, "UNIMPLEMENTED"),
+    "health of an unknown service": ("grpc.health.v1.Health/Check", b"\x0a\x01x", unknown, "NOT_FOUND"),
+    "no message of health": ("grpc.health.v1.Health/Check", b"\xff\xff", unknown, "INVALID_ARGUMENT"),
+    "no message of reflection": (REFLECTION, b"\xff\xff", unknown, "INVALID_ARGUMENT"),
+}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_refused_calls_than_streams_leave_the_connection_as_it_was(
+    kind: str, serve: Serve, tenant: Tenant, uncollected: None
+) -> None:
+    method, message, key, status = KINDS[kind]
+    known = Keys(tenant.database).create(tenant.id, set(SCOPES) - {"assignments:write"}, None)[1]
+    client: Client = serve()
+    rpc: Any = client.channel.stream_stream(f"/{method}")
+    found: dict[str, int] = {}
+    for number in range(CALLS):
+        try:
+            call = rpc(iter([message]), metadata=(("x-api-key", key(number) if key else known),), timeout=60)
+            for _ in call:
+                pass
+            ended = "OK"
+        except grpc.RpcError as error:
+            ended = error.code().name
+        found[ended] = found.get(ended, 0) + 1
+    assert found == {status: CALLS}
