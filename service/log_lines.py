@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from service import log
 from service.domain.keys import KEY_PATTERN
+from service.log_limits import LogLimits
 from service.terminal import visible
 
 # From the start of a word on: tried from each of its characters, a long word without an @ would take for ever.
@@ -48,6 +49,8 @@ def _bounded(text: str) -> str:
 _PIECE_CHARACTERS = 4096
 _SOON_SECONDS = 0.05
 _MOST_WAITING = 10_000
+# What a library warns of may be a caller's doing: so many lines a second from one place in its code.
+_LIBRARY_LINES = 10
 
 _process = ""
 
@@ -174,11 +177,17 @@ class _Handler(logging.Handler):
         super().__init__()
         self._lines = lines
         self._formatter = logging.Formatter()
+        self._limits = LogLimits(_LIBRARY_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one event. What a library says may quote anything."""
+        left_out = self._limits.admit((record.pathname, record.lineno))
+        if left_out is None:
+            return
         try:
-            fields = {"exception": self._formatter.formatException(record.exc_info)} if record.exc_info else {}
+            fields: dict[str, Any] = {"left_out": left_out} if left_out else {}
+            if record.exc_info:
+                fields["exception"] = self._formatter.formatException(record.exc_info)
             self._lines.write(redact(record.getMessage()), record.levelname.lower(), fields)
         except Exception:  # noqa: BLE001  # as logging's own handlers do: the library goes on
             self.handleError(record)

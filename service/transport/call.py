@@ -10,6 +10,7 @@ from service import log
 from service.domain.errors import ServiceError
 from service.domain.interruption import Interruption
 from service.domain.keys import Principal
+from service.log_limits import LogLimits
 from service.transport import status
 
 
@@ -39,6 +40,9 @@ class Call:
 
 _current: ContextVar[Call] = ContextVar("call")
 
+# Calls without a good key that the log has in a second, of each reason.
+_unpaid = LogLimits(10)
+
 
 def current() -> tuple[Call, Principal]:
     """Gives the call that this thread serves, and whose it is. For servicers, which run behind the interceptor."""
@@ -54,7 +58,16 @@ def enter(call: Call) -> None:
 
 
 def tell(call: Call, started: float, error: ServiceError | None) -> None:
-    """Writes a call's line, with how long it took since `started` on `time.monotonic`'s clock."""
+    """Writes a call's line, with how long it took since `started` on `time.monotonic`'s clock.
+
+    Of a flood of calls without a good key, which cost their callers nothing, a part is written.
+    """
+    if call.principal is None:
+        left_out = _unpaid.admit(None if error is None else error.reason)
+        if left_out is None:
+            return
+        if left_out:
+            call.counts["left_out"] = left_out
     log.soon(
         "call",
         method=call.method,

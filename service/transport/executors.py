@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from service import log
+from service.log_limits import LogLimits
 from service.transport.arrival import Arrival, serve
 from service.transport.receiving import Job
 from service.transport.shares import Shares
@@ -45,6 +46,7 @@ class FairExecutor(ThreadPoolExecutor):
         self._started = 0
         self._closed = False
         self._lock = threading.Lock()
+        self._limits = LogLimits()
         self._jobs: SimpleQueue[tuple[Kind, Arrival | None, Task] | None] = SimpleQueue()
 
     @property
@@ -86,7 +88,9 @@ class FairExecutor(ThreadPoolExecutor):
                 thread.start()
             except RuntimeError:
                 # The system has no thread to spare: one that there is takes the job, or the next one that starts.
-                log.warning("no thread to serve with", executor=self._name, threads=self._started)
+                if (left_out := self._limits.admit("")) is not None:
+                    fields = {"executor": self._name, "threads": self._started, "left_out": left_out}
+                    log.warning("no thread to serve with", **fields)
             else:
                 self._started += 1
         self._jobs.put(job)

@@ -1,6 +1,7 @@
-"""A call that was refused is freed at once: its stream would otherwise count among those of its connection."""
+"""Refused calls, however many, leave their connection as it was, and the log short."""
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,9 +9,12 @@ import grpc
 import pytest
 
 from service.domain.keys import SCOPES
+from service.log_limits import LogLimits
 from service.storage.keys import Keys
+from service.transport import call
 from service.transport.metadata import KEY_CHECK
 from tests.conftest import Client, Serve, Tenant
+from tests.transport.conftest import Log
 
 CALLS = 300
 """More than a connection may have streams at once."""
@@ -66,11 +70,37 @@ def test_more_refused_calls_than_streams_leave_the_connection_as_it_was(
     found: dict[str, int] = {}
     for number in range(CALLS):
         try:
-            call = rpc(iter([message]), metadata=(("x-api-key", key(number) if key else known),), timeout=60)
-            for _ in call:
-                pass
+            answers = rpc(iter([message]), metadata=(("x-api-key", key(number) if key else known),), timeout=60)
+            list(answers)
             ended = "OK"
         except grpc.RpcError as error:
             ended = error.code().name
         found[ended] = found.get(ended, 0) + 1
     assert found == {status: CALLS}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("kind", ["unknown key", "no key", "unknown method", "no message of reflection"])
+def test_the_log_of_a_flood_of_refused_calls_is_short_and_counts_what_it_leaves_out(
+    kind: str, serve: Serve, logged: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, message, key, status = KINDS[kind]
+    client: Client = serve()
+    rpc: Any = client.channel.stream_stream(f"/{method}")
+    monkeypatch.setattr(call, "_unpaid", LogLimits(10))  # it counts for the whole process
+    started, reflects = time.monotonic(), kind == "no message of reflection"
+
+    def refused(number: int) -> None:
+        with pytest.raises(grpc.RpcError) as caught:
+            list(rpc(iter([message]), metadata=(("x-api-key", key(number) if key else ""),), timeout=60))
+        assert caught.value.code().name == status
+
+    for number in range(CALLS):
+        refused(number)
+    seconds = time.monotonic() - started
+    time.sleep(1.1)
+    refused(CALLS)
+    lines = logged.events("call")
+    assert len(lines) <= 10 * (seconds + 2) + 1
+    assert sum(1 + line.get("left_out", 0) for line in lines) == (0 if reflects else CALLS + 1)
+    assert "Traceback" not in logged.text

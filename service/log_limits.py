@@ -1,0 +1,48 @@
+"""Bounds how much of the log a flood of equal events may fill."""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Second:
+    """A second's events of one kind."""
+
+    ends: float = 0.0
+    written: int = 0
+    left_out: int = 0
+
+
+class LogLimits:
+    """Counts events by their kind, so that some of each are written in a second, and the others are counted.
+
+    Args:
+        most: how many of a kind are written in a second.
+        clock: gives seconds.
+    """
+
+    def __init__(self, most: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._seconds: dict[Hashable, _Second] = {}
+        self._lock = threading.Lock()
+
+    def admit(self, kind: Hashable) -> int | None:
+        """Asks whether an event is written. The number of kinds must be bounded, because each is kept.
+
+        Returns:
+            How many of the kind were left out before it; None if it is left out too.
+        """
+        now = self._clock()
+        with self._lock:
+            second = self._seconds.setdefault(kind, _Second())
+            if now >= second.ends:
+                second.ends, second.written = now + 1, 0
+            if second.written >= self._most:
+                second.left_out += 1
+                return None
+            second.written += 1
+            left_out, second.left_out = second.left_out, 0
+        return left_out
