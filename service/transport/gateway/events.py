@@ -57,6 +57,7 @@ class Events:
             context = headers.context(current, violations, None)
             with self._shared.shares.request(context.key):
                 owner = await self._shared.keys.check(context.key, context.seconds or self._shared.seconds)
+                exchange.pay(scope)
                 await self._serve(scope, receive, send, context, violations, owner=owner)
         except Enough:
             raise failures.invalid(violations) from None

@@ -3,12 +3,14 @@
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from service import log
+from service.log_limits import LogLimits
 from service.transport.gateway.failures import CLIENT_CLOSED_REQUEST, Refused
 from service.transport.metadata import LOGGED_REQUEST_ID, X_REQUEST_ID
 
@@ -21,6 +23,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = ((b"content-type", b"application/json"),)
 
 _SMALL_BYTES = 64 * 1024
+# Requests without a good key that the log has in a second, of each status.
+_LOGGED_UNPAID = 10
 # The scheme and authority of a request target in absolute form (RFC 9112, 3.2.2).
 _AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 # A page that needs more than this JSON does says so itself.
@@ -46,6 +50,8 @@ class Exchange:
         route: the path in the table; empty until one is found. The path itself may hold what the log must not.
         status: what was answered; 0 until then.
         refused: the error that was answered.
+        paid: whether it has a good key.
+        repeated: the names of headers that it has more than once.
     """
 
     request_id: str
@@ -53,6 +59,8 @@ class Exchange:
     route: str = ""
     status: int = 0
     refused: Refused | None = None
+    paid: bool = False
+    repeated: frozenset[bytes] = frozenset()
     started: float = field(default_factory=time.monotonic)
 
 
@@ -60,6 +68,12 @@ def of(scope: Scope) -> Exchange:
     """Gives the exchange that an application is called for."""
     exchange: Exchange = scope["exchange"]
     return exchange
+
+
+def pay(scope: Scope) -> None:
+    """Notes that a request has a good key, for its connection too."""
+    of(scope).paid = True
+    scope["pay"]()
 
 
 async def until_gone(receive: Receive) -> None:
@@ -74,7 +88,9 @@ async def respond(
     """Sends a whole answer. A body in pieces is sent piece by piece, as quickly as the caller reads it."""
     pieces = [body] if isinstance(body, bytes) else body
     size = sum(map(len, pieces))
-    length = () if status == HTTPStatus.NO_CONTENT else ((b"content-length", str(size).encode()),)
+    length = (
+        () if status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED} else ((b"content-length", str(size).encode()),)
+    )
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     if size <= _SMALL_BYTES:
         pieces = [b"".join(pieces)]
@@ -92,11 +108,23 @@ async def refuse(scope: Scope, send: Send, refused: Refused) -> None:
     await respond(send, refused.status, refused.body(exchange.request_id), JSON + headers)
 
 
+class Plain:
+    """An application of a function: the router would call the function itself with a request."""
+
+    def __init__(self, serve: App) -> None:
+        self._serve = serve
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        await self._serve(scope, receive, send)
+
+
 class Door:
     """The outermost application: every request comes in here, and every answer goes out."""
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._unpaid = LogLimits(_LOGGED_UNPAID)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -105,6 +133,8 @@ class Door:
         given = headers.get(X_REQUEST_ID.encode(), b"").decode("latin-1")
         request_id = given if LOGGED_REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         exchange = Exchange(request_id, headers, started=scope.get("started") or time.monotonic())
+        if len(headers) != len(scope["headers"]):
+            exchange.repeated = _repeated(scope["headers"])
         scope["exchange"] = exchange
 
         async def out(message: Message) -> None:
@@ -119,18 +149,30 @@ class Door:
         try:
             await self._app(scope, receive, out)
         finally:
-            refused = exchange.refused
-            log.info(
-                "request",
-                method=scope["method"],
-                path=exchange.route or None,
-                status=exchange.status or CLIENT_CLOSED_REQUEST,
-                reason=refused.reason if refused else None,
-                duration_ms=round((time.monotonic() - exchange.started) * 1000, 3),
-                x_request_id=request_id,
-                call_id=refused.metadata.get("callId") if refused else None,
-                **({"cause": refused.cause} if refused and refused.cause else {}),
-            )
+            left_out = 0 if exchange.paid else self._unpaid.admit(exchange.status)
+            if left_out is not None:
+                _log(scope["method"], exchange, left_out)
+
+
+def _log(method: str, exchange: Exchange, left_out: int) -> None:
+    refused = exchange.refused
+    log.info(
+        "request",
+        method=method,
+        path=exchange.route or None,
+        status=exchange.status or CLIENT_CLOSED_REQUEST,
+        reason=refused.reason if refused else None,
+        duration_ms=round((time.monotonic() - exchange.started) * 1000, 3),
+        x_request_id=exchange.request_id,
+        call_id=refused.metadata.get("callId") if refused else None,
+        **({"cause": refused.cause} if refused and refused.cause else {}),
+        **({"left_out": left_out} if left_out else {}),
+    )
+
+
+def _repeated(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    count = Counter(name for name, _ in headers)
+    return frozenset(name for name, times in count.items() if times > 1)
 
 
 def _to_origin_form(scope: Scope) -> None:

@@ -14,6 +14,8 @@ _LONGEST_SECONDS = 3_600.0
 _SECONDS = re.compile(rb"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?")
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,256})?")
 _PRINTABLE = re.compile(rb"[ -~]{1,512}")
+# A second one would have another meaning, and something in front may have gone by either.
+_ONCE = (b"x-api-key", b"idempotency-key", b"x-request-timeout", b"content-type", b"content-encoding", b"last-event-id")
 _JSON_TYPES = re.compile(rb"application/json(?:\s*;\s*charset\s*=\s*\"?utf-8\"?)?\s*;?", re.IGNORECASE)
 
 
@@ -41,8 +43,11 @@ def context(exchange: Exchange, violations: Violations, seconds: float | None) -
     """Reads the key, the trace and the deadline; `seconds` is the deadline of a request that names none.
 
     Raises:
-        Refused: there is no key, or no key has its form.
+        Refused: there is no key, or no key has its form; or a header is there twice.
     """
+    for name in _ONCE if exchange.repeated else ():
+        if name in exchange.repeated:
+            raise malformed(f"The header {name.decode()} must be given once")
     headers = exchange.headers
     key = headers.get(b"x-api-key", b"")
     if not FORM.fullmatch(key):

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from service.transport.gateway import exchange, failures
 from service.transport.gateway.dialling import Dialled
-from service.transport.gateway.exchange import App, Receive, Scope, Send
+from service.transport.gateway.exchange import Plain, Receive, Scope, Send
 from service.transport.gateway.failures import Refused
 
 LIVE = "/healthz"
@@ -19,6 +20,9 @@ READY = "/readyz"
 METHOD = "/grpc.health.v1.Health/Check"
 
 _SECONDS = 2.0
+# An answer is given again for so many times as long as it took, so that asking all the time costs the service little.
+_KEPT_TIMES = 4
+_MAX_KEPT_SECONDS = 0.25
 # OpenSSL's words, such as "certificate has expired", within gRPC's.
 _BAD_CERTIFICATE = re.compile("CERTIFICATE_VERIFY_FAILED: ([A-Za-z -]+)")
 
@@ -40,7 +44,7 @@ def routes(control: Dialled, dialled: Dialled, stopping: asyncio.Event) -> list[
             raise away
         await exchange.respond(send, HTTPStatus.OK, b'{"status":"ready"}')
 
-    return [Route(LIVE, _App(live), methods=["GET"]), Route(READY, _App(ready), methods=["GET"])]
+    return [Route(LIVE, Plain(live), methods=["GET"]), Route(READY, Plain(ready), methods=["GET"])]
 
 
 class _Readiness:
@@ -54,12 +58,20 @@ class _Readiness:
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
         self._asked: asyncio.Task[Refused | None] | None = None
+        self._kept_until = 0.0
 
     async def away(self) -> Refused | None:
         """Returns what is away; None if calls are served. Many who ask at once share one question."""
-        if self._asked is None or self._asked.done():
-            self._asked = asyncio.create_task(self._ask())
+        if self._asked is None or (self._asked.done() and time.monotonic() >= self._kept_until):
+            self._asked = asyncio.create_task(self._ask_and_keep())
         return await asyncio.shield(self._asked)
+
+    async def _ask_and_keep(self) -> Refused | None:
+        started = time.monotonic()
+        found = await self._ask()
+        ended = time.monotonic()
+        self._kept_until = ended + min(_KEPT_TIMES * (ended - started), _MAX_KEPT_SECONDS)
+        return found
 
     async def _ask(self) -> Refused | None:
         try:
@@ -82,13 +94,3 @@ def _unreachable(error: Any) -> Refused:
     if found := _BAD_CERTIFICATE.search(details):
         return failures.not_ready("server_certificate", f"the server's certificate is refused: {found[1]}", cause)
     return failures.not_ready("server", "the server cannot be reached", cause)
-
-
-class _App:
-    """An application of a function: the router would call the function itself with a request."""
-
-    def __init__(self, serve: App) -> None:
-        self._serve = serve
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._serve(scope, receive, send)

@@ -5,16 +5,14 @@ import errno
 import secrets
 import socket
 import ssl
-import time
 from collections.abc import Callable
-from typing import Any
 
-from service import log
 from service.transport.gateway import failures
+from service.transport.gateway.pace import Pace, Place
 from service.transport.gateway.protocol import answer
 from service.transport.gateway.seats import Seat, Seats
+from service.transport.gateway.warnings import Warnings
 
-_AT_ONCE = 32
 _HANDSHAKE_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
@@ -24,29 +22,13 @@ _NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _GONE_ALREADY = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
-class Warnings:
-    """Warnings that a flood repeats: one of a kind a second is written."""
-
-    def __init__(self) -> None:
-        self._next: dict[str, float] = {}
-        self._left_out: dict[str, int] = {}
-
-    def warn(self, event: str, **fields: Any) -> None:
-        """Writes a warning, or counts it for the next one of its kind."""
-        now = time.monotonic()
-        if now < self._next.get(event, 0.0):
-            self._left_out[event] = self._left_out.get(event, 0) + 1
-            return
-        self._next[event] = now + 1
-        log.warning(event, **fields, left_out=self._left_out.pop(event, 0))
-
-
 class Listener:
     """One listening socket.
 
     Args:
         listening: the socket.
         make: makes the protocol of a connection.
+        pace: the event loop's, in whose turns connections are accepted.
         seats: the places of the connections of all listeners.
         warnings: where a lack of anything is told.
         tls: the certificate and its key; None serves plaintext.
@@ -55,13 +37,17 @@ class Listener:
     def __init__(
         self,
         listening: socket.socket,
-        make: Callable[[Seat], asyncio.Protocol],
+        make: Callable[[Seat, Place], asyncio.Protocol],
+        *,
+        pace: Pace,
         seats: Seats,
         warnings: Warnings,
         tls: ssl.SSLContext | None,
     ) -> None:
         self._socket = listening
         self._make = make
+        self._pace = pace
+        self._place = pace.take(listening.fileno(), listens=True)
         self._seats = seats
         self._warnings = warnings
         self._tls = tls
@@ -77,7 +63,8 @@ class Listener:
 
     def close(self) -> None:
         """Accepts no more. The connections go on."""
-        self._loop.remove_reader(self._socket)
+        self._loop.remove_reader(self._socket.fileno())
+        self._place.leave()
         if self._resuming is not None:
             self._resuming.cancel()
 
@@ -86,24 +73,24 @@ class Listener:
 
     def _resume(self) -> None:
         self._resuming = None
-        self._loop.add_reader(self._socket, self._accept)
+        self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                connection, _ = self._socket.accept()
-            except _GONE_ALREADY:
-                return
-            except OSError as error:
-                if error.errno not in _NO_RESOURCES:
-                    raise
-                # The socket stays readable, so it would be called again at once.
-                self._loop.remove_reader(self._socket)
-                self._resuming = self._loop.call_later(_PAUSE_SECONDS, self._resume)
-                self._warnings.warn("cannot accept connections", problem=error.strerror)
-                return
-            connection.setblocking(False)
-            self._begin(connection)
+        """Accepts one connection: the next one has a turn of its own."""
+        try:
+            connection, _ = self._socket.accept()
+        except _GONE_ALREADY:
+            return
+        except OSError as error:
+            if error.errno not in _NO_RESOURCES:
+                raise
+            # The socket stays readable, so it would be called again at once.
+            self._loop.remove_reader(self._socket.fileno())
+            self._resuming = self._loop.call_later(_PAUSE_SECONDS, self._resume)
+            self._warnings.warn("cannot accept connections", problem=error.strerror)
+            return
+        connection.setblocking(False)
+        self._begin(connection)
 
     def _begin(self, connection: socket.socket) -> None:
         seat = self._seats.take()
@@ -121,10 +108,11 @@ class Listener:
             return  # another has taken the seat
         # From here on the connection is the event loop's, which closes it if the task is cancelled.
         seat.close = _cancel(asyncio.current_task())
+        place = self._pace.take(connection.fileno())
         seconds = {} if self._tls is None else {"handshake": _HANDSHAKE_SECONDS, "shutdown": _SHUTDOWN_SECONDS}
         try:
             await self._loop.connect_accepted_socket(
-                lambda: self._make(seat),
+                lambda: self._make(seat, place),
                 connection,
                 ssl=self._tls,
                 ssl_handshake_timeout=seconds.get("handshake"),
@@ -132,8 +120,10 @@ class Listener:
             )
         except OSError:  # the caller is gone, or it does not speak TLS
             seat.leave()
+            place.leave()
         except asyncio.CancelledError:
             seat.leave()
+            place.leave()
             raise
 
     def _turn_away(self, connection: socket.socket) -> None:

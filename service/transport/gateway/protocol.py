@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from service import log
 from service.transport.gateway import failures
 from service.transport.gateway.exchange import Receive, Scope, Send
 from service.transport.gateway.failures import Refused
+from service.transport.gateway.pace import Place
 from service.transport.gateway.seats import Seat
+from service.transport.gateway.warnings import Warnings
 
 if TYPE_CHECKING:
     import asyncio
@@ -86,14 +88,22 @@ class Protocol(H11Protocol):
     Args:
         config: uvicorn's.
         state: what uvicorn knows of all connections.
-        seat: the connection's place.
+        seat: the connection's place among all connections.
+        place: the connection's place in the pace of what no key has paid for.
+        warnings: where it is told that something is no HTTP.
     """
 
-    def __init__(self, config: uvicorn.Config, state: ServerState, seat: Seat) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, seat: Seat, place: Place, warnings: Warnings
+    ) -> None:
         super().__init__(config, state, {})
         self.conn = _Connection(h11.SERVER, MAX_HEAD_BYTES)
         self.app = self._timed
         self._seat = seat
+        self._place = place
+        self._warnings = warnings
+        self._paid = False
+        self._queued = False
         self._refused = False
         self._waits_for = ""
         self._since = time.monotonic()
@@ -104,6 +114,8 @@ class Protocol(H11Protocol):
         """Begins to wait for the first request."""
         super().connection_made(transport)
         self._seat.close = transport.abort
+        place = self._place  # without the protocol: what refers to each other is freed by the collector alone
+        self._seat.asks = lambda: place.waits
         self._settle(HEAD_SECONDS)
 
     def data_received(self, data: bytes) -> None:
@@ -119,6 +131,18 @@ class Protocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Goes on to the next request, or waits for it."""
         self._since = time.monotonic()  # of the next one, if it is here already
+        if not self._paid and not self.transport.is_closing():
+            self._place.set_paid(paid=False)
+            if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
+                self._queued = True
+                self.flow.pause_reading()
+                self._place.call_in_turn(partial(self.loop.call_soon, self._go_on))
+                self._settle(IDLE_SECONDS)
+                return
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._queued = False
         super().on_response_complete()
         self._settle(IDLE_SECONDS)
 
@@ -128,6 +152,7 @@ class Protocol(H11Protocol):
         if self._stall is not None:
             self._stall.cancel()
         self._seat.leave()
+        self._place.leave()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -148,8 +173,14 @@ class Protocol(H11Protocol):
 
     async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, whose time has run since its first byte."""
-        scope["started"] = self._since
+        scope["started"], scope["pay"], self._paid = self._since, self._pay, False
         await self.config.loaded_app(scope, receive, send)
+
+    def _pay(self) -> None:
+        """Notes that the request has a good key: until one without has been answered, the connection is not paced."""
+        self._paid = True
+        if not self.transport.is_closing():
+            self._place.set_paid(paid=True)
 
     def _settle(self, idle_seconds: float) -> None:
         """Sees what the connection waits for now, and how long it may."""
@@ -159,6 +190,8 @@ class Protocol(H11Protocol):
             return
         if self.cycle is not None and not self.cycle.response_complete:
             waits_for = ""
+        elif self._queued:
+            waits_for = "turn"
         elif self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
             waits_for = "request"
         else:
@@ -167,7 +200,10 @@ class Protocol(H11Protocol):
             return
         self._waits_for = waits_for
         if waits_for:
-            self._seat.wait()
+            self._seat.wait(spare=self.cycle is not None and not self._place.paid)
+        if waits_for == "turn":
+            self._stop_timer()
+        elif waits_for:
             self._start_timer(idle_seconds if waits_for == "request" else HEAD_SECONDS, self._expire)
         else:
             self._seat.work()
@@ -206,7 +242,8 @@ class Protocol(H11Protocol):
             self._end()
             return
         request_id = secrets.token_hex(8)
-        log.warning("no HTTP", problem=problem, x_request_id=request_id)
+        self._seat.wait(spare=True)
+        self._warnings.warn("no HTTP", problem=problem, x_request_id=request_id)
         self.transport.write(answer(refused, request_id))
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -12,25 +12,37 @@ class Seat:
 
     Attributes:
         close: closes the connection at once.
+        asks: returns whether the caller has sent something that has not been looked at.
     """
 
-    __slots__ = ("_seats", "close")
+    __slots__ = ("_seats", "asks", "close")
 
     def __init__(self, seats: "Seats", close: Callable[[], object]) -> None:
         self._seats = seats
         self.close = close
+        self.asks: Callable[[], bool] = _no
 
-    def wait(self) -> None:
-        """Marks the connection as one without a request: it may be closed to make room."""
-        self._seats.waiting[self] = time.monotonic()
+    def wait(self, *, spare: bool = False) -> None:
+        """Marks the connection as one without a request that is worked on: it may be closed to make room.
+
+        Args:
+            spare: whether it is closed before others, because its last request had no good key.
+        """
+        if spare:
+            self._seats.waiting.pop(self, None)
+            self._seats.spare[self] = None
+        else:
+            self._seats.spare.pop(self, None)
+            self._seats.waiting[self] = time.monotonic()
 
     def work(self) -> None:
         """Marks the connection as one with a request."""
         self._seats.waiting.pop(self, None)
+        self._seats.spare.pop(self, None)
 
     def leave(self) -> None:
         """Gives the place back. Does nothing the second time."""
-        self._seats.waiting.pop(self, None)
+        self.work()
         self._seats.open.pop(self, None)
 
 
@@ -44,24 +56,28 @@ class Seats:
         limit: how many connections may be open at once.
         open: every connection.
         waiting: those without a request, and since when; the one that has waited longest is first.
+        spare: those without one that have had an answer without a good key, in the same order.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.open: dict[Seat, None] = {}
         self.waiting: dict[Seat, float] = {}
+        self.spare: dict[Seat, None] = {}
 
     def take(self, close: Callable[[], object] = lambda: None) -> Seat | None:
         """Takes a place for a new connection, which has no request yet.
 
-        If there is none left, the connection that has waited longest for a request is closed.
+        If there is none left, the connection that has waited longest for a request is closed: one of the spare ones
+        if there are any, and of these one that asks already, so that a flood without keys closes its own.
 
         Returns:
             The place; None if every open connection has a request, or has only just begun to wait for one.
         """
         if len(self.open) >= self.limit:
-            oldest = next(iter(self.waiting), None)
-            if oldest is None or self.waiting[oldest] > time.monotonic() - _GRACE_SECONDS:
+            asking = next((seat for seat in self.spare if seat.asks()), None)
+            oldest = asking or next(iter(self.spare), None) or next(iter(self.waiting), None)
+            if oldest is None or self.waiting.get(oldest, 0.0) > time.monotonic() - _GRACE_SECONDS:
                 return None
             oldest.leave()
             oldest.close()
@@ -69,3 +85,7 @@ class Seats:
         self.open[seat] = None
         seat.wait()
         return seat
+
+
+def _no() -> bool:
+    return False

@@ -16,9 +16,11 @@ from service.transport.channel import Trust
 from service.transport.gateway import application
 from service.transport.gateway.application import Options
 from service.transport.gateway.dialling import Dialled
-from service.transport.gateway.listener import Listener, Warnings
+from service.transport.gateway.listener import Listener
+from service.transport.gateway.pace import Pace, Place
 from service.transport.gateway.protocol import IDLE_SECONDS, MAX_HEAD_BYTES, Protocol
 from service.transport.gateway.seats import Seat, Seats
+from service.transport.gateway.warnings import Warnings
 
 _BACKLOG = 2_048
 # The server takes 256 calls on a connection, and more wait in gRPC. So there are connections for all calls and streams
@@ -116,7 +118,9 @@ class Runner:
 
     def run(self, listening: Sequence[socket.socket], started: Callable[[], None] = lambda: None) -> None:
         """Serves on sockets, and closes them in the end. `started` is called once it answers."""
-        asyncio.run(self._run(listening, started))
+        pace = Pace()
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(pace)) as runner:
+            runner.run(self._run(listening, pace, started))
 
     def stop(self) -> None:
         """Asks it to stop: from a signal's handler, or from any thread."""
@@ -128,7 +132,7 @@ class Runner:
         """Has the connection to the service made anew, from any thread."""
         self._renew(trust)
 
-    async def _run(self, listening: Sequence[socket.socket], started: Callable[[], None]) -> None:
+    async def _run(self, listening: Sequence[socket.socket], pace: Pace, started: Callable[[], None]) -> None:
         async with _dial(self._target, _CHANNELS) as dialled, _dial(self._target, 1) as control:
             loop = asyncio.get_running_loop()
 
@@ -155,7 +159,8 @@ class Runner:
             config.load()
             warnings = Warnings()
             asyncio.get_running_loop().set_exception_handler(lambda _loop, what: _tell(warnings, what))
-            self._server = _Server(config, gateway.stopping, started, Seats(self._options.connections), warnings)
+            seats = Seats(self._options.connections)
+            self._server = _Server(config, gateway.stopping, started, seats=seats, pace=pace, warnings=warnings)
             self._server.tls = self._tls
             self._server.should_exit = self._stop
             await self._server.serve(list(listening))
@@ -180,13 +185,16 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         stopping: asyncio.Event,
         started: Callable[[], None],
+        *,
         seats: Seats,
+        pace: Pace,
         warnings: Warnings,
     ) -> None:
         super().__init__(config)
         self._stopping = stopping
         self._tell = started
         self._seats = seats
+        self._pace = pace
         self._warnings = warnings
 
     @contextmanager
@@ -198,10 +206,13 @@ class _Server(uvicorn.Server):
         """Listens. Uvicorn's own way has no limit, and writes a traceback for each connection that it cannot accept."""
         await self.lifespan.startup()
 
-        def make(seat: Seat) -> Protocol:
-            return Protocol(self.config, self.server_state, seat)
+        def make(seat: Seat, place: Place) -> Protocol:
+            return Protocol(self.config, self.server_state, seat, place, self._warnings)
 
-        listeners = [Listener(each, make, self._seats, self._warnings, self.tls) for each in sockets or ()]
+        listeners = [
+            Listener(each, make, pace=self._pace, seats=self._seats, warnings=self._warnings, tls=self.tls)
+            for each in sockets or ()
+        ]
         self.servers = listeners  # type: ignore[assignment]  # uvicorn closes them, and waits for that
         for listener in listeners:
             listener.start()

@@ -50,6 +50,7 @@ class Unary:
             context = headers.context(current, violations, self._shared.seconds)
             with self._shared.shares.request(context.key) as holding:
                 owner = await self._shared.keys.check(context.key, context.seconds or 0.0)
+                exchange.pay(scope)
                 if self._route.http_method == "GET":
                     message = self._requests.read_query(scope, violations)
                 else:

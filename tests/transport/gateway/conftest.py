@@ -13,6 +13,9 @@ from service.app import Service
 from service.config import Settings
 from service.storage import schema
 from service.storage.database import Database
+from service.transport.gateway import protocol
+from service.transport.gateway.application import Options
+from service.transport.gateway.server import Runner, Target, listen
 from service.transport.metadata import KEY_CHECK, RESUME_TOKEN
 from tests.conftest import Tenant, new_tenant
 from tests.transport.gateway.rest import EventStream, Gateway, Rest
@@ -20,6 +23,7 @@ from tests.transport.gateway.rest import EventStream, Gateway, Rest
 Launch = Callable[..., Gateway]
 Begin = Callable[..., tuple[Service, int]]
 Watch = Callable[..., EventStream]
+Local = Callable[..., int]
 
 
 @pytest.fixture(scope="session")
@@ -193,3 +197,41 @@ def watch() -> Iterator[Watch]:
 def rest(gateway: Gateway, tenant: Tenant) -> Rest:
     """The gateway, called by the organisation."""
     return Rest(gateway, tenant.api_key)
+
+
+@pytest.fixture
+def runners() -> list[Runner]:
+    """The gateways of this process."""
+    return []
+
+
+@pytest.fixture
+def local(scripted: Scripted, monkeypatch: pytest.MonkeyPatch, runners: list[Runner]) -> Iterator[Local]:
+    """Serves in this process, with times of the test's choice: `local(IDLE_SECONDS=0.2)` gives the port."""
+    started: list[tuple[Runner, threading.Thread]] = []
+
+    def start(connections: int = 1_000, **times: float) -> int:
+        for name, seconds in times.items():
+            monkeypatch.setattr(protocol, name, seconds)
+        options = Options(
+            max_body_bytes=10_000_000,
+            buffered_bytes=1_000_000_000,
+            connections=connections,
+            seconds=60,
+            keep_alive_seconds=15,
+        )
+        runner = Runner(Target(f"127.0.0.1:{scripted.port}"), options, 1)
+        runners.append(runner)
+        listening = listen("127.0.0.1:0")
+        port: int = listening[0].getsockname()[1]
+        ready = threading.Event()
+        thread = threading.Thread(target=runner.run, args=(listening, ready.set))
+        thread.start()
+        started.append((runner, thread))
+        assert ready.wait(60)
+        return port
+
+    yield start
+    for runner, thread in started:
+        runner.stop()
+        thread.join(60)

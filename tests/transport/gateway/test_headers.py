@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from tests.conftest import Tenant
 from tests.transport.conftest import eventually, held
 from tests.transport.gateway.conftest import Begin, Launch, Scripted
@@ -80,6 +82,20 @@ def test_an_idempotency_key_is_the_request_id(rest: Rest, tenant: Tenant) -> Non
     reused = rest(UNASSIGN, {"idempotency-key": UUID}, customerEmail=ADA, deviceIdentifiers=["B"])
     assert (reused.status, reused.error["reason"]) == (400, "ERROR_REASON_REQUEST_ID_REUSED")
     assert rest(QUERY, {"idempotency-key": "to a read it is nothing"}, email=ADA).status == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["x-api-key", "idempotency-key", "x-request-timeout", "content-type", "content-encoding"]
+)
+def test_a_header_that_means_something_must_be_given_once(gateway: Gateway, rest: Rest, name: str) -> None:
+    usual = {"x-api-key": rest.api_key, "content-type": "application/json"}
+    for values in (("", ""), (usual.get(name, "1"), "another"), (usual.get(name, "1"),) * 2):
+        lines = [f"{key}: {value}" for key, value in usual.items() if key != name]
+        lines += [f"{name}: {value}" for value in values]
+        head = [f"POST {PREFIX}{QUERY} HTTP/1.1", "host: x", "connection: close", "content-length: 2", *lines]
+        answer = gateway.raw("\r\n".join([*head, "", "{}"]).encode())
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert f"The header {name} must be given once".encode() in answer
 
 
 def test_every_answer_has_the_same_sober_headers(rest: Rest, gateway: Gateway) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import h11
 import pytest
 from uvicorn import Server
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from service.transport.gateway.protocol import MAX_HEAD_BYTES, _Connection
@@ -57,10 +58,12 @@ def test_uvicorn_has_what_is_overridden_and_read() -> None:
     for name in (*methods, "resume_writing", "send_400_response", "handle_events", "shutdown"):
         assert callable(getattr(H11Protocol, name)), name
     assert {"config", "server_state", "app_state"} <= set(inspect.signature(H11Protocol.__init__).parameters)
-    for name in ("conn", "app", "cycle", "transport", "loop"):
+    for name in ("conn", "app", "cycle", "transport", "loop", "flow"):
         assert f"self.{name}" in inspect.getsource(H11Protocol), name
     for name in ("response_started", "response_complete", "disconnected"):
         assert f"self.{name} = " in inspect.getsource(RequestResponseCycle.__init__), name
+    assert "on_response=self.on_response_complete" in inspect.getsource(H11Protocol.handle_events)
+    assert callable(FlowControl.pause_reading)
     assert "run_asgi(app)" in inspect.getsource(H11Protocol.handle_events)
     for name in ("startup", "shutdown", "capture_signals", "serve"):
         assert callable(getattr(Server, name)), name

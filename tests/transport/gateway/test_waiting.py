@@ -1,9 +1,7 @@
 """Callers who do not go on: how long they may take, how many there may be, and what they may hold."""
 
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -11,12 +9,10 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.domain.keys import SCOPES
 from service.storage.keys import Keys
-from service.transport.gateway import protocol
-from service.transport.gateway.application import Options
-from service.transport.gateway.server import Runner, Target, listen
+from service.transport.gateway.server import Runner
 from tests.conftest import Tenant
 from tests.transport.conftest import eventually
-from tests.transport.gateway.conftest import Launch, Scripted
+from tests.transport.gateway.conftest import Launch, Local, Scripted
 from tests.transport.gateway.rest import KEY, PREFIX, Gateway, Rest
 
 UNASSIGN = "/deviceAssignment/unassignDevicesFromOwner"
@@ -82,51 +78,10 @@ def test_a_body_that_is_left_after_its_answer_does_not_keep_the_connection(gatew
         assert rest_of(connection).startswith(b"HTTP/1.1 401 ")
 
 
-Local = Callable[..., int]
-
-
-@pytest.fixture
-def runners() -> list[Runner]:
-    """The gateways of this process."""
-    return []
-
-
 def seats(runner: Runner) -> int:
     """How many connections a gateway of this process has."""
     assert runner._server is not None
     return len(runner._server._seats.open)
-
-
-@pytest.fixture
-def local(scripted: Scripted, monkeypatch: pytest.MonkeyPatch, runners: list[Runner]) -> Iterator[Local]:
-    """Serves in this process, with times of the test's choice: `local(IDLE_SECONDS=0.2)` gives the port."""
-    started: list[tuple[Runner, threading.Thread]] = []
-
-    def start(connections: int = 1_000, **times: float) -> int:
-        for name, seconds in times.items():
-            monkeypatch.setattr(protocol, name, seconds)
-        options = Options(
-            max_body_bytes=10_000_000,
-            buffered_bytes=1_000_000_000,
-            connections=connections,
-            seconds=60,
-            keep_alive_seconds=15,
-        )
-        runner = Runner(Target(f"127.0.0.1:{scripted.port}"), options, 1)
-        runners.append(runner)
-        listening = listen("127.0.0.1:0")
-        port: int = listening[0].getsockname()[1]
-        ready = threading.Event()
-        thread = threading.Thread(target=runner.run, args=(listening, ready.set))
-        thread.start()
-        started.append((runner, thread))
-        assert ready.wait(PATIENCE_SECONDS)
-        return port
-
-    yield start
-    for runner, thread in started:
-        runner.stop()
-        thread.join(PATIENCE_SECONDS)
 
 
 def test_a_connection_that_waits_for_another_request_is_closed_in_the_end(local: Local) -> None:

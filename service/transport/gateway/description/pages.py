@@ -3,12 +3,11 @@
 import hashlib
 import json
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from service.transport.gateway import exchange
 from service.transport.gateway.description import openapi, page
+from service.transport.gateway.exchange import Plain, Receive, Scope, Send
 
 DESCRIPTION = "/openapi.json"
 DOCS = "/docs"
@@ -27,14 +26,18 @@ def routes() -> list[BaseRoute]:
 
 def _route(path: str, text: str, media_type: str, headers: dict[str, str]) -> Route:
     body = text.encode()
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    own = {"etag": tag, "cache-control": "no-cache", **headers}
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
+    own = {"etag": tag.decode(), "cache-control": "no-cache", **headers}
+    same = tuple((name.encode(), value.encode()) for name, value in own.items())
+    whole = (*same, (b"content-type", media_type.encode()))
 
-    async def serve(request: Request) -> Response:
-        exchange.of(request.scope).route = path
-        asked = request.headers.get("if-none-match", "")
-        if tag in asked or asked.strip() == "*":
-            return Response(status_code=304, headers=own)
-        return Response(body, headers={**own, "content-type": media_type})
+    async def serve(scope: Scope, _receive: Receive, send: Send) -> None:
+        current = exchange.of(scope)
+        current.route = path
+        asked = current.headers.get(b"if-none-match", b"")
+        if tag in asked or asked.strip() == b"*":
+            await exchange.respond(send, 304, b"", same)
+        else:
+            await exchange.respond(send, 200, body, whole)
 
-    return Route(path, serve, methods=["GET"])
+    return Route(path, Plain(serve), methods=["GET"])
