@@ -99,16 +99,17 @@ class Listener:
             self._turn_away(connection)
             return
         seat.close = connection.close
-        task = self._loop.create_task(self._connect(connection, seat))
+        place = self._pace.take(connection.fileno())
+        task = self._loop.create_task(self._connect(connection, seat, place))
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
 
-    async def _connect(self, connection: socket.socket, seat: Seat) -> None:
+    async def _connect(self, connection: socket.socket, seat: Seat, place: Place) -> None:
         if connection.fileno() == -1:
+            place.leave()
             return  # another has taken the seat
         # From here on the connection is the event loop's, which closes it if the task is cancelled.
         seat.close = _cancel(asyncio.current_task())
-        place = self._pace.take(connection.fileno())
         seconds = {} if self._tls is None else {"handshake": _HANDSHAKE_SECONDS, "shutdown": _SHUTDOWN_SECONDS}
         try:
             await self._loop.connect_accepted_socket(

@@ -34,7 +34,7 @@ class Place:
         paid: whether the socket's events go to the loop at once, because of a good key.
     """
 
-    __slots__ = ("_fd", "_pace", "called", "key", "last", "listens", "mask", "paid")
+    __slots__ = ("_fd", "_pace", "called", "key", "last", "listens", "mask", "paid", "spent")
 
     def __init__(self, pace: "Pace", fd: int, *, listens: bool = False) -> None:
         self._pace = pace
@@ -42,6 +42,7 @@ class Place:
         self.listens = listens
         self.paid = False
         self.last = 0.0
+        self.spent = 0.0
         self.key: selectors.SelectorKey | None = None
         self.mask = 0
         self.called = False
@@ -52,9 +53,13 @@ class Place:
         return self.called or self.mask != 0
 
     def set_paid(self, *, paid: bool) -> None:
-        """Has the socket's events go to the loop at once from now on, or in turns."""
+        """Has the socket's events go to the loop at once from now on, or in turns.
+
+        A good key pays for the turns before it, so those who connect for each request are not held to the pace.
+        """
         if paid != self.paid:
             self._pace.move(self._fd, self, paid=paid)
+        self.spent = 0.0
 
     def call_in_turn(self, callback: Callable[[], object]) -> None:
         """Calls back in a turn of this socket's. The callback has the loop do what there is to do, and returns."""
@@ -81,6 +86,7 @@ class Pace(selectors.DefaultSelector):
         self._listening: list[tuple[float, int, Place, object]] = []
         self._number = count()
         self._turns = 0
+        self._charged: Place | None = None
         self._charged_rounds = 0
         self._round_began = 0.0
         self._free_at = 0.0
@@ -91,6 +97,8 @@ class Pace(selectors.DefaultSelector):
     def take(self, fd: int, *, listens: bool = False) -> Place:
         """Has a socket's events, all of them, go to the loop in turns."""
         place = self._places[fd] = Place(self, fd, listens=listens)
+        if self._charged_rounds and self._charged is not None and self._charged.listens:
+            self._charged = place  # it has just been accepted
         return place
 
     def leave(self, fd: int, place: Place) -> None:
@@ -108,6 +116,8 @@ class Pace(selectors.DefaultSelector):
         if key is not None:
             self.unregister(fd)
         place.paid, place.last = paid, self._clock()
+        if paid:
+            self._free_at -= _SPENT_PER_SECOND * place.spent
         if key is not None:
             self.register(fd, key.events, key.data)
 
@@ -149,9 +159,10 @@ class Pace(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Ready:
         """Waits for events. Those in turns come when a turn does."""
         now = self._clock()
-        if self._charged_rounds:
+        if self._charged_rounds and self._charged is not None:
             self._charged_rounds -= 1
             spent = min(now - self._round_began, _LONGEST_SECONDS)
+            self._charged.spent += spent
             self._free_at = max(self._free_at, now - spent - _BURST_SECONDS) + _SPENT_PER_SECOND * spent
         if self._waiting or self._listening:
             pause = max(0.0, self._free_at - now)
@@ -199,5 +210,5 @@ class Pace(selectors.DefaultSelector):
                 place.mask = 0
                 self._paced.register(place.key.fd, place.key.events, place)
             place.last = self._round_began
-            self._charged_rounds = _ROUNDS
+            self._charged, self._charged_rounds = place, _ROUNDS
             return

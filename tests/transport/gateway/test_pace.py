@@ -114,6 +114,17 @@ def test_a_connection_with_a_good_key_has_no_turns(pace: Pace, clock: Clock, pai
     assert sum(paid in found for found in rounds(pace, clock, 6)) == 2
 
 
+def test_a_good_key_pays_for_the_turns_before_it(pace: Pace, clock: Clock, pairs: list[Pair]) -> None:
+    first, second = paced(pace, pairs[:2])
+    found = rounds(pace, clock, 4, 0.02)
+    assert found == [[pairs[0][0].fileno()], [], [], []]  # from now on there is a pause
+    second.set_paid(paid=True)  # it has had no turn
+    assert rounds(pace, clock, 1) == [[pairs[1][0].fileno()]]
+    first.set_paid(paid=True)
+    second.set_paid(paid=False)
+    assert rounds(pace, clock, 1) == [[ours.fileno() for ours, _ in pairs[:2]]]
+
+
 def test_what_is_asked_for_can_be_changed_while_a_turn_is_waited_for(
     pace: Pace, clock: Clock, pairs: list[Pair]
 ) -> None:
