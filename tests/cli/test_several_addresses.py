@@ -22,8 +22,12 @@ TWO = ("--grpc-address", "127.0.0.1:0") * 2
 
 def ports(server: Server) -> list[int]:
     """Lists the ports of all addresses, in their order."""
-    where = [event for event in server.events if event["event"] == "serving"]
-    return [event["port"] for event in where]
+
+    def found() -> list[int]:
+        return [event["port"] for event in server.events if event["event"] == "serving"]
+
+    eventually(lambda: len(found()) == len(TWO) // 2)
+    return found()
 
 
 def answers(port: int) -> bool:

@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
 
 from service import log, log_lines
+from service.signals import Signals
 from service.supervision.link import Link
 from service.supervision.process import Child
 from service.supervision.supervisor import CannotServe, Supervisor
@@ -25,9 +25,9 @@ def tell(**what: object) -> None:
 
 
 def _until_asked() -> None:
-    asked = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    asked.wait()
+    with Signals(signal.SIGTERM) as signals:
+        while next(iter(signals)) != signal.SIGTERM:
+            pass
 
 
 def serves(name: str, link: Link) -> None:
