@@ -49,12 +49,13 @@ class Service:
     Args:
         settings: the configuration.
         link: to the supervisor, if this is one of several that share a port and speak for each other's health.
+        addresses: on how many addresses it is to serve.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable: the database cannot be served.
     """
 
-    def __init__(self, settings: Settings, link: Link | None = None) -> None:
+    def __init__(self, settings: Settings, link: Link | None = None, *, addresses: int = 1) -> None:
         self._settings = settings
         self._link = link
         self._health = threading.Lock()
@@ -76,7 +77,7 @@ class Service:
             rate_limit=settings.rate_limit,
             streams=settings.streams,
             stream_seconds=settings.stream_seconds,
-            connections=_connections(settings),
+            connections=_connections(settings, addresses),
             message_seconds=settings.message_seconds,
             receive_bytes=settings.receive_bytes,
             receive_ahead=settings.receive_ahead,
@@ -177,7 +178,7 @@ def serve(
         gc.set_threshold(*_COLLECTION)
         with affinity.together():
             _check_certificate(tls, supervised=link is not None)
-            service = Service(settings, link)
+            service = Service(settings, link, addresses=len(addresses))
             started(service.start(*addresses, tls=None if tls is None else tls.value))
             if tls is not None:
                 tls.watch(lambda: service.renew(tls.value))
@@ -200,11 +201,14 @@ def _check_certificate(tls: Renewed[Tls] | None, *, supervised: bool) -> None:
     tls.refresh(served.check)
 
 
-def _connections(settings: Settings) -> int:
-    """Returns how many callers may be connected: so many that the files of the database can always be opened."""
+def _connections(settings: Settings, addresses: int) -> int:
+    """Returns how many callers may be connected to each address.
+
+    So many that the files of the database can always be opened.
+    """
     database = settings.threads + _EXTRA_CONNECTIONS + 1
     free = descriptors.raise_limit() - _OTHER_DESCRIPTORS - _DESCRIPTORS_PER_DATABASE_CONNECTION * database
-    connections = min(settings.connections, max(1, free))
+    connections = min(settings.connections, max(1, free // addresses))
     if connections < settings.connections:
         log.warning("fewer connections than set", connections=connections, set=settings.connections)
     return connections

@@ -27,7 +27,7 @@ class LogLimits:
         self._most = most
         self._clock = clock
         self._seconds: dict[Hashable, _Second] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may run meanwhile, and what it frees may log
 
     def admit(self, kind: Hashable) -> int | None:
         """Asks whether an event is written. The number of kinds must be bounded, because each is kept.
@@ -37,7 +37,9 @@ class LogLimits:
         """
         now = self._clock()
         with self._lock:
-            second = self._seconds.setdefault(kind, _Second())
+            second = self._seconds.get(kind)
+            if second is None:
+                second = self._seconds[kind] = _Second()
             if now >= second.ends:
                 second.ends, second.written = now + 1, 0
             if second.written >= self._most:

@@ -181,7 +181,8 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one event. What a library says may quote anything."""
-        left_out = self._limits.admit((record.pathname, record.lineno))
+        cause = record.exc_info[0] if record.exc_info else None
+        left_out = self._limits.admit((record.pathname, record.lineno, record.levelno, cause))
         if left_out is None:
             return
         try:

@@ -67,7 +67,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[tuple[Path, dict[str, int
         DEVICE_ASSIGNMENT_DATABASE_URL=url,
     )  # fmt: skip
     try:
-        mark = '"all workers serving"' if arguments else '"serving"'
+        mark = '"all workers serving"' if "--rest-address" in arguments else '"serving"'
         wait_for(lambda: mark in log.read_text(), log.read_text)
         line = next(json.loads(line) for line in log.read_text().splitlines() if mark in line)
         yield log, {"grpc": line["port"], "rest": line.get("rest_port", 0)}, key
@@ -92,6 +92,17 @@ def silent(port: int, count: int) -> Iterator[None]:
             connection.setblocking(False)
             connection.connect_ex(("127.0.0.1", port))
         yield
+
+
+def test_the_connections_of_several_addresses_leave_descriptors_for_the_database(tmp_path: Path) -> None:
+    def each(folder: Path, *arguments: str) -> int:
+        folder.mkdir()
+        with serving(folder, *arguments) as (log, _, _):
+            events = map(json.loads, log.read_text().splitlines())
+            return next(int(event["connections"]) for event in events if event["event"] == "fewer connections than set")
+
+    one = each(tmp_path / "one")
+    assert each(tmp_path / "two", "--grpc-address", "127.0.0.1:0") == one // 2
 
 
 def test_more_silent_connections_than_descriptors_leave_rest_served_and_the_log_short(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ def check_listening(option: str, *addresses: str, plaintext: bool) -> None:
     for address in addresses:
         check_address(address, option)
         check_plaintext(address, option, allowed=plaintext)
+        if not address.endswith(":0") and addresses.count(address) > 1:
+            raise typer.BadParameter(f"{address} is given twice", param_hint=option)
 
 
 def check_address(address: str, option: str) -> None:
@@ -75,15 +77,14 @@ def _served(contents: Contents) -> Tls:
     return tls
 
 
-def why_not(*addresses: str) -> str | None:
-    """Asks the system why no process can listen on one of these addresses, which gRPC does not say."""
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        try:
-            family, kind, *_, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(where)
-        except OSError as error:
-            return f"cannot listen on {address}: {error.strerror}"
+def why_not(address: str) -> str | None:
+    """Asks the system why no process can listen on an address, which gRPC does not say."""
+    host, _, port = address.rpartition(":")
+    try:
+        family, kind, *_, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        return f"cannot listen on {address}: {error.strerror}"
     return None

@@ -92,7 +92,7 @@ def serve(
         elif not workers.serve(settings, addresses, worker_count, tls=tls, front=front, started=started):
             fail("not all processes stopped in time; the log says which")
     except (AddressUnavailable, PortUnavailable) as error:
-        reason = why_not(*addresses) if isinstance(error, AddressUnavailable) else None
+        reason = why_not(error.address) if isinstance(error, AddressUnavailable) else None
         fail((reason or str(error)) + (example.OTHER_PORTS if with_example else ""))
 
 

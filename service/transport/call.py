@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from service import log
-from service.domain.errors import ServiceError
+from service.domain.errors import InternalError, ServiceError
 from service.domain.interruption import Interruption
 from service.domain.keys import Principal
 from service.log_limits import LogLimits
@@ -62,7 +62,7 @@ def tell(call: Call, started: float, error: ServiceError | None) -> None:
 
     Of a flood of calls without a good key, which cost their callers nothing, a part is written.
     """
-    if call.principal is None:
+    if call.principal is None and not isinstance(error, InternalError):
         left_out = _unpaid.admit(None if error is None else error.reason)
         if left_out is None:
             return

@@ -45,7 +45,11 @@ _HOLD_SECONDS = 0.15
 
 
 class AddressUnavailable(OperatorError):
-    """The server cannot listen there; the text says where."""
+    """The server cannot listen at an address; the text says at which."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"cannot listen on {address}: it is in use, or no address of this machine")
+        self.address = address
 
 
 class DeviceAssignments(Assignments, History, DeviceAssignmentServiceServicer):
@@ -124,8 +128,7 @@ class Server:
                 return self._server.add_insecure_port(address)
             return self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            text = f"cannot listen on {address}: it is in use, or no address of this machine"
-            raise AddressUnavailable(text) from error
+            raise AddressUnavailable(address) from error
 
     def serving(self, *, reads: bool, writes: bool) -> None:
         """Tells health checks, overall and for each service, whether reads are served; and of one name, writes."""

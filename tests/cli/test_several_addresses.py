@@ -1,6 +1,7 @@
 """Several addresses: each has a limit of connections of its own, so strangers on one keep no caller of another out."""
 
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
@@ -72,3 +73,18 @@ def test_workers_serve_all_addresses_and_rest_calls_the_last(sqlite: Command, la
         asked = Http(server.rest_port).send("POST", "/api/ext-v1/customer/queryCustomer", b"{}", headers=key)
         assert asked.status == 401
     assert server.stop(signal.SIGTERM).code == 0
+
+
+def test_an_address_that_cannot_be_had_is_named_and_not_another(sqlite: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
+        free = f"127.0.0.1:{other.getsockname()[1]}"
+        other.close()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = sqlite("serve", "--grpc-address", free, "--grpc-address", address)
+    assert (answer.code, answer.err) == (1, f"error: cannot listen on {address}: Address already in use\n")
+
+
+def test_an_address_is_not_given_twice(plain: Command) -> None:
+    answer = plain("serve", "--grpc-address", "127.0.0.1:50051", "--grpc-address", "127.0.0.1:50051")
+    assert answer.code == 2
+    assert "127.0.0.1:50051 is given twice" in answer.err

@@ -55,6 +55,8 @@ class Events:
         violations = Violations()
         try:
             context = headers.context(current, violations, None)
+            if self._shared.keys.knows(context.key):
+                exchange.pay(scope)  # also where the service is away, or takes no more
             with self._shared.shares.request(context.key):
                 owner = await self._shared.keys.check(context.key, context.seconds or self._shared.seconds)
                 exchange.pay(scope)

@@ -75,6 +75,10 @@ class KeyChecks:
         except TimeoutError:
             raise failures.too_slow() from None
 
+    def knows(self, key: bytes) -> bool:
+        """Returns whether a key was good when it was last asked about."""
+        return hashlib.sha256(key).digest() in self._good
+
     def forget(self, key: bytes) -> None:
         """Asks about a key again the next time, because the service has refused it."""
         self._good.pop(hashlib.sha256(key).digest(), None)

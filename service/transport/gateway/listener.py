@@ -61,6 +61,11 @@ class Listener:
         self._socket.setblocking(False)
         self._resume()
 
+    def accept_all(self) -> None:
+        """Accepts all connections that wait."""
+        while self._accept():
+            pass
+
     def close(self) -> None:
         """Accepts no more. The connections go on."""
         self._loop.remove_reader(self._socket.fileno())
@@ -75,12 +80,12 @@ class Listener:
         self._resuming = None
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
-    def _accept(self) -> None:
-        """Accepts one connection: the next one has a turn of its own."""
+    def _accept(self) -> bool:
+        """Accepts one connection: the next one has a turn of its own. Returns whether there was one."""
         try:
             connection, _ = self._socket.accept()
         except _GONE_ALREADY:
-            return
+            return False
         except OSError as error:
             if error.errno not in _NO_RESOURCES:
                 raise
@@ -88,9 +93,10 @@ class Listener:
             self._loop.remove_reader(self._socket.fileno())
             self._resuming = self._loop.call_later(_PAUSE_SECONDS, self._resume)
             self._warnings.warn("cannot accept connections", problem=error.strerror)
-            return
+            return False
         connection.setblocking(False)
         self._begin(connection)
+        return True
 
     def _begin(self, connection: socket.socket) -> None:
         seat = self._seats.take()

@@ -20,7 +20,7 @@ _SPENT_PER_SECOND = 2.0
 # So long turns may take without a pause. A pause is at least a millisecond, which is the unit of epoll.
 _BURST_SECONDS = 0.01
 # No turn takes so long: the process did not have the CPU, or something else took it.
-_LONGEST_SECONDS = 0.05
+_LONGEST_SECONDS = 0.005
 # Of so many turns one at most is for connections that come, so that those that are there go on.
 _TURNS_PER_ACCEPT = 3
 
@@ -90,6 +90,7 @@ class Pace(selectors.DefaultSelector):
         self._charged_rounds = 0
         self._round_began = 0.0
         self._free_at = 0.0
+        self._over = False
         self._paced = selectors.DefaultSelector()
         super().register(self._paced.fileno(), selectors.EVENT_READ)
         self._map: Mapping[Any, selectors.SelectorKey] = ChainMap(self._keys, super().get_map())  # type: ignore[arg-type]  # it is not written to
@@ -97,6 +98,7 @@ class Pace(selectors.DefaultSelector):
     def take(self, fd: int, *, listens: bool = False) -> Place:
         """Has a socket's events, all of them, go to the loop in turns."""
         place = self._places[fd] = Place(self, fd, listens=listens)
+        place.paid = self._over
         if self._charged_rounds and self._charged is not None and self._charged.listens:
             self._charged = place  # it has just been accepted
         return place
@@ -110,7 +112,7 @@ class Pace(selectors.DefaultSelector):
 
     def move(self, fd: int, place: Place, *, paid: bool) -> None:
         """Has a socket's events go to the loop in another way, without losing what is asked for."""
-        if self._places.get(fd) is not place:
+        if self._places.get(fd) is not place or (self._over and not paid):
             return
         key = self._map.get(fd)
         if key is not None:
@@ -118,8 +120,17 @@ class Pace(selectors.DefaultSelector):
         place.paid, place.last = paid, self._clock()
         if paid:
             self._free_at -= _SPENT_PER_SECOND * place.spent
+            if self._charged is place:
+                self._charged_rounds = 0
         if key is not None:
             self.register(fd, key.events, key.data)
+
+    def end(self) -> None:
+        """Has all events go to the loop at once from now on, those of new sockets too."""
+        self._over = True
+        for fd, place in list(self._places.items()):
+            if not place.paid:
+                self.move(fd, place, paid=True)
 
     def call_in_turn(self, place: Place, callback: Callable[[], object]) -> None:
         """Calls back in a turn of a socket's."""

@@ -148,6 +148,7 @@ class Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Lets go of everything."""
+        self._waits_for = "end"  # a turn that comes later starts no timer
         self._stop_timer()
         if self._stall is not None:
             self._stall.cancel()

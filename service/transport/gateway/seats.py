@@ -28,6 +28,8 @@ class Seat:
         Args:
             spare: whether it is closed before others, because its last request had no good key.
         """
+        if self not in self._seats.open:
+            return  # it has been closed already
         if spare:
             self._seats.waiting.pop(self, None)
             self._seats.spare[self] = None

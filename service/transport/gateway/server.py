@@ -23,6 +23,8 @@ from service.transport.gateway.seats import Seat, Seats
 from service.transport.gateway.warnings import Warnings
 
 _BACKLOG = 2_048
+_LAST_LOOKS = 3
+_LAST_LOOK_SECONDS = 0.02
 # The server takes 256 calls on a connection, and more wait in gRPC. So there are connections for all calls and streams
 # that `application.py` lets through, and a few more: a cancelled call counts until the server has ended it.
 _CHANNELS = 8
@@ -191,6 +193,7 @@ class _Server(uvicorn.Server):
         warnings: Warnings,
     ) -> None:
         super().__init__(config)
+        self._listeners: list[Listener] = []
         self._stopping = stopping
         self._tell = started
         self._seats = seats
@@ -209,16 +212,22 @@ class _Server(uvicorn.Server):
         def make(seat: Seat, place: Place) -> Protocol:
             return Protocol(self.config, self.server_state, seat, place, self._warnings)
 
-        listeners = [
+        self._listeners = [
             Listener(each, make, pace=self._pace, seats=self._seats, warnings=self._warnings, tls=self.tls)
             for each in sockets or ()
         ]
-        self.servers = listeners  # type: ignore[assignment]  # uvicorn closes them, and waits for that
-        for listener in listeners:
+        self.servers = self._listeners  # type: ignore[assignment]  # uvicorn closes them, and waits for that
+        for listener in self._listeners:
             listener.start()
         self.started = True
         self._tell()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
+        # What callers have sent already is read first: it would be lost with its connection.
+        self._pace.end()
+        for _ in range(_LAST_LOOKS):
+            for listener in self._listeners:
+                listener.accept_all()
+            await asyncio.sleep(_LAST_LOOK_SECONDS)
         await super().shutdown(sockets)

@@ -48,6 +48,8 @@ class Unary:
         violations = Violations()
         try:
             context = headers.context(current, violations, self._shared.seconds)
+            if self._shared.keys.knows(context.key):
+                exchange.pay(scope)  # also where the service is away, or takes no more
             with self._shared.shares.request(context.key) as holding:
                 owner = await self._shared.keys.check(context.key, context.seconds or 0.0)
                 exchange.pay(scope)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from service.transport.gateway import pace as pace_module
 from service.transport.gateway.pace import Pace, Place
 from service.transport.gateway.seats import Seats
 
@@ -114,9 +115,12 @@ def test_a_connection_with_a_good_key_has_no_turns(pace: Pace, clock: Clock, pai
     assert sum(paid in found for found in rounds(pace, clock, 6)) == 2
 
 
-def test_a_good_key_pays_for_the_turns_before_it(pace: Pace, clock: Clock, pairs: list[Pair]) -> None:
+def test_a_good_key_pays_for_the_turns_before_it(
+    pace: Pace, clock: Clock, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace_module, "_BURST_SECONDS", 0.0)
     first, second = paced(pace, pairs[:2])
-    found = rounds(pace, clock, 4, 0.02)
+    found = rounds(pace, clock, 4, 0.004)
     assert found == [[pairs[0][0].fileno()], [], [], []]  # from now on there is a pause
     second.set_paid(paid=True)  # it has had no turn
     assert rounds(pace, clock, 1) == [[pairs[1][0].fileno()]]
@@ -192,3 +196,32 @@ def test_a_connection_without_a_key_that_asks_again_gives_way_first() -> None:
         assert closed[-1] == expected
     # The rest have only just begun to wait.
     assert seats.take() is None
+
+
+def test_what_others_do_in_a_long_round_takes_few_turns_away(pace: Pace, clock: Clock, pairs: list[Pair]) -> None:
+    paced(pace, pairs)
+    had = sum(len(found) for found in rounds(pace, clock, 100, 0.05))
+    assert had >= 25
+
+
+def test_at_the_end_nothing_waits_and_new_connections_have_no_turns(
+    pace: Pace, clock: Clock, pairs: list[Pair]
+) -> None:
+    places = paced(pace, pairs[:4])
+    rounds(pace, clock, 1)
+    pace.end()
+    places[0].set_paid(paid=False)
+    paced(pace, pairs[4:])
+    assert set(rounds(pace, clock, 1)[0]) == {ours.fileno() for ours, _ in pairs}
+
+
+def test_a_connection_that_has_been_closed_gets_no_place_again() -> None:
+    seats = Seats(1)
+    seat = seats.take()
+    assert seat is not None
+    seat.leave()
+    seat.wait()
+    seat.wait(spare=True)
+    assert not seats.open
+    assert not seats.waiting
+    assert not seats.spare
