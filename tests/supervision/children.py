@@ -24,17 +24,22 @@ def tell(**what: object) -> None:
     os.write(1, (json.dumps(what) + "\n").encode())
 
 
-def _until_asked() -> None:
+def _until_asked(serve: Callable[[], object]) -> None:
+    """Waits for SIGTERM. The signal is heeded before `serve` says anything."""
     with Signals(signal.SIGTERM) as signals:
+        serve()
         while next(iter(signals)) != signal.SIGTERM:
             pass
 
 
 def serves(name: str, link: Link) -> None:
     """Says that it serves, and tells what it hears of the others."""
-    link.follow(lambda all_serve: tell(name=name, all_serve=all_serve))
-    link.tell(True)
-    _until_asked()
+
+    def serve() -> None:
+        link.follow(lambda all_serve: tell(name=name, all_serve=all_serve))
+        link.tell(True)
+
+    _until_asked(serve)
     tell(name=name, ended=True)
 
 
@@ -46,8 +51,7 @@ def hears(name: str, link: Link) -> None:
 
 def starts(name: str, link: Link) -> None:
     """Lives, and never comes to serve."""
-    link.follow(lambda _: None)
-    _until_asked()
+    _until_asked(lambda: link.follow(lambda _: None))
     tell(name=name, ended=True)
 
 

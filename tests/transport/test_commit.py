@@ -92,7 +92,7 @@ class Standby:
     def hanging(self, running: Running, tenant: Tenant, **options: Any) -> Any:
         """Begins a call and waits until its COMMIT hangs."""
         call = running.unassigning(tenant, ADA, ["A"], **options)
-        eventually(lambda: len(self.waiting()) == 1)
+        eventually(lambda: running.calls == 1 and len(self.waiting()) == 1)
         return call
 
 

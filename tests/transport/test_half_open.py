@@ -194,7 +194,7 @@ def test_a_watch_of_health_that_is_not_read_holds_up_nothing(run: Run, tenant: T
     for _ in range(50):
         deaf.send(deaf.begin(HEALTH_WATCH), message, end=True)
     servicer = running.service._server._health
-    eventually(lambda: servicer._count == 50)
+    eventually(lambda: len(servicer._all) == 50)
     assert running.service._server.reception.open_calls.pending == 0
     watch = health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60)
     assert next(watch).status == SERVING
@@ -206,7 +206,7 @@ def test_a_watch_of_health_that_is_not_read_holds_up_nothing(run: Run, tenant: T
     assert checks(running.client)
     watch.cancel()
     deaf.close()
-    eventually(lambda: servicer._count == 0)
+    eventually(lambda: not servicer._all)
 
 
 def test_answers_that_are_not_read_hold_no_thread(run: Run, tenant: Tenant) -> None:
@@ -240,9 +240,18 @@ def test_bursts_of_reflection_streams_without_a_message_lock_nobody_out(run: Run
         for _ in range(200):
             caller.begin(REFLECTION)
     question = reflection_pb2.ServerReflectionRequest(list_services="")
-    for _ in range(5):
+
+    def answers() -> bool:
         stream = reflection_of(running.client).ServerReflectionInfo(iter([question]), timeout=60, wait_for_ready=True)
-        assert next(stream).list_services_response.service
+        try:
+            return bool(next(stream).list_services_response.service)
+        except grpc.RpcError as error:
+            # The server may read the rest of the burst later, and this one is the oldest then.
+            assert error.code() is grpc.StatusCode.CANCELLED  # noqa: PT017  # only in this case
+            return False
+
+    for _ in range(5):
+        eventually(answers)
     for caller in callers:
         caller.close()
 
@@ -338,7 +347,7 @@ def test_the_oldest_watch_of_health_gives_way_where_there_are_too_many(
     for watch in (*watches[1:], last):
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
         watch.cancel()
-    eventually(lambda: running.service._server._health._count == 0)
+    eventually(lambda: running.service._server._health._all == {})
 
 
 def test_health_lists_all_states(run: Run, tenant: Tenant) -> None:
