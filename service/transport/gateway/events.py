@@ -55,11 +55,11 @@ class Events:
         violations = Violations()
         try:
             context = headers.context(current, violations, None)
-            if self._shared.keys.knows(context.key):
-                exchange.pay(scope)  # also where the service is away, or takes no more
+            if (known := self._shared.keys.owner(context.key)) is not None:
+                exchange.pay(scope, known)  # also where the service is away, or takes no more
             with self._shared.shares.request(context.key):
                 owner = await self._shared.keys.check(context.key, context.seconds or self._shared.seconds)
-                exchange.pay(scope)
+                exchange.pay(scope, owner)
                 await self._serve(scope, receive, send, context, violations, owner=owner)
         except Enough:
             raise failures.invalid(violations) from None

@@ -70,10 +70,10 @@ def of(scope: Scope) -> Exchange:
     return exchange
 
 
-def pay(scope: Scope) -> None:
-    """Notes that a request has a good key, for its connection too."""
+def pay(scope: Scope, owner: bytes) -> None:
+    """Notes that a request has a good key, and whose it is, for its connection too."""
     of(scope).paid = True
-    scope["pay"]()
+    scope["pay"](owner)
 
 
 async def until_gone(receive: Receive) -> None:

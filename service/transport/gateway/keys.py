@@ -75,9 +75,10 @@ class KeyChecks:
         except TimeoutError:
             raise failures.too_slow() from None
 
-    def knows(self, key: bytes) -> bool:
-        """Returns whether a key was good when it was last asked about."""
-        return hashlib.sha256(key).digest() in self._good
+    def owner(self, key: bytes) -> bytes | None:
+        """Returns whose a key is, if it was good when it was last asked about."""
+        good = self._good.get(hashlib.sha256(key).digest())
+        return None if good is None else good.owner
 
     def forget(self, key: bytes) -> None:
         """Asks about a key again the next time, because the service has refused it."""

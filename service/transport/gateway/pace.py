@@ -21,6 +21,8 @@ _SPENT_PER_SECOND = 2.0
 _BURST_SECONDS = 0.01
 # No turn takes so long: the process did not have the CPU, or something else took it.
 _LONGEST_SECONDS = 0.005
+# So many events of one organisation's connections a round has, so that others are not behind hundreds of them.
+_EVENTS_OF_ONE = 8
 # Of so many turns one at most is for connections that come, so that those that are there go on.
 _TURNS_PER_ACCEPT = 3
 
@@ -31,16 +33,18 @@ class Place:
     """One socket's place in the pace.
 
     Attributes:
-        paid: whether the socket's events go to the loop at once, because of a good key.
+        paid: whether the socket's events go to the loop without turns, because of a good key.
+        owner: the organisation that the key belongs to.
     """
 
-    __slots__ = ("_fd", "_pace", "called", "key", "last", "listens", "mask", "paid", "spent")
+    __slots__ = ("_fd", "_pace", "called", "key", "last", "listens", "mask", "owner", "paid", "spent")
 
     def __init__(self, pace: "Pace", fd: int, *, listens: bool = False) -> None:
         self._pace = pace
         self._fd = fd
         self.listens = listens
         self.paid = False
+        self.owner = b""
         self.last = 0.0
         self.spent = 0.0
         self.key: selectors.SelectorKey | None = None
@@ -52,11 +56,12 @@ class Place:
         """Whether the socket waits for a turn."""
         return self.called or self.mask != 0
 
-    def set_paid(self, *, paid: bool) -> None:
-        """Has the socket's events go to the loop at once from now on, or in turns.
+    def set_paid(self, *, paid: bool, owner: bytes = b"") -> None:
+        """Has the socket's events go to the loop without turns from now on, or in turns.
 
         A good key pays for the turns before it, so those who connect for each request are not held to the pace.
         """
+        self.owner = owner
         if paid != self.paid:
             self._pace.move(self._fd, self, paid=paid)
         self.spent = 0.0
@@ -185,6 +190,8 @@ class Pace(selectors.DefaultSelector):
                 self._collect()
                 break
         self._round_began = self._clock()
+        if len(ready) > _EVENTS_OF_ONE:
+            ready = self._divided(ready)
         if (self._waiting or self._listening) and self._round_began >= self._free_at:
             self._take_turn(ready)
         return ready
@@ -193,6 +200,20 @@ class Pace(selectors.DefaultSelector):
         """Ends."""
         self._paced.close()
         super().close()
+
+    def _divided(self, ready: Ready) -> Ready:
+        """Leaves out all but some events of each organisation, those that waited longest, until a later round."""
+        paid: dict[bytes, Ready] = {}
+        divided: Ready = []
+        for event in ready:
+            place = self._places.get(event[0].fd)
+            (divided if place is None or not place.paid else paid.setdefault(place.owner, [])).append(event)
+        for events in paid.values():
+            events.sort(key=lambda event: self._places[event[0].fd].last)
+            for event in events[:_EVENTS_OF_ONE]:
+                self._places[event[0].fd].last = self._round_began
+                divided.append(event)
+        return divided
 
     def _collect(self) -> None:
         """Notes which sockets have events, and looks at these no more until their turn."""

@@ -131,8 +131,10 @@ class Protocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Goes on to the next request, or waits for it."""
         self._since = time.monotonic()  # of the next one, if it is here already
-        if not self._paid and not self.transport.is_closing():
-            self._place.set_paid(paid=False)
+        if not self.transport.is_closing():
+            if not self._paid:
+                self._place.set_paid(paid=False)
+            # One that was sent before the answer waits for a turn, with a good key too: a round may have many of them.
             if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
                 self._queued = True
                 self.flow.pause_reading()
@@ -177,11 +179,11 @@ class Protocol(H11Protocol):
         scope["started"], scope["pay"], self._paid = self._since, self._pay, False
         await self.config.loaded_app(scope, receive, send)
 
-    def _pay(self) -> None:
+    def _pay(self, owner: bytes) -> None:
         """Notes that the request has a good key: until one without has been answered, the connection is not paced."""
         self._paid = True
         if not self.transport.is_closing():
-            self._place.set_paid(paid=True)
+            self._place.set_paid(paid=True, owner=owner)
 
     def _settle(self, idle_seconds: float) -> None:
         """Sees what the connection waits for now, and how long it may."""

@@ -48,11 +48,11 @@ class Unary:
         violations = Violations()
         try:
             context = headers.context(current, violations, self._shared.seconds)
-            if self._shared.keys.knows(context.key):
-                exchange.pay(scope)  # also where the service is away, or takes no more
+            if (known := self._shared.keys.owner(context.key)) is not None:
+                exchange.pay(scope, known)  # also where the service is away, or takes no more
             with self._shared.shares.request(context.key) as holding:
                 owner = await self._shared.keys.check(context.key, context.seconds or 0.0)
-                exchange.pay(scope)
+                exchange.pay(scope, owner)
                 if self._route.http_method == "GET":
                     message = self._requests.read_query(scope, violations)
                 else:

@@ -225,3 +225,18 @@ def test_a_connection_that_has_been_closed_gets_no_place_again() -> None:
     assert not seats.open
     assert not seats.waiting
     assert not seats.spare
+
+
+def test_a_round_has_some_events_of_each_organization(pace: Pace, clock: Clock) -> None:
+    with ExitStack() as opened:
+        ends = [[opened.enter_context(end) for end in socket.socketpair()] for _ in range(42)]
+        for number, (ours, theirs) in enumerate(ends):
+            theirs.send(b"x")
+            pace.take(ours.fileno()).set_paid(paid=True, owner=b"busy" if number < 40 else b"other")
+            pace.register(ours.fileno(), selectors.EVENT_READ)
+        clock.now += 1
+        busy, other = ({ours.fileno() for ours, _ in part} for part in (ends[:40], ends[40:]))
+        found = [set(each) for each in rounds(pace, clock, 5, 0.001)]
+        assert all(other <= each for each in found)
+        assert [len(each & busy) for each in found] == [8] * 5
+        assert set().union(*found) == busy | other  # each had its event in five rounds
