@@ -190,7 +190,7 @@ class Pace(selectors.DefaultSelector):
                 self._collect()
                 break
         self._round_began = self._clock()
-        if len(ready) > _EVENTS_OF_ONE:
+        if len(ready) > _EVENTS_OF_ONE and not self._over:
             ready = self._divided(ready)
         if (self._waiting or self._listening) and self._round_began >= self._free_at:
             self._take_turn(ready)

@@ -207,12 +207,17 @@ def test_what_others_do_in_a_long_round_takes_few_turns_away(pace: Pace, clock: 
 def test_at_the_end_nothing_waits_and_new_connections_have_no_turns(
     pace: Pace, clock: Clock, pairs: list[Pair]
 ) -> None:
-    places = paced(pace, pairs[:4])
-    rounds(pace, clock, 1)
-    pace.end()
-    places[0].set_paid(paid=False)
-    paced(pace, pairs[4:])
-    assert set(rounds(pace, clock, 1)[0]) == {ours.fileno() for ours, _ in pairs}
+    with ExitStack() as opened:
+        for _ in range(20):
+            ours, theirs = (opened.enter_context(end) for end in socket.socketpair())
+            theirs.send(b"x")
+            pairs.append((ours, theirs))
+        places = paced(pace, pairs[:4])
+        rounds(pace, clock, 1)
+        pace.end()
+        places[0].set_paid(paid=False)
+        paced(pace, pairs[4:])
+        assert set(rounds(pace, clock, 1)[0]) == {ours.fileno() for ours, _ in pairs}
 
 
 def test_a_connection_that_has_been_closed_gets_no_place_again() -> None:
