@@ -31,6 +31,7 @@ class Arrival:
         rpc: its row in the table of rpcs.
         sha256: the hash of its key; empty where the method takes none.
         principal: whose key that is, if it was good not long ago; what admits the call checks it again.
+        peer: the address of the caller's end of the connection, for a call whose key is not known to be good.
         screened: whether scope and rate have been looked at.
         since: when it came in, on `time.monotonic`'s clock.
         held_bytes: the length of its message, if that is a large one; before it has come, what is set aside for it.
@@ -47,6 +48,7 @@ class Arrival:
     rpc: Rpc
     sha256: str = ""
     principal: Principal | None = None
+    peer: str = ""
     screened: bool = False
     since: float = field(default_factory=time.monotonic)
     held_bytes: int = 0
@@ -71,14 +73,15 @@ class Arrival:
 
     @property
     def owner(self) -> str:
-        """The organisation whose share of the server it uses; the methods without a key share one."""
-        return "" if self.principal is None else self.principal.organization_id
+        """The organisation whose share of the server it uses; without a good key, the connection."""
+        return self.peer if self.principal is None else self.principal.organization_id
 
 
 class Arriving:
     """Carries a call's `Arrival` from the interceptor to the executor that gRPC submits the call to.
 
-    gRPC does both for one call after the other on the one thread that takes calls in, and tells neither of the other.
+    gRPC does both for one call after the other on the thread that takes in an address's calls, and
+    neither knows of the other.
     """
 
     def __init__(self) -> None:

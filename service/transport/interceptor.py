@@ -21,7 +21,7 @@ from service.transport import status
 from service.transport.admission import request_id
 from service.transport.arrival import Arrival, Arriving, served
 from service.transport.call import Call, tell
-from service.transport.executors import FairExecutor, on_executor
+from service.transport.executors import on_executor
 from service.transport.metadata import API_KEY
 from service.transport.parsing import parse
 from service.transport.rpcs import OPEN_SERVICES
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from service.transport.admission import Admission
     from service.transport.open_services import OpenServices
     from service.transport.receiver import Receiver
+    from service.transport.refusals import Refusals
 
 
 class Interceptor(grpc.ServerInterceptor):
@@ -46,7 +47,7 @@ class Interceptor(grpc.ServerInterceptor):
         calls: runs ordinary calls.
         streams: runs streams of operations, each of which holds a thread.
         open_services: serves the methods that take no key.
-        refusals: runs calls of unknown methods.
+        refusals: ends calls of unknown methods.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Interceptor(grpc.ServerInterceptor):
         calls: Receiver,
         streams: Receiver,
         open_services: OpenServices,
-        refusals: FairExecutor,
+        refusals: Refusals,
     ) -> None:
         self._admission = admission
         self._arriving = arriving

@@ -10,6 +10,7 @@ from service.domain.errors import Overloaded, RequestTooLarge, ServiceError
 from service.transport.arrival import Arrival, Arriving
 from service.transport.executors import TAKEN, FairExecutor
 from service.transport.receiving import Job
+from service.transport.refusals import Pace, Refusals
 from service.transport.room import Idle, Room
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ class Receiver(FairExecutor):
         threads: how many calls run at once.
         room: what calls take up from their headers on.
         arriving: names the call that gRPC submits.
-        refusals: runs calls that are refused.
+        refusals: ends calls that are refused.
         identify: finds whose the key of a call is, where that is not known, and then calls back.
+        pace: bounds how often a call is served, if it is to be bounded.
         ahead: whether messages are received ahead (see `receiving`). If not, the threads wait for them.
     """
 
@@ -38,8 +40,9 @@ class Receiver(FairExecutor):
         room: Room,
         *,
         arriving: Arriving,
-        refusals: FairExecutor,
+        refusals: Refusals,
         identify: Identify | None = None,
+        pace: Pace | None = None,
         ahead: bool = True,
     ) -> None:
         super().__init__(name, threads)
@@ -47,6 +50,7 @@ class Receiver(FairExecutor):
         self._arriving = arriving
         self._refusals = refusals
         self._identify = identify
+        self._pace = pace
         self._ahead = ahead
         self._held: list[tuple[Arrival, Job]] | None = None
         self._holding = threading.Lock()
@@ -62,6 +66,8 @@ class Receiver(FairExecutor):
         try:
             arrival = self._arriving.take()
             arrival.active = lambda: job.active
+            if arrival.principal is None:
+                arrival.peer = job.peer
             if self._hold(arrival, job):
                 pass
             elif self._identify is not None and arrival.principal is None and arrival.error is None:
@@ -162,6 +168,8 @@ class Receiver(FairExecutor):
         def task() -> None:
             if not self._ahead:
                 self._room.wait(arrival, job)
+            if self._pace is not None:
+                self._pace.wait()
             try:
                 job()
             finally:
@@ -182,4 +190,4 @@ class Receiver(FairExecutor):
         arrival.error = error
         if self._ahead:
             job.give(())
-        self._refusals.run(arrival, job)
+        self._refusals.refuse(arrival, job)

@@ -76,6 +76,12 @@ class Job:
         self.give(())
 
     @property
+    def peer(self) -> str:
+        """The address of the caller's end of the connection."""
+        peer: bytes = self._args[1].call.peer()
+        return peer.decode()
+
+    @property
     def active(self) -> bool:
         """Whether the caller still waits for an answer."""
         active: bool = inner._is_rpc_state_active(self._state)  # noqa: SLF001  # as above

@@ -6,17 +6,20 @@ from service.domain.errors import ServiceError
 from service.transport.admission import Admission
 from service.transport.arrival import Arriving
 from service.transport.authentication import Authenticator, RateLimit
-from service.transport.executors import EvictingExecutor, FairExecutor
+from service.transport.executors import EvictingExecutor
 from service.transport.identification import Identification
 from service.transport.interceptor import Interceptor
 from service.transport.open_services import OpenServices
 from service.transport.reaper import Reaper
 from service.transport.receiver import Receiver
+from service.transport.refusals import Pace, Refusals
 from service.transport.room import Room
 
 _REFLECTION_STREAMS = 16
 _OPEN_THREADS = 2
 _OPEN_CALLS = 1_000
+_OPEN_BURST = 500
+_OPEN_PER_SECOND = 500
 _OPEN_BYTES = 64 * 1024 * 1024
 # A call whose message has not come by then gives way to one that has just come.
 _PATIENCE_SECONDS = 1.0
@@ -67,7 +70,7 @@ class Reception:
 
     def __init__(self, authenticator: Authenticator, limits: Limits) -> None:
         ahead, arriving = limits.receive_ahead, Arriving()
-        self._refusals = FairExecutor("refusal", 1)
+        self._refusals = Refusals()
         self._identification = Identification(authenticator)
 
         def receiver(name: str, threads: int, places: int) -> Receiver:
@@ -83,12 +86,14 @@ class Reception:
 
         self.calls = receiver("call", limits.threads, limits.threads + limits.waiting)
         self.streams = receiver("stream", limits.streams, limits.streams)
+        self._open_pace = Pace(_OPEN_BURST, _OPEN_PER_SECOND)
         self.open_calls = Receiver(
             "health",
-            2 * _OPEN_THREADS,  # all are of no organisation, which may have half
+            2 * _OPEN_THREADS,  # one connection may have half
             Room(_OPEN_CALLS, _OPEN_BYTES, 0.0),
             arriving=arriving,
             refusals=self._refusals,
+            pace=self._open_pace,
             ahead=ahead,
         )
         self._reflections = EvictingExecutor("reflection", _REFLECTION_STREAMS)
@@ -116,6 +121,8 @@ class Reception:
 
     def hold(self) -> None:
         """Keeps the calls that come from now on, without an answer."""
+        self._refusals.pace.stop()
+        self._open_pace.stop()
         self.calls.hold()
         self.streams.hold()
 

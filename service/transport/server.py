@@ -34,6 +34,7 @@ SERVICES = tuple(
 )
 
 _STREAMS_PER_CONNECTION = 256
+_UNSEEN_CALLS = 10_000
 _UNREAD_BYTES = 64 * 1024
 # A connection whose TLS or HTTP/2 handshake takes longer is closed.
 _HANDSHAKE_MS = 10_000
@@ -76,22 +77,56 @@ class Server:
     ) -> None:
         self.reception = Reception(authenticator, limits)
         self._health = health.Health()
-        self._server = grpc.server(
+        self._limits = limits
+        self._reflect = reflect
+        self._share_port = share_port
+        self._servers: list[grpc.Server] = []
+        self._watchers = Watchers(stream, limits.stream_seconds)
+        answer_bytes = limits.max_answer_bytes
+        self._assignments = DeviceAssignments(storage, self._watchers, answer_bytes)
+        self._customers = Customers(storage, answer_bytes)
+        self._devices = Devices(storage, answer_bytes)
+        self._served: dict[str, bool] = {}
+        self.serving(reads=False, writes=False)
+
+    def listen(self, addresses: Sequence[str], credentials: grpc.ServerCredentials | None) -> list[int]:
+        """Opens ports and serves them. Returns their numbers, which are of interest where an address says 0.
+
+        Without credentials it serves plaintext. Each address has the limit of connections for itself, and calls that
+        come at one do not wait for those that come at another before they are taken in.
+
+        Raises:
+            AddressUnavailable: one is taken, or not this machine's.
+        """
+        servers = [self._make() for _ in addresses]
+        ports = [_open(server, address, credentials) for server, address in zip(servers, addresses, strict=True)]
+        self._servers = servers
+        for server in servers:
+            server.start()
+        self.reception.start()
+        return ports
+
+    def _make(self) -> grpc.Server:
+        """Makes a server of gRPC's. Each has a thread that takes calls in, and a queue before it."""
+        server = grpc.server(
             self.reception.calls,
             interceptors=[self.reception.interceptor],
             options=(
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+                # Calls that have come and were not looked at yet. Beyond its usual 1,000 gRPC cancels some at random.
+                ("grpc.server.max_pending_requests", _UNSEEN_CALLS),
+                ("grpc.server.max_pending_requests_hard_limit", _UNSEEN_CALLS),
                 # What a caller may send on a stream that is not read. gRPC would let it grow to megabytes.
                 ("grpc.http2.bdp_probe", 0),
                 ("grpc.http2.lookahead_bytes", _UNREAD_BYTES),
-                ("grpc.max_allowed_incoming_connections", limits.connections),
+                ("grpc.max_allowed_incoming_connections", self._limits.connections),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
                 # Callers connect anew by themselves when they have something to say.
                 ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
                 # A second server on the same port must fail, unless they are to share it.
-                ("grpc.so_reuseport", int(share_port)),
+                ("grpc.so_reuseport", int(self._share_port)),
                 # A caller that vanished without a word is noticed, and its call ended.
                 ("grpc.keepalive_time_ms", 30_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
@@ -99,40 +134,14 @@ class Server:
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ),
         )
-        self._watchers = Watchers(stream, limits.stream_seconds)
-        answer_bytes = limits.max_answer_bytes
-        assignments = DeviceAssignments(storage, self._watchers, answer_bytes)
-        add_DeviceAssignmentServiceServicer_to_server(assignments, self._server)
-        add_CustomerServiceServicer_to_server(Customers(storage, answer_bytes), self._server)
-        add_DeviceServiceServicer_to_server(Devices(storage, answer_bytes), self._server)
-        health.register(self._health, self._server)
-        self._server.add_generic_rpc_handlers((KeyCheck(),))
-        self._served: dict[str, bool] = {}
-        self.serving(reads=False, writes=False)
-        if reflect:
-            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
-
-    def listen(self, addresses: Sequence[str], credentials: grpc.ServerCredentials | None) -> list[int]:
-        """Opens ports and serves them. Returns their numbers, which are of interest where an address says 0.
-
-        Without credentials it serves plaintext. Each address has the limit of connections for itself.
-
-        Raises:
-            AddressUnavailable: one is taken, or not this machine's.
-        """
-        ports = [self._open(address, credentials) for address in addresses]
-        self._server.start()
-        self.reception.start()
-        return ports
-
-    def _open(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
-        try:
-            if credentials is None:
-                return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise AddressUnavailable(address) from error
+        add_DeviceAssignmentServiceServicer_to_server(self._assignments, server)
+        add_CustomerServiceServicer_to_server(self._customers, server)
+        add_DeviceServiceServicer_to_server(self._devices, server)
+        health.register(self._health, server)
+        server.add_generic_rpc_handlers((KeyCheck(),))
+        if self._reflect:
+            reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server
 
     def serving(self, *, reads: bool, writes: bool) -> None:
         """Tells health checks, overall and for each service, whether reads are served; and of one name, writes."""
@@ -158,7 +167,8 @@ class Server:
         self.reception.hold()
         time.sleep(min(seconds, _HOLD_SECONDS))
         # gRPC's own grace ends later than ours: a call that it cancelled would look like one that finished.
-        self._server.stop(seconds + _GRACE_MARGIN_SECONDS)
+        for server in self._servers:
+            server.stop(seconds + _GRACE_MARGIN_SECONDS)
         self.reception.refuse_held(Stopping())
         deadline = time.monotonic() + seconds
         while not self.reception.idle and time.monotonic() < deadline:
@@ -169,6 +179,16 @@ class Server:
         deadline = min(deadline, time.monotonic() + _STREAM_END_SECONDS)
         while self.reception.streams.pending and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        self._server.stop(None).wait()
+        for stopped in [server.stop(None) for server in self._servers]:
+            stopped.wait()
         self.reception.close()
         return finished
+
+
+def _open(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise AddressUnavailable(address) from error

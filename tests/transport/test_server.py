@@ -14,9 +14,11 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from service.app import Service
 from service.config import Settings
+from service.transport.admission import Admission
+from service.transport.arrival import Arrival
 from service.transport.server import AddressUnavailable
 from tests.conftest import Client, Serve, Tenant, failure
-from tests.transport.conftest import UNASSIGN, Run, code_of, health_of, raw, reflection_of
+from tests.transport.conftest import UNASSIGN, Log, Run, code_of, health_of, raw, reflection_of
 
 SERVICE = "deviceassignment.v1.DeviceAssignmentService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -161,3 +163,29 @@ def test_a_port_that_is_taken_is_named(run: Run, database_url: str) -> None:
     with pytest.raises(AddressUnavailable, match=f"127.0.0.1:{port}"):
         second.start(f"127.0.0.1:{port}")
     second._database.close()
+
+
+def test_an_address_whose_calls_cannot_be_taken_in_keeps_no_caller_of_another_waiting(
+    database_url: str, tenant: Tenant, logged: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive, over, kept = Admission.receive, threading.Event(), threading.Event()
+
+    def keep(admission: Admission, method: str, secret: object) -> Arrival:
+        kept.set()
+        over.wait()
+        return receive(admission, method, secret)
+
+    service = Service(Settings(database_url=database_url, drain_seconds=5), addresses=2)
+    first = Client(service.start("127.0.0.1:0", "127.0.0.1:0"))
+    second = Client(logged.events("serving")[1]["port"])
+    try:
+        monkeypatch.setattr(Admission, "receive", keep)
+        held = first.assignments.ListAssignedDevices.future(pb.ListAssignedDevicesRequest(), timeout=60)
+        assert kept.wait(60)
+        assert health_of(second).Check(health_pb2.HealthCheckRequest(), timeout=60).status
+    finally:
+        over.set()
+        assert code_of(held.result) is grpc.StatusCode.UNAUTHENTICATED
+        first.channel.close()
+        second.channel.close()
+        service.stop()
