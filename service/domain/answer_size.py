@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
 
+from service.domain import turns
 from service.domain.parts import parts
 
 # What a list member costs on the wire beside its bytes: a tag, a length of up to two bytes, a reason.
@@ -87,6 +88,8 @@ def page(
 ) -> tuple[list[T], bool]:
     """Reads records in parts, up to a number of them, for as long as they fit; the first always does.
 
+    A call that reads more than one part is a long one, because records take longer than the members of a list.
+
     Args:
         read: gives the records behind a key, up to a number of them.
         start: the key to begin behind.
@@ -112,3 +115,5 @@ def page(
         if len(part) < asked:
             return kept, False
         behind = key(kept[-1])
+        turns.lengthen()
+        turns.give_way()

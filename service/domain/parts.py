@@ -1,6 +1,6 @@
 """Long lists in parts, so that no single step keeps the interpreter from the threads of other calls for long."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from service.domain import turns
@@ -16,6 +16,23 @@ def parts(listed: Sequence[T]) -> Iterable[Sequence[T]]:
         return (listed,)
     turns.lengthen()
     return _divided(listed)
+
+
+def weighed(listed: Iterable[T], weight: Callable[[T], int]) -> Iterator[T]:
+    """Goes through a list whose members have lists of their own, and gives way after SIZE of the inner members.
+
+    Args:
+        listed: the outer list.
+        weight: returns how many inner members a member has.
+    """
+    weighed = 0
+    for member in listed:
+        yield member
+        weighed += weight(member)
+        if weighed > SIZE:
+            weighed = 0
+            turns.lengthen()
+            turns.give_way()
 
 
 def _divided(listed: Sequence[T]) -> Iterator[Sequence[T]]:

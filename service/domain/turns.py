@@ -15,44 +15,59 @@ _USUAL_SECONDS = 0.005
 _SHORT_SECONDS = 0.0002
 _AWAY_SECONDS = 0.0003
 
+_SHORT, _LONG, _STREAM = range(3)
+
 _lock = threading.Lock()
-_calls = 0
-_long_calls = 0
-# Whether the call in this context is a long one; None where there is no call, or a stream, which mostly waits.
-_long: ContextVar[bool | None] = ContextVar("long", default=None)
+# How many calls there are of each kind.
+_counts = [0, 0, 0]
+# The kind of the call in this context; None where there is no call, or a stream that waits for what is new.
+_kind: ContextVar[int | None] = ContextVar("kind", default=None)
 
 
 def begin() -> None:
     """Notes that a call begins in this context."""
-    _long.set(False)
-    _count(1, 0)
+    _change(_SHORT)
 
 
 def end() -> None:
     """Notes the end of the call that is in this context, if there is one."""
-    if _long.get() is None:
-        return
-    _count(-1, -1 if _long.get() else 0)
-    _long.set(None)
+    _change(None)
 
 
 def lengthen() -> None:
     """Notes that the call in this context, if there is one, is a long one."""
-    if _long.get() is False:
-        _long.set(True)
-        _count(0, 1)
+    if _kind.get() == _SHORT:
+        _change(_LONG)
+
+
+def catch_up() -> None:
+    """Notes that the stream in this context reads what is past, until `end`.
+
+    It is a long call, but turns stay as they are: each of its steps is shorter than a turn, and many streams that wait
+    for short turns would wake up all the time.
+    """
+    _change(_STREAM)
 
 
 def give_way() -> None:
-    """Lets others compute, if there are any that are short."""
-    if _long.get() and _calls > _long_calls:
-        time.sleep(_AWAY_SECONDS)
+    """Lets others compute, if there are any that are short.
+
+    The more long calls there are, the longer each is away, so that there are moments when all of them are.
+    """
+    kind = _kind.get()
+    if kind is not None and kind != _SHORT and _counts[_SHORT]:
+        time.sleep(_AWAY_SECONDS * (_counts[_LONG] + _counts[_STREAM]))
 
 
-def _count(calls: int, long_calls: int) -> None:
-    global _calls, _long_calls  # noqa: PLW0603  # there is one interpreter
+def _change(kind: int | None) -> None:
+    before = _kind.get()
+    if before == kind:
+        return
+    _kind.set(kind)
     with _lock:
-        _calls += calls
-        if long_calls:
-            _long_calls += long_calls
-            sys.setswitchinterval(_SHORT_SECONDS if _long_calls else _USUAL_SECONDS)
+        if before is not None:
+            _counts[before] -= 1
+        if kind is not None:
+            _counts[kind] += 1
+        if _LONG in {before, kind}:
+            sys.setswitchinterval(_SHORT_SECONDS if _counts[_LONG] else _USUAL_SECONDS)

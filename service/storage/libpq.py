@@ -17,9 +17,10 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, Transact
 from psycopg.pq.abc import PGresult
 from sqlalchemy import PoolProxiedConnection
 
+from service.domain.parts import parts
+
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _KEY = "libpq"
-_ROWS_AT_ONCE = 1_000
 
 
 class Unconfirmed(psycopg.OperationalError):
@@ -126,11 +127,12 @@ class Session:
         return [self._read(result) for result in self._exchange()[waited:]]
 
     def _read(self, result: PGresult) -> list[tuple[Any, ...]]:
-        self._reader.set_pgresult(result)
         rows: list[tuple[Any, ...]] = []
-        # In parts, between which other threads get their turn.
-        for first in range(0, result.ntuples, _ROWS_AT_ONCE):
-            rows += self._reader.load_rows(first, min(first + _ROWS_AT_ONCE, result.ntuples), tuple)
+        if not result.ntuples:
+            return rows
+        self._reader.set_pgresult(result)
+        for part in parts(range(result.ntuples)):
+            rows += self._reader.load_rows(part[0], part[-1] + 1, tuple)
         return rows
 
     def _prepared(self, sql: str, values: Sequence[Any]) -> _Prepared:

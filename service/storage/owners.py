@@ -16,6 +16,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from service.domain.parts import parts, weighed
 from service.domain.unit_of_work import Change, Owner, Ownership
 from service.storage.connection import Connection
 from service.storage.statement import Statement
@@ -125,9 +126,15 @@ def owners(
     rows = connection.rows(_NOW, parameters) if at is None else connection.rows(_THEN, {**parameters, "at": at})
     # Looked for, because a union has no order of its own; but it is the first.
     clock = rows.pop(next(place for place, row in enumerate(rows) if row[0] is None))
-    found: dict[str, list[Owner]] = {row[0]: [] for row in rows if row[1] is None}
-    owned = [row for row in rows if row[1] is not None]
-    owned.sort(key=itemgetter(5))  # by place: as above
-    for row in owned:
-        found[row[0]].append(Owner._make(row[1:5]))
+    owned: dict[str, list[tuple[Any, ...]]] = {}
+    for part in parts(rows):
+        for row in part:
+            of_device = owned.setdefault(row[0], [])
+            if row[1] is not None:
+                of_device.append(row)
+    found: dict[str, list[Owner]] = {}
+    # Device by device, because one sort of all rows would keep the interpreter from other threads until its end.
+    for identifier, of_device in weighed(owned.items(), lambda item: len(item[1])):
+        of_device.sort(key=itemgetter(5))  # by place: as above
+        found[identifier] = [Owner._make(row[1:5]) for row in of_device]
     return Ownership(found, clock[3])

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import ClauseElement, Dialect, SelectBase
 
+from service.domain.parts import parts
+
 Convert = Callable[[Any], Any]
 
 
@@ -42,11 +44,12 @@ class Compiled:
         if not self.readers:
             return rows
         converted = []
-        for row in rows:
-            values = list(row)
-            for place, convert in self.readers:
-                values[place] = convert(values[place])
-            converted.append(tuple(values))
+        for part in parts(rows):
+            for row in part:
+                values = list(row)
+                for place, convert in self.readers:
+                    values[place] = convert(values[place])
+                converted.append(tuple(values))
         return converted
 
 

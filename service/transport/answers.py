@@ -9,13 +9,13 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 from service.domain.assign import AssignedToCustomers, CustomerAssigned, DeviceAssigned, DevicesAssigned
 from service.domain.list_assigned import AssignedDevices
 from service.domain.lookup import Owners
-from service.domain.parts import parts
+from service.domain.parts import parts, weighed
 from service.domain.revert import Reverted
 from service.domain.transfer import Transferred
 from service.domain.unassign import SkipReason, Unassigned
 from service.domain.unassign_all import AllUnassigned
-from service.domain.unit_of_work import Owner
-from service.transport.messages import write_instant
+from service.domain.unit_of_work import AssignmentChange, Owner, Recorded
+from service.transport.messages import operation, write_instant
 
 T = TypeVar("T")
 
@@ -56,18 +56,21 @@ def unassigned_one(result: Unassigned) -> pb.UnassignDeviceResponse:
 
 def devices_assigned(result: DevicesAssigned) -> pb.AssignDevicesResponse:
     """Answers AssignDevices."""
-    return pb.AssignDevicesResponse(
+    answer = pb.AssignDevicesResponse(
         success=True,
         message=f"Successfully assigned {len(result.assigned)} device(s) to customer",
         customer_id=result.customer_id,
         customer_was_created=result.customer_was_created,
-        assigned_devices=map(_device, result.assigned),
-        already_assigned=map(_device, result.already_assigned),
-        skipped=result.skipped,
         devices_count=result.device_count,
         operation_id=result.operation_id,
         revision=result.revision,
     )
+    for part in parts(result.assigned):
+        answer.assigned_devices.extend(map(_device, part))
+    for part in parts(result.already_assigned):
+        answer.already_assigned.extend(map(_device, part))
+    _add(answer.skipped, result.skipped)
+    return answer
 
 
 def device_assigned(result: AssignedToCustomers) -> pb.AssignDeviceResponse:
@@ -138,7 +141,7 @@ def owners(found: Owners) -> pb.LookupOwnersResponse:
     add, owners_of = answer.results.add, found.owners.get
     before: Sequence[Owner] | None = None  # as of a device that does not exist
     device_before = pb.DeviceOwners()
-    for identifier in found.identifiers:
+    for identifier in weighed(found.identifiers, lambda identifier: len(owners_of(identifier, ()))):
         device = add()
         all_owners = owners_of(identifier)
         if all_owners == before:
@@ -171,9 +174,26 @@ def assigned_devices(page: AssignedDevices) -> pb.ListAssignedDevicesResponse:
     )
     if page.as_of is not None:
         write_instant(answer.as_of, page.as_of)
-    for device in page.devices:
-        listed = answer.devices.add(device_identifier=device.identifier, device_id=device.device_id)
-        write_instant(listed.assigned_at, device.assigned_at)
+    for part in parts(page.devices):
+        for device in part:
+            listed = answer.devices.add(device_identifier=device.identifier, device_id=device.device_id)
+            write_instant(listed.assigned_at, device.assigned_at)
+    return answer
+
+
+def operations(page: list[Recorded], next_page_token: str) -> pb.ListOperationsResponse:
+    """Answers ListOperations."""
+    answer = pb.ListOperationsResponse(next_page_token=next_page_token)
+    for part in parts(page):
+        answer.operations.extend(map(operation, part))
+    return answer
+
+
+def operation_changes(page: list[AssignmentChange], next_page_token: str) -> pb.ListOperationChangesResponse:
+    """Answers ListOperationChanges."""
+    answer = pb.ListOperationChangesResponse(next_page_token=next_page_token)
+    for part in parts(page):
+        answer.changes.extend(map(_change, part))
     return answer
 
 
@@ -185,6 +205,14 @@ def _add(field: MutableSequence[T], listed: list[T]) -> None:
 
 def _skip_reasons(reasons: list[SkipReason]) -> list[pb.SkipReason.ValueType]:
     return [pb.SkipReason.ValueType(reason) for reason in reasons]
+
+
+def _change(change: AssignmentChange) -> pb.OperationChange:
+    return pb.OperationChange(
+        device_identifier=change.device_identifier,
+        customer_id=change.customer_id,
+        change=pb.Change.ValueType(change.change),
+    )
 
 
 def _device(device: DeviceAssigned) -> pb.DeviceAssigned:

@@ -35,6 +35,7 @@ class Arrival:
         screened: whether scope and rate have been looked at.
         since: when it came in, on `time.monotonic`'s clock.
         held_bytes: the length of its message, if that is a large one; before it has come, what is set aside for it.
+        has_long_answer: whether its answer may be a long one.
         has_place: whether it holds room; see `Room`.
         error: why it is refused, if it is.
         received: is called with the message's length by a thread that has waited for it.
@@ -52,6 +53,7 @@ class Arrival:
     screened: bool = False
     since: float = field(default_factory=time.monotonic)
     held_bytes: int = 0
+    has_long_answer: bool = False
     has_place: bool = False
     error: ServiceError | None = None
     received: Callable[[int], object] = _nothing
@@ -68,8 +70,8 @@ class Arrival:
 
     @property
     def is_large(self) -> bool:
-        """Whether its message is a long one."""
-        return self.held_bytes > SMALL_BYTES
+        """Whether its message is a long one, or its answer may be."""
+        return self.has_long_answer or self.held_bytes > SMALL_BYTES
 
     @property
     def owner(self) -> str:

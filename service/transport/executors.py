@@ -32,7 +32,7 @@ class FairExecutor(ThreadPoolExecutor):
 
     Args:
         name: for the threads' names.
-        threads: how many tasks run at once. A quarter of these may serve calls with a large message.
+        threads: how many tasks run at once. A quarter of these may serve large calls; see `Arrival.is_large`.
     """
 
     def __init__(self, name: str, threads: int) -> None:

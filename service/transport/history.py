@@ -10,7 +10,7 @@ from service.domain import history, tokens
 from service.domain.errors import CustomerNotFound
 from service.domain.history import ListOperationChanges, ListOperations
 from service.domain.unit_of_work import Storage
-from service.transport import call, messages
+from service.transport import answers, call, messages
 from service.transport.fields import Fields
 from service.transport.metadata import RESUME_TOKEN
 from service.transport.watch import Watchers
@@ -52,7 +52,7 @@ class History:
         wish = replace(wish, before=before)
         page, token = read(self._storage, lambda uow: history.list_operations(uow, wish))
         count(listed=len(page))
-        return pb.ListOperationsResponse(operations=map(messages.operation, page), next_page_token=token)
+        return answers.operations(page, token)
 
     def GetOperation(self, request: pb.GetOperationRequest, _context: grpc.ServicerContext) -> pb.GetOperationResponse:
         """Gives one operation."""
@@ -78,15 +78,7 @@ class History:
         wish = replace(wish, after=after)
         page, token = read(self._storage, lambda uow: history.list_operation_changes(uow, wish))
         count(listed=len(page))
-        listed = [
-            pb.OperationChange(
-                device_identifier=change.device_identifier,
-                customer_id=change.customer_id,
-                change=pb.Change.ValueType(change.change),
-            )
-            for change in page
-        ]
-        return pb.ListOperationChangesResponse(changes=listed, next_page_token=token)
+        return answers.operation_changes(page, token)
 
     def WatchOperations(
         self, request: pb.WatchOperationsRequest, context: grpc.ServicerContext

@@ -145,6 +145,7 @@ class Receiver(FairExecutor):
         try:
             self._check(arrival, 0 if message is None else len(message))
             if arrival.has_place:
+                arrival.has_long_answer = message is not None and arrival.rpc.long_answer(message)
                 job.give(() if message is None else (message,))
                 self._serve(arrival, job)
         except ServiceError as error:

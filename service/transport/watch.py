@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from service import log
+from service.domain import turns
 from service.domain.errors import ApiKeyInvalid, ServiceError, Stopping
 from service.domain.unit_of_work import OperationStream, Recorded
 from service.transport import call
@@ -69,16 +70,22 @@ class Watchers:
                     continue
                 with self._readers:
                     batch = self._stream.behind(organization_id, after, _BATCH, customer_id)
+                if len(batch) == _BATCH:
+                    turns.catch_up()  # there may be thousands more
                 for operation in batch:
                     # A caller may take its time over each: what ends a stream ends it between any two.
                     if time.monotonic() >= until:
                         return
                     self._check(current)
                     yield operation
+                    turns.give_way()
+                if len(batch) < _BATCH:
+                    turns.end()
                 # A full batch may not be all. Otherwise all places up to `last` are done, those of others included.
                 found = batch[-1].position if batch else 0
                 after = found if len(batch) == _BATCH else max(last, found)
         finally:
+            turns.end()
             with self._changed:
                 self._watching[organization_id] -= 1
                 del self._open[current]

@@ -7,7 +7,7 @@ from contextvars import Context, copy_context
 import pytest
 
 from service.domain import turns
-from service.domain.parts import SIZE, parts
+from service.domain.parts import SIZE, parts, weighed
 
 LONG = ["d"] * (SIZE + 1)
 USUAL = 0.005
@@ -35,10 +35,12 @@ class Clock:
 
     def __init__(self) -> None:
         self._sleeps = 0
+        self.seconds: list[float] = []
 
-    def sleep(self, _seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Gives way."""
         self._sleeps += 1
+        self.seconds.append(seconds)
 
     def sleeps(self, context: Context) -> int:
         """Has a call go through a long list, and tells how often it gives way."""
@@ -77,6 +79,49 @@ def test_a_long_call_gives_way_between_parts_while_there_are_short_ones(clock: C
     other.run(turns.end)
     assert clock.sleeps(long) == 0
     long.run(turns.end)
+
+
+def test_long_calls_give_way_for_longer_the_more_there_are(clock: Clock) -> None:
+    short, first, second = call(), call(), call()
+    first.run(lambda: list(parts(LONG)))
+    alone = clock.seconds[-1]
+    second.run(lambda: list(parts(LONG)))
+    assert clock.seconds[-1] == 2 * alone
+    for each in (short, first, second):
+        each.run(turns.end)
+
+
+def test_a_call_gives_way_after_many_members_of_the_lists_of_a_list_s_members(clock: Clock) -> None:
+    short, long = call(), call()
+    lists = [["d"] * (SIZE // 4)] * 8
+    assert long.run(lambda: list(weighed(lists[:4], len))) == lists[:4]
+    assert sys.getswitchinterval() == pytest.approx(USUAL)
+    assert long.run(lambda: list(weighed(lists + lists, len))) == lists + lists
+    assert len(clock.seconds) == 3
+    for each in (short, long):
+        each.run(turns.end)
+
+
+def test_a_stream_that_catches_up_gives_way_and_leaves_turns_as_they_are(clock: Clock) -> None:
+    stream, short = copy_context(), call()
+    stream.run(turns.give_way)
+    assert not clock.seconds
+    stream.run(turns.catch_up)
+    stream.run(turns.give_way)
+    assert len(clock.seconds) == 1
+    assert sys.getswitchinterval() == pytest.approx(USUAL)
+    stream.run(turns.end)
+    stream.run(turns.give_way)
+    assert len(clock.seconds) == 1
+    short.run(turns.end)
+
+
+def test_a_call_begins_once(clock: Clock) -> None:
+    long, short = call(), call()
+    long.run(turns.begin)
+    long.run(turns.end)
+    assert clock.sleeps(short) == 0  # it is long itself, and there is no other
+    short.run(turns.end)
 
 
 def test_nobody_gives_way_where_there_is_no_call(clock: Clock) -> None:
