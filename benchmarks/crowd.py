@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -22,6 +23,8 @@ from benchmarks.works import FIRST, email, identifiers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from google.protobuf.message import Message
+
 SIZE = 100_000
 """Identifiers of a preview."""
 
@@ -29,6 +32,13 @@ LARGE = FIRST + 5_000_000
 """The number of the customer whom the previews and the writers are about."""
 
 PREVIEWS, WRITERS, HALF_OPEN, WATCHES = 16, 64, 100, 200
+REPLAYS = 50
+
+LOOKED_UP, OWNERS, PAGE = 1_000, 100, 10_000
+"""Devices of a lookup, owners of each of these devices, and what a page lists at most."""
+
+OPERATIONS = 5_000
+"""Operations that the lists and the streams of operations begin with."""
 
 _SERVICE = "/deviceassignment.v1.DeviceAssignmentService/"
 _BULK = "/deviceassignment.v1.DeviceService/BulkUpdateDeviceMetadata"
@@ -64,6 +74,63 @@ class _Crowd:
                 (_BULK, device_pb2.BulkUpdateDeviceMetadataRequest(devices=devices).SerializeToString()),
             ]
         )
+
+    def lookups(self) -> None:
+        """Keeps lookups in flight of devices that have as many owners as an answer lists."""
+        devices = identifiers(LARGE, LOOKED_UP)
+        for number in range(OWNERS):
+            request = pb.AssignDevicesRequest(customer_email=f"owner{number}@example.com", device_identifiers=devices)
+            self._call("AssignDevices", request)
+        lookup = pb.LookupOwnersRequest(device_identifiers=devices)
+        self._repeat([(f"{_SERVICE}LookupOwners", lookup.SerializeToString())])
+
+    def pages(self) -> None:
+        """Keeps listings of a past moment in flight, with as many devices in a page as may be."""
+        request = pb.ListAssignedDevicesRequest(customer_email=email(LARGE), page_size=PAGE)
+        request.at.GetCurrentTime()
+        self._repeat([(f"{_SERVICE}ListAssignedDevices", request.SerializeToString())])
+
+    def operations(self) -> None:
+        """Keeps listings of operations and of their changes in flight, in pages as long as may be."""
+        self._operate()
+        operations = pb.ListOperationsRequest(page_size=PAGE).SerializeToString()
+        changes = pb.ListOperationChangesRequest(operation_id=f"op_{LARGE}", page_size=PAGE).SerializeToString()
+        self._repeat([(f"{_SERVICE}ListOperations", operations), (f"{_SERVICE}ListOperationChanges", changes)])
+
+    def replays(self) -> None:
+        """Keeps streams open that read all operations there are, one time after the other."""
+        self._operate()
+        request = pb.WatchOperationsRequest().SerializeToString()
+
+        def again(number: int) -> None:
+            method = self._channels[number % _CHANNELS].unary_stream(f"{_SERVICE}WatchOperations")
+            while True:
+                try:
+                    stream = method(request, metadata=self._metadata)
+                    for _ in islice(stream, OPERATIONS):
+                        pass
+                    stream.cancel()
+                except grpc.RpcError:
+                    threading.Event().wait(0.05)
+
+        for number in range(REPLAYS):
+            threading.Thread(target=again, args=(number,), daemon=True).start()
+
+    def _operate(self) -> None:
+        """Makes operations, unless they are there."""
+        request = pb.ListOperationsRequest(page_size=OPERATIONS).SerializeToString()
+        answer = self._channels[0].unary_unary(f"{_SERVICE}ListOperations")(request, metadata=self._metadata)
+        there = len(pb.ListOperationsResponse.FromString(answer).operations)
+        assign, unassign = (
+            kind(customer_email="owner@example.com", device_identifiers=identifiers(LARGE, 1))
+            for kind in (pb.AssignDevicesRequest, pb.UnassignDevicesRequest)
+        )
+        for _ in range(there, OPERATIONS, 2):
+            self._call("AssignDevices", assign)
+            self._call("UnassignDevices", unassign)
+
+    def _call(self, method: str, request: Message) -> None:
+        self._channels[0].unary_unary(f"{_SERVICE}{method}")(request.SerializeToString(), metadata=self._metadata)
 
     def _repeat(self, calls: list[tuple[str, bytes]]) -> None:
         """Keeps calls in flight."""
@@ -122,6 +189,10 @@ KINDS: dict[str, Callable[[_Crowd], object]] = {
     "writers": _Crowd.writers,
     "half-open": _Crowd.half_open,
     "watches": _Crowd.watches,
+    "lookups": _Crowd.lookups,
+    "pages": _Crowd.pages,
+    "operations": _Crowd.operations,
+    "replays": _Crowd.replays,
 }
 
 

@@ -16,7 +16,7 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 from sqlalchemy import create_engine, text
 
 from benchmarks import crowd, report, servers, signals
-from benchmarks.crowd import HALF_OPEN, LARGE, PREVIEWS, SIZE, WRITERS
+from benchmarks.crowd import HALF_OPEN, LARGE, LOOKED_UP, OWNERS, PAGE, PREVIEWS, REPLAYS, SIZE, WRITERS
 from benchmarks.fleet import Fleet
 from benchmarks.other import fleets
 from benchmarks.patient import GIVE_UP_SECONDS, Stream, timed
@@ -30,6 +30,10 @@ LOADS = {
     "writers": f"{WRITERS} writers who wait for one customer",
     "half-open": f"{HALF_OPEN} calls without their message",
     "watches": "as many watches as one organisation gets",
+    "lookups": f"{PREVIEWS} lookups of {LOOKED_UP:,} devices with {OWNERS} owners each",
+    "pages": f"{PREVIEWS} pages of {PAGE:,} devices of a past moment",
+    "operations": f"{PREVIEWS} pages of {PAGE:,} operations or changes",
+    "replays": f"{REPLAYS} streams that read old operations",
 }
 """What the first organisation does, by the names that `crowd` has."""
 
