@@ -53,11 +53,14 @@ check: install ## Check format, lint, types, walls, protos, generated code, migr
 	@$(BIN)/python -m tests.audit
 	@echo "check: all is well"
 
+# Each process of the tests compiles them all, for five seconds, unless Python keeps what it has compiled.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
+
 test: install ## Run every test, on SQLite and on a real PostgreSQL.
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(PYTEST) -n 2 --dist loadfile
 
 test-fast: install ## Run what needs no other process, on SQLite alone (under a minute).
-	@$(BIN)/pytest -n 2 -m "not process and not postgresql"
+	@$(PYTEST) -n 2 --dist worksteal --hypothesis-profile fast -m "not process and not postgresql"
 
 run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:8080, and print calls to paste.
 	@$(BIN)/device-assignment serve --example --grpc-address $(GRPC_ADDRESS) $(if $(REST_ADDRESS),--rest-address $(REST_ADDRESS))

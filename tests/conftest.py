@@ -21,11 +21,12 @@ from service.app import Service
 from service.config import Settings
 from service.domain.import_lines import Line, read_lines
 from service.domain.keys import SCOPES
-from service.storage import bulk, schema, sqlite
+from service.storage import bulk, sqlite
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import Organizations
-from tests import postgres
+from service.transport import server as server_module
+from tests import postgres, sqlite_files
 from tests.postgres import Postgres
 
 if folder := postgres.memory():
@@ -36,6 +37,8 @@ HEADER = "customer_email,device_identifier,device_type"
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("any speed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For `make test-fast`. Tests that name a number of examples keep to it.
+settings.register_profile("fast", settings.get_profile("any speed"), max_examples=25)
 settings.load_profile("any speed")
 
 
@@ -97,11 +100,7 @@ def postgres_server() -> Iterator[Postgres]:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh database with today's tables, of each kind."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'test.db'}"
-        made = Database(url)
-        schema.upgrade(made)
-        made.close()
-        yield url
+        yield sqlite_files.fresh(tmp_path / "test.db")
         return
     server: Postgres = request.getfixturevalue("postgres_server")
     url = server.fresh()
@@ -188,6 +187,13 @@ class Client:
             options["page_token"] = page.next_page_token
 
 
+def stop(service: Service) -> None:
+    """Stops a server whose callers have gone, so that it need not hold calls that might still come."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server_module, "_HOLD_SECONDS", 0.0)
+        service.stop()
+
+
 Serve = Callable[..., Client]
 
 
@@ -205,7 +211,7 @@ def serve(database_url: str) -> Iterator[Serve]:
     yield start
     for service, client in started:
         client.channel.close()
-        service.stop()
+        stop(service)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from service.storage import schema
 from service.storage.database import Database
+from tests import sqlite_files
 from tests.conftest import new_tenant
 
 EXECUTABLE = Path(sys.executable).parent / "device-assignment"
@@ -180,9 +180,8 @@ def command(database_url: str, tmp_path: Path) -> Command:
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Command:
     """The command with an SQLite database with the organisation acme, for what does not depend on the kind."""
-    command = Command(tmp_path, f"sqlite:///{tmp_path / 'test.db'}")
+    command = Command(tmp_path, sqlite_files.fresh(tmp_path / "test.db"))
     database = Database(command.url)
-    schema.upgrade(database)
     new_tenant(database)
     database.close()
     return command

@@ -21,7 +21,7 @@ from service.app import Service
 from service.config import Settings
 from service.storage.database import Database
 from service.transport.certificate import Tls
-from tests.conftest import Client, Tenant, new_tenant
+from tests.conftest import Client, Tenant, new_tenant, stop
 
 UNASSIGN = "/deviceassignment.v1.DeviceAssignmentService/UnassignDevices"
 LIST = "/deviceassignment.v1.DeviceAssignmentService/ListAssignedDevices"
@@ -70,7 +70,7 @@ def run(database_url: str) -> Iterator[Run]:
     for running in started:
         running.client.channel.close()
         if not running.service._stopping.is_set():
-            running.stop()
+            stop(running.service)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 from service.app import Service
 from service.config import Settings
-from service.storage import schema
 from service.storage.database import Database
-from tests.conftest import Tenant, new_tenant
+from tests import sqlite_files
+from tests.conftest import Tenant, new_tenant, stop
 from tests.transport.api.client import Api
 
 Running = tuple[Service, Api]
@@ -22,11 +22,7 @@ Start = Callable[..., Running]
 def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database of each kind. Organisations do not see each other, so the tests can share it."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('api') / 'test.db'}"
-        made = Database(url)
-        schema.upgrade(made)
-        made.close()
-        yield url
+        yield sqlite_files.fresh(tmp_path_factory.mktemp("api") / "test.db")
         return
     server: Any = request.getfixturevalue("postgres_server")
     url = server.fresh()
@@ -50,7 +46,7 @@ def running(database_url: str, **settings: Any) -> Iterator[Running]:
     yield service, api
     api.channel.close()
     if not service._stopping.is_set():
-        service.stop()
+        stop(service)
 
 
 @pytest.fixture(scope="session")

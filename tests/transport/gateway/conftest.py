@@ -11,13 +11,13 @@ import pytest
 
 from service.app import Service
 from service.config import Settings
-from service.storage import schema
 from service.storage.database import Database
 from service.transport.gateway import protocol
 from service.transport.gateway.application import Options
 from service.transport.gateway.server import Runner, Target, listen
 from service.transport.metadata import KEY_CHECK, RESUME_TOKEN
-from tests.conftest import Tenant, new_tenant
+from tests import sqlite_files
+from tests.conftest import Tenant, new_tenant, stop
 from tests.transport.gateway.rest import EventStream, Gateway, Rest
 
 Launch = Callable[..., Gateway]
@@ -29,11 +29,7 @@ Local = Callable[..., int]
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database. To the gateway one kind is like the other: it does not know that there is any."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('gateway') / 'test.db'}"
-    made = Database(url)
-    schema.upgrade(made)
-    made.close()
-    return url
+    return sqlite_files.fresh(tmp_path_factory.mktemp("gateway") / "test.db")
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +59,7 @@ def begin(database_url: str) -> Iterator[Begin]:
     yield start
     for service in started:
         if not service._stopping.is_set():
-            service.stop()
+            stop(service)
 
 
 @pytest.fixture
