@@ -65,7 +65,7 @@ def test_what_was_answered_about_a_moment_a_second_ago_stays_true(database: Data
     while importing.is_alive():
         at = datetime.now(UTC) - SECOND
         told.append((at, changed(database, at)))
-        time.sleep(0.01)
+        time.sleep(0.05)
     importing.join()
     with database.session(write=False) as connection:
         times = connection.execute(select(operation.c.occurred_at)).scalars().all()

@@ -226,8 +226,8 @@ def test_a_connection_beyond_the_limit_is_closed_and_the_others_are_served(run: 
     assert looks_up(running.client, tenant)
     more = [Caller(running.port) for _ in range(20)]
     for caller in more:
-        caller.socket.settimeout(5)
-    assert sum(caller.closed() for caller in more) >= 17
+        caller.socket.settimeout(0.1)
+    eventually(lambda: sum(caller.closed() for caller in more) >= 17)
     assert looks_up(running.client, tenant)
     for caller in more:
         caller.close()
@@ -281,7 +281,7 @@ def test_unread_answers_leave_no_more_room_than_an_organisation_has(run: Run, te
     deaf = Caller(running.port, window=0)
     request = pb.ListAssignedDevicesRequest(customer_email="ada@example.com", page_size=10_000)
     calls = running.service._server.reception.calls
-    for _ in range(12):
+    for _ in range(8):
         eventually(lambda: len(calls.idle(1.1, answered=True)) == len(calls.idle(0, answered=True)))
         before = len(calls.idle(0, answered=True))
         deaf.send(deaf.begin(LIST, tenant.metadata), request.SerializeToString(), end=True)
@@ -373,11 +373,11 @@ def test_without_receiving_ahead_threads_wait_for_messages_but_not_for_ever(
     for each in (tenant, other):
         each.assign("ada@example.com", ["A"])
     running = run(threads=4, message_seconds=2, receive_ahead=False)
-    silent = silent_calls(running, silence, LOOKUP, 20, tenant.metadata)
+    silent = silent_calls(running, silence, LOOKUP, 6, tenant.metadata)
     silent += silent_calls(running, silence, CHECK, 1)
     deaf = Caller(running.port, window=0)
     deaf.send(deaf.begin(HEALTH_WATCH), health_pb2.HealthCheckRequest().SerializeToString(), end=True)
-    eventually(lambda: running.calls == 20)
+    eventually(lambda: running.calls == 6)
     assert looks_up(running.client, other)
     assert checks(running.client)
     watch = health_of(running.client).Watch(health_pb2.HealthCheckRequest(), timeout=60)
