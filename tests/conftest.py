@@ -1,5 +1,6 @@
 """Fixtures: a fresh database of each kind, an organisation with a key, and a real server with a real client."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -56,6 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.postgresql)
         if not _PROCESS_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.process)
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector what has been loaded: the tests themselves, hundreds of thousands of objects."""
+    gc.collect()
+    gc.freeze()
 
 
 def _watched(item: pytest.Item) -> Generator[None, object, object]:
