@@ -24,6 +24,7 @@ from service.transport.served import Served
 from service.transport.server import Server
 from service.transport.watch import READERS
 from service.upkeep import Upkeep
+from service.version import VERSION
 
 # A collection stops all threads. What has been loaded stays, and a call's 100,000 identifiers are no garbage yet.
 _COLLECTION = (20_000, 20, 50)
@@ -108,7 +109,7 @@ class Service:
         self._watch.start()
         self._upkeep.start()
         for address, port in zip(addresses, ports, strict=True):
-            log.info("serving", address=address, port=port, tls=tls is not None)
+            log.info("serving", address=address, port=port, tls=tls is not None, version=VERSION)
         return ports[0]
 
     def renew(self, tls: Tls) -> None:

@@ -1,7 +1,10 @@
 """The settings, read from the environment once."""
 
+import difflib
 import math
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -97,6 +100,27 @@ class Settings:
 
     log_format: str = _one_of("auto", "json", "console")
     """`auto` is JSON unless the log goes to a terminal."""
+
+
+_NOT_SETTINGS = frozenset({"API_KEY", "TEST_POSTGRES_URL"})
+# Kubernetes sets these in every container for a service of the name device-assignment.
+_OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?")
+
+
+def misspelt() -> list[str]:
+    """Returns a sentence for each variable of the environment that has the prefix and is no setting."""
+    known = {setting.name.upper() for setting in fields(Settings)} | _NOT_SETTINGS
+    given = (name.removeprefix(PREFIX) for name in sorted(os.environ) if name.startswith(PREFIX))
+    return [
+        f"{PREFIX}{name} is not a setting and has no effect; {_advice(name, known)}"
+        for name in given
+        if name not in known and not _OF_KUBERNETES.fullmatch(name)
+    ]
+
+
+def _advice(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name.upper(), sorted(known), n=1)
+    return f"did you mean {PREFIX}{nearest[0]}?" if nearest else "docs/operate.md lists the settings"
 
 
 def load() -> Settings:

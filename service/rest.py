@@ -15,6 +15,7 @@ from service.transport.gateway.description import pages
 from service.transport.gateway.server import Runner, Target, listen
 from service.transport.gateway_certificates import Certificates, Trusted
 from service.transport.renewal import Renewed
+from service.version import VERSION
 
 # For the connections to the service, the log, and callers who are being turned away.
 _OTHER_DESCRIPTORS = 64
@@ -74,6 +75,7 @@ def serve(
             tls=tls is not None,
             target=target,
             connections=connections,
+            version=VERSION,
         )
         if connections < settings.rest_connections:
             why = "each takes one of the open files that this process may have (ulimit -n)"

@@ -21,6 +21,7 @@ from service.transport.certificate import CertificateUnusable, Tls
 from service.transport.channel import Identity, Trust
 from service.transport.gateway_certificates import Trusted
 from service.transport.renewal import Renewed
+from service.version import VERSION
 
 # Beside the calls in flight: the database's answers to the bookkeeping, and the end of the streams.
 _STOP_MARGIN_SECONDS = 8.0
@@ -95,7 +96,7 @@ def serve(
             where |= {"rest_address": rest_port.address, "rest_port": rest_port.number}
 
         def all_serve() -> None:
-            log.info("all workers serving", **where, workers=workers)
+            log.info("all workers serving", **where, workers=workers, version=VERSION)
             started(port.number, None if rest_port is None else rest_port.number)
 
         # What is there now stays: a collector that looks at it would make each process a copy of its own.

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from service import config
+from service.cli.help_page import PlainCommand
 from service.cli.opened import OrganizationName, opened, organization
 from service.cli.output import ENVIRONMENT, AsJson, fail, show, show_one, warn
 from service.domain import identifiers
@@ -24,7 +25,7 @@ _DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
-@database.command("upgrade", epilog=ENVIRONMENT)
+@database.command("upgrade", cls=PlainCommand, epilog=ENVIRONMENT)
 def upgrade() -> None:
     """Bring the tables up to date. Makes an SQLite file that is not there yet."""
     opened_database = Database(config.load().database_url)
@@ -32,20 +33,28 @@ def upgrade() -> None:
         before, now = schema.upgrade(opened_database)
     finally:
         opened_database.close()
-    print(f"at step {now} already" if before == now else f"upgraded from {before or 'nothing'} to step {now}")
+    if before == now:
+        print(f"tables are up to date (version {int(now)})")
+    elif before:
+        print(f"tables upgraded from version {int(before)} to version {int(now)}")
+    else:
+        print(f"tables created (version {int(now)})")
 
 
-@database.command("check", epilog=ENVIRONMENT)
+@database.command("check", cls=PlainCommand, epilog=ENVIRONMENT)
 def check() -> None:
-    """Tell whether the database can be served; exit with 1 if not. Warn of settings that can lose answered calls."""
+    """Check that the database can be served; exit with 1 if not.
+
+    Warn of settings of PostgreSQL that can lose answered calls.
+    """
     with opened() as current:
         found = schema.check(current)
         for warning in durability.warnings(current):
             warn(warning)
-        print(f"ok, at step {found}")
+        print(f"ok: tables are up to date (version {int(found)})")
 
 
-@organizations.command("create", epilog=ENVIRONMENT)
+@organizations.command("create", cls=PlainCommand, epilog=ENVIRONMENT)
 def create_organization(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that no other organisation has.")],
     as_json: AsJson = False,
@@ -61,7 +70,7 @@ def create_organization(
     show_one({"organization_id": made.id, "name": made.name}, as_json=as_json)
 
 
-@organizations.command("list", epilog=ENVIRONMENT)
+@organizations.command("list", cls=PlainCommand, epilog=ENVIRONMENT)
 def list_organizations(as_json: AsJson = False) -> None:
     """List the organisations."""
     with opened() as current:
@@ -87,7 +96,7 @@ def _expiry(text: str | None) -> datetime | None:
     return moment
 
 
-@keys.command("create", epilog=ENVIRONMENT)
+@keys.command("create", cls=PlainCommand, epilog=ENVIRONMENT)
 def create_key(
     org: OrganizationName,
     scope: Annotated[
@@ -127,7 +136,7 @@ def _scopes(key: ApiKey, *, as_json: bool) -> list[str] | str:
     return "all" if key.scopes == SCOPES else " ".join(key.scopes)
 
 
-@keys.command("list", epilog=ENVIRONMENT)
+@keys.command("list", cls=PlainCommand, epilog=ENVIRONMENT)
 def list_keys(as_json: AsJson = False) -> None:
     """List the keys: what is known of them, never the keys themselves."""
     with opened() as current:
@@ -149,7 +158,7 @@ def _row(key: ApiKey, organization_name: str, *, as_json: bool) -> dict[str, obj
     }
 
 
-@keys.command("revoke", epilog=ENVIRONMENT)
+@keys.command("revoke", cls=PlainCommand, epilog=ENVIRONMENT)
 def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, key_…")]) -> None:
     """Make a key worthless, within five seconds on every server."""
     with opened() as current:

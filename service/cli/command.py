@@ -3,14 +3,17 @@
 import sys
 import traceback
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from service import config
 from service.cli import streams
-from service.cli.output import ENVIRONMENT
+from service.cli.help_page import PlainCommand
+from service.cli.output import ENVIRONMENT, warn
 from service.domain.errors import OperatorError, ServiceError
 from service.log_lines import redact
+from service.version import VERSION
 
 
 class _Command(NamedTuple):
@@ -44,6 +47,10 @@ _AT_A_SERVER = (
 )
 
 
+_WITH_LOG = ("serve", "gateway")
+"""The commands whose standard error is a log, and which put their warnings there."""
+
+
 def command_line(first_argument: str | None = None) -> typer.Typer:
     """Builds the command line.
 
@@ -62,18 +69,36 @@ def command_line(first_argument: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     # With a callback, a single command is still called by its name.
-    app.callback()(lambda: None)
+    app.callback()(_every_command)
     every = (*_AT_THE_DATABASE, *_AT_A_SERVER)
     for command in [command for command in every if command.name == first_argument] or every:
         found: Any = getattr(import_module(f"service.cli.{command.module}"), command.attribute)
         if command.summary is None:
             app.add_typer(found, name=command.name)
         elif command in _AT_THE_DATABASE:
-            app.command(command.name, short_help=command.summary, epilog=ENVIRONMENT)(found)
+            app.command(command.name, cls=PlainCommand, short_help=command.summary, epilog=ENVIRONMENT)(found)
         else:
             panel = "Against a running server"
-            app.command(command.name, short_help=command.summary, rich_help_panel=panel)(found)
+            app.command(command.name, cls=PlainCommand, short_help=command.summary, rich_help_panel=panel)(found)
     return app
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"device-assignment {VERSION}")
+        raise typer.Exit
+
+
+def _every_command(
+    context: typer.Context,
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand not in _WITH_LOG:
+        for warning in config.misspelt():
+            warn(warning)
 
 
 def main() -> None:

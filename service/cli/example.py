@@ -2,8 +2,11 @@
 
 import os
 import secrets
+import shlex
+import sys
 from pathlib import Path
 
+from service.config import PREFIX
 from service.domain.import_lines import COLUMNS, Line, read_lines
 from service.domain.keys import SCOPES, sha256
 from service.storage import bulk, location, schema
@@ -37,25 +40,29 @@ def prepare(database_url: str) -> str | None:
     """Upgrades the database, and makes the example if there is no organisation yet.
 
     Returns:
-        The example's API key: the new one, or the one of an earlier run, which stands in a file beside the working
-        folder's database and nowhere else. None if there is neither.
+        None if `example.api-key` in the working folder has a key that works. A new key is written to it if it has
+        none and the database has the example's organisation. Otherwise the database has other data, and the name of
+        its first organisation is returned.
     """
     database = Database(database_url)
     try:
         with location.worded(database_url):
             schema.upgrade(database)
-            return _made(database) if bulk.is_empty(database) else _earlier_key(database)
+            organizations = Organizations(database)
+            if bulk.is_empty(database):
+                made = organizations.create(NAME)
+                lines = [line for line in read_lines(_ASSIGNMENTS) if isinstance(line, Line)]
+                bulk.import_lines(database, made.id, lines, skip_bad_lines=False)
+            elif _key_works(database):
+                return None
+            elif (found := organizations.named(NAME)) is None:
+                return organizations.all()[0].name
+            else:
+                made = found
+            _keep(Keys(database).create(made.id, SCOPES, None)[1])
+            return None
     finally:
         database.close()
-
-
-def _made(database: Database) -> str:
-    made = Organizations(database).create(NAME)
-    lines = [line for line in read_lines(_ASSIGNMENTS) if isinstance(line, Line)]
-    bulk.import_lines(database, made.id, lines, skip_bad_lines=False)
-    secret = Keys(database).create(made.id, SCOPES, None)[1]
-    _keep(secret)
-    return secret
 
 
 def _keep(secret: str) -> None:
@@ -72,42 +79,53 @@ def _keep(secret: str) -> None:
         raise
 
 
-def _earlier_key(database: Database) -> str | None:
+def _key_works(database: Database) -> bool:
     if not _KEY_FILE.is_file():
-        return None
+        return False
     secret = _KEY_FILE.read_text(encoding="utf-8", errors="replace").strip()
     # The file may be another database's, or the key revoked since.
-    return secret if Keys(database).principal(sha256(secret)) else None
+    return Keys(database).principal(sha256(secret)) is not None
 
 
-def invitation(address: str, rest_address: str | None, secret: str | None) -> str:
-    """Words the calls to paste."""
+def invitation(address: str, rest_address: str | None, organization: str | None) -> str:
+    """Returns what to do next, with commands to paste.
+
+    Args:
+        address: where gRPC is served.
+        rest_address: where REST is served; None if it is not.
+        organization: what `prepare` returned.
+    """
     where = f"gRPC on {address}" + (f" and REST on {rest_address}" if rest_address else "")
     page = f"Every REST call is described on http://{rest_address}/docs\n" if rest_address else ""
-    if secret is None:
-        return f"Serving {where}. Make a key with `device-assignment key create --org NAME`.\n{page}"
+    if organization is not None:
+        command = shlex.join([sys.argv[0], "key", "create", "--org", organization])
+        return (
+            f"Serving {where}, with the data that is there already. Make a key for it in another terminal, in this "
+            f"folder and with the same {PREFIX}DATABASE_URL:\n\n  {command}\n\n{page}Ctrl-C stops the server.\n"
+        )
     listed = ", ".join(f'"{device}"' for device in DEVICES)
     body = f'{{"customer_email": "{CUSTOMER}", "device_identifiers": [{listed}]}}'
     return (
         f"Serving {where}. Paste this into another terminal, in this folder:\n\n"
-        f"  .venv/bin/buf curl --http2-prior-knowledge --protocol grpc -H 'x-api-key: {secret}' \\\n"
+        f"  export API_KEY=$(cat {_KEY_FILE})\n"
+        f'  .venv/bin/buf curl --http2-prior-knowledge --protocol grpc -H "x-api-key: $API_KEY" \\\n'
         f"    -d '{body}' \\\n"
         f"    http://{address}/{_METHOD}\n\n"
         f"or, with grpcurl:\n\n"
-        f"  grpcurl -plaintext -H 'x-api-key: {secret}' \\\n"
+        f"  grpcurl -plaintext -expand-headers -H 'x-api-key: ${{API_KEY}}' \\\n"
         f"    -d '{body}' \\\n"
         f"    {address} {_METHOD}\n\n"
-        f"{_rest_call(rest_address, secret) if rest_address else ''}"
+        f"{_rest_call(rest_address) if rest_address else ''}"
         f"{page}"
         "Ctrl-C stops the server.\n"
     )
 
 
-def _rest_call(address: str, secret: str) -> str:
+def _rest_call(address: str) -> str:
     listed = ", ".join(f'"{device}"' for device in DEVICES)
     return (
         f"or, as REST:\n\n"
         f"  curl http://{address}{_PATH} \\\n"
-        f"    -H 'x-api-key: {secret}' -H 'content-type: application/json' \\\n"
+        f"    -H \"x-api-key: $API_KEY\" -H 'content-type: application/json' \\\n"
         f'    -d \'{{"customerEmail": "{CUSTOMER}", "deviceIdentifiers": [{listed}]}}\'\n\n'
     )

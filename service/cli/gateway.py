@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from service import config, log_lines, rest, signals
+from service import config, rest, signals
 from service.cli import remote
-from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_address, check_plaintext, checked_tls
+from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_address, check_plaintext, checked_tls, start_log
 from service.cli.remote import TlsClientCert, TlsClientKey
 from service.transport.channel import Identity, Trust
 from service.transport.gateway_certificates import Trusted
@@ -49,8 +49,7 @@ def gateway(
     )
     identity = remote.identity(tls_client_cert, tls_client_key, tls=trust is not None)
     settings = config.load()
-    log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
-    log_lines.log_threads()
+    start_log(settings)
     rest.serve(settings, rest_address, grpc_target, trust=_trusted(trust, grpc_ca, identity), tls=tls)
 
 

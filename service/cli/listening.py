@@ -1,4 +1,4 @@
-"""Where a command may listen, and with which certificate."""
+"""Where a command may listen, with which certificate, and its log."""
 
 import socket
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from service import config, log, log_lines
 from service.cli.remote import is_loopback
 from service.transport import certificate, validity
 from service.transport.certificate import Tls
@@ -19,6 +20,14 @@ TlsClientCa = Annotated[
         metavar="FILE", help="Ask every caller for a certificate from this authority, in PEM, beside the API key."
     ),
 ]
+
+
+def start_log(settings: config.Settings) -> None:
+    """Configures the log as the settings say, and logs variables of the environment that are no settings."""
+    log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
+    log_lines.log_threads()
+    for reason in config.misspelt():
+        log.warning("unknown setting", reason=reason)
 
 
 def check_listening(option: str, *addresses: str, plaintext: bool) -> None:

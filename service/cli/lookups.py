@@ -76,7 +76,7 @@ def devices(client: Client, email: Email, *, at: At = None, as_json: JsonLines =
 def history(
     client: Client,
     operation_id: Annotated[
-        str | None, typer.Argument(metavar="[OPERATION_ID]", help="Show this operation alone.")
+        str | None, typer.Argument(metavar="OPERATION_ID", help="Show this operation alone.")
     ] = None,
     *,
     changes: Annotated[

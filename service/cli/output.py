@@ -15,7 +15,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 
 ENVIRONMENT = (
     f"The database is the one that {config.PREFIX}DATABASE_URL names. "
-    f"Every other setting is a variable that begins with {config.PREFIX}, too; the README lists them."
+    f"Every other setting is a variable that begins with {config.PREFIX}, too; docs/operate.md lists them."
 )
 """Ends the help of every command."""
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from service import app, config, log_lines, signals, workers
+from service import app, config, signals, workers
 from service.cli import example, remote
-from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_listening, checked_tls, why_not
+from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_listening, checked_tls, start_log, why_not
 from service.cli.output import fail
 from service.cli.remote import TlsClientCert, TlsClientKey
 from service.port import PortUnavailable
@@ -74,15 +74,14 @@ def serve(
     if with_example and tls is not None:
         raise typer.BadParameter("the calls that it prints are plaintext; leave TLS out", param_hint="--example")
     settings = config.load()
-    log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
-    log_lines.log_threads()
-    secret = example.prepare(settings.database_url) if with_example else None
+    start_log(settings)
+    organization = example.prepare(settings.database_url) if with_example else None
 
     def started(port: int, rest_port: int | None = None) -> None:
         if with_example:
             grpc = _with_port(addresses[0], port)
             rest = None if rest_address is None or rest_port is None else _with_port(rest_address, rest_port)
-            sys.stdout.write(example.invitation(grpc, rest, secret))
+            sys.stdout.write(example.invitation(grpc, rest, organization))
             sys.stdout.flush()
 
     front = None if rest_address is None else Front(rest_address, identity)

@@ -96,7 +96,7 @@ def check(database: Database) -> str:
         raise NotCurrent(f"the database is empty; {mend}")
     if found != head():
         _known(found)
-        raise NotCurrent(f"the database is at step {found}, but this version needs {head()}; {mend}")
+        raise NotCurrent(f"the tables have version {int(found)}, but this program needs version {int(head())}; {mend}")
     return found
 
 
@@ -120,7 +120,9 @@ def _is_there(path: str) -> bool:
 
 def _known(found: str) -> None:
     if found and found not in _steps():
-        raise NotCurrent(f"the database is at step {found}, which this version does not know; run a newer version")
+        raise NotCurrent(
+            f"the tables have version {found.lstrip('0')}, which this program does not know; run a newer program"
+        )
 
 
 def _revision(connection: Connection) -> str:

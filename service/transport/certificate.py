@@ -25,6 +25,10 @@ class CertificateUnusable(OperatorError):
     """The certificate, its key or an authority cannot be used; the text says why."""
 
 
+class KeyMismatch(CertificateUnusable):
+    """The key is not the one of the first certificate in the chain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """A certificate chain and its private key, in PEM.
@@ -126,19 +130,19 @@ def _load(into: ssl.SSLContext, identity: Identity) -> None:
             # The password keeps OpenSSL from asking for one.
             into.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
-        raise CertificateUnusable(_reason(error)) from None
+        raise _unusable(error) from None
 
 
-def _reason(error: ssl.SSLError) -> str:
+def _unusable(error: ssl.SSLError) -> CertificateUnusable:
     reason: str | None = error.reason  # of some errors there is none
     match reason:
         case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH" | "NO_CERTIFICATE_ASSIGNED":
-            return "the key does not belong to the certificate that is the first in its file"
+            return KeyMismatch("the key does not belong to the first certificate in the file of the certificate")
         case "EE_KEY_TOO_SMALL":
-            return f"the key is too short; {WORKS}"
+            return CertificateUnusable(f"the key is too short; {WORKS}")
         case None:
-            return "the certificate or the key is broken"
-    return f"the certificate or the key cannot be read ({reason.replace('_', ' ').lower()})"
+            return CertificateUnusable("the certificate or the key is broken")
+    return CertificateUnusable(f"the certificate or the key cannot be read ({reason.replace('_', ' ').lower()})")
 
 
 def _load_authorities(into: ssl.SSLContext, pem: bytes) -> None:

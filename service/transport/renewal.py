@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from service import log
 from service.domain.errors import OperatorError
 from service.transport import certificate
-from service.transport.certificate import CertificateUnusable
+from service.transport.certificate import CertificateUnusable, KeyMismatch
 
 T = TypeVar("T")
 
@@ -184,5 +184,10 @@ class Renewed(Generic[T]):
     def _named(self) -> Iterator[None]:
         try:
             yield
+        except KeyMismatch:
+            chain, key, *_ = self._files
+            raise CertificateUnusable(
+                f"{key} does not belong to {chain}: the first certificate in it has another key"
+            ) from None
         except CertificateUnusable as error:
             raise CertificateUnusable(f"{self.names} cannot be used: {error}") from None

@@ -20,10 +20,10 @@ def test_a_new_database_is_refused_until_it_is_upgraded_and_upgrading_again_chan
         assert answer.err.startswith("error: ")
         assert MENDING in answer.err
         assert answer.err.count("\n") == 1
-    assert new("db", "upgrade").out == f"upgraded from nothing to step {schema.head()}\n"
+    assert new("db", "upgrade").out == f"tables created (version {int(schema.head())})\n"
     again, check = new.each(("db", "upgrade"), ("db", "check"))
-    assert (again.code, again.out) == (0, f"at step {schema.head()} already\n")
-    assert (check.code, check.out) == (0, f"ok, at step {schema.head()}\n")
+    assert (again.code, again.out) == (0, f"tables are up to date (version {int(schema.head())})\n")
+    assert (check.code, check.out) == (0, f"ok: tables are up to date (version {int(schema.head())})\n")
     for file in new.folder.glob("new.db*"):
         assert file.stat().st_mode & 0o077 == 0, "an SQLite file is for its owner alone"
 
@@ -33,7 +33,7 @@ def test_a_database_of_a_newer_version_is_refused(command: Command, database: Da
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     answer = command("serve", "--grpc-address", "127.0.0.1:0")
     assert answer.code == 1
-    assert "at step 9999, which this version does not know; run a newer version" in answer.err
+    assert "the tables have version 9999, which this program does not know; run a newer program" in answer.err
 
 
 def test_a_database_that_is_away_is_named_without_its_password(plain: Command) -> None:
@@ -58,7 +58,7 @@ def test_the_check_warns_of_settings_under_which_a_crash_undoes_what_was_answere
         admin.dispose()
         eventually(lambda: "fsync" in check("db", "check").err)
         answer = check("db", "check")
-    assert (answer.code, answer.out) == (0, f"ok, at step {schema.head()}\n")
+    assert (answer.code, answer.out) == (0, f"ok: tables are up to date (version {int(schema.head())})\n")
     assert answer.err == (
         "warning: synchronous_commit is off: after a crash of the database, calls that were answered can be undone; "
         "set synchronous_commit to on\n"

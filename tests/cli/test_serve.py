@@ -2,6 +2,7 @@
 
 import ctypes
 import signal
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.cli.conftest import Command, Launch
 from tests.conftest import Client, Tenant, failure
 from tests.transport.conftest import eventually
+from tests.transport.pairs import pair
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -29,6 +31,7 @@ def test_a_signal_ends_it_with_0_after_its_calls_and_what_it_logs_is_no_secret(
     assert (ended.code, ended.out) == (0, "")
 
     assert [event["event"] for event in server.events] == ["serving", *["call"] * 4, "stopping", "stopped"]
+    assert server.events[0]["version"] == version("device-assignment")
     call, unauthenticated, unknown, invalid = server.events[1:5]
     assert call["method"].endswith("/UnassignDevices")
     assert (call["status"], call["organization_id"], call["key_id"]) == ("OK", tenant.id, tenant.key_id)
@@ -88,6 +91,24 @@ def test_a_certificate_that_is_none_is_named(sqlite: Command) -> None:
     assert (bad.code, missing.code) == (1, 1)
     assert bad.err == "error: cert.pem and cert.pem cannot be used: the certificate's file has no certificate in PEM\n"
     assert missing.err == "error: key.pem: No such file or directory\n"
+
+
+def test_a_key_of_another_certificate_is_named_with_it(sqlite: Command, tmp_path: Path) -> None:
+    certificate, _ = pair(tmp_path / "pair")
+    _, other = pair(tmp_path / "other")
+    answer = sqlite("serve", "--grpc-address", "127.0.0.1:0", "--tls-cert", str(certificate), "--tls-key", str(other))
+    assert answer.code == 1
+    assert answer.err == (
+        f"error: {other} does not belong to {certificate}: the first certificate in it has another key\n"
+    )
+
+
+def test_a_misspelt_setting_is_logged_at_the_start(sqlite: Command, launch: Launch) -> None:
+    server = launch(sqlite, DEVICE_ASSIGNMENT_TREADS="4")
+    assert server.stop(signal.SIGTERM).code == 0
+    (warning,) = [event for event in server.events if event["event"] == "unknown setting"]
+    assert warning["level"] == "warning"
+    assert warning["reason"].endswith("; did you mean DEVICE_ASSIGNMENT_THREADS?")
 
 
 def test_a_bad_setting_is_named(plain: Command) -> None:

@@ -123,7 +123,7 @@ def test_a_step_that_this_version_does_not_know_is_not_served(empty: Make) -> No
     with database.session() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(
-        schema.NotCurrent, match="the database is at step 9999, which this version does not know; run a"
+        schema.NotCurrent, match="the tables have version 9999, which this program does not know; run a"
     ):
         schema.check(database)
 
@@ -133,7 +133,7 @@ def test_an_older_step_is_not_served(empty: Make, monkeypatch: pytest.MonkeyPatc
     schema.upgrade(database)
     monkeypatch.setattr(schema, "head", lambda: "9999")
     with pytest.raises(
-        schema.NotCurrent, match="is at step 0002, but this version needs 9999; run `device-assignment db up"
+        schema.NotCurrent, match="have version 2, but this program needs version 9999; run `device-assignment db up"
     ):
         schema.check(database)
 

@@ -80,7 +80,7 @@ def test_half_a_pair_is_not_taken_until_the_other_half_is_there(
     eventually(lambda: len(logged.events("certificate not renewed")) == 2)
     (first, second) = logged.events("certificate not renewed")
     assert first["reason"] == second["reason"]
-    assert first["reason"].endswith("the key does not belong to the certificate that is the first in its file")
+    assert first["reason"] == f"{files[1]} does not belong to {files[0]}: the first certificate in it has another key"
     files[1].write_bytes(other[1].read_bytes())
     eventually(lambda: renewed.value.key == other[1].read_bytes())
 

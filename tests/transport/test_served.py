@@ -116,8 +116,8 @@ def _empty(certificate_file: Path, _key: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        (_other_key, "the key does not belong to the certificate"),
-        (_other_kind_of_key, "the key does not belong to the certificate"),
+        (_other_key, "the key does not belong to the first certificate"),
+        (_other_kind_of_key, "the key does not belong to the first certificate"),
         (_encrypted, "the key has a password; what works is a key without one"),
         (_der, "the certificate's file has no certificate in PEM"),
         (_der_key, "the key's file has no private key in PEM"),

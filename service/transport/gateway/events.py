@@ -93,7 +93,7 @@ class Events:
             head = f"retry: {_RETRY_MILLISECONDS}\nid: {begun}\n\n"
             await send({"type": "http.response.body", "body": head.encode(), "more_body": True})
             refused = await self._events(call, watch, send)
-            end = b"" if refused is None else b"event: error\ndata: " + refused.body(current.request_id) + b"\n\n"
+            end = b"" if refused is None else b"event: error\ndata: " + refused.body(current.request_id) + b"\n"
             current.refused = refused
             await send({"type": "http.response.body", "body": end})
         finally:

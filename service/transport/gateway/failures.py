@@ -70,7 +70,11 @@ class Refused(Exception):
     cause: str = ""
 
     def body(self, request_id: str = "") -> bytes:
-        """Gives the answer's JSON. The call's id is the service's, or else the request's."""
+        """Returns the JSON of the answer, with a line break at the end.
+
+        Args:
+            request_id: the id of the request, for an answer that has no call id of the service.
+        """
         told: dict[str, Any] = {"error": self.text}
         if self.reason:
             told["reason"] = self.reason
@@ -78,7 +82,7 @@ class Refused(Exception):
             told["violations"] = [{"field": path, "description": text} for path, text in self.violations]
         if request_id:
             told["callId"] = request_id
-        return to_text({**told, **self.metadata}).encode("utf-8", "replace")
+        return to_text({**told, **self.metadata}).encode("utf-8", "replace") + b"\n"
 
 
 def malformed(text: str, status: int = HTTPStatus.BAD_REQUEST) -> Refused:

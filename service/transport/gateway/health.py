@@ -33,7 +33,7 @@ def routes(control: Dialled, dialled: Dialled, stopping: asyncio.Event) -> list[
 
     async def live(scope: Scope, _receive: Receive, send: Send) -> None:
         exchange.of(scope).route = LIVE
-        await exchange.respond(send, HTTPStatus.OK, b'{"status":"live"}')
+        await exchange.respond(send, HTTPStatus.OK, b'{"status":"live"}\n')
 
     async def ready(scope: Scope, _receive: Receive, send: Send) -> None:
         exchange.of(scope).route = READY
@@ -42,7 +42,7 @@ def routes(control: Dialled, dialled: Dialled, stopping: asyncio.Event) -> list[
         away = await readiness.away()
         if away is not None:
             raise away
-        await exchange.respond(send, HTTPStatus.OK, b'{"status":"ready"}')
+        await exchange.respond(send, HTTPStatus.OK, b'{"status":"ready"}\n')
 
     return [Route(LIVE, Plain(live), methods=["GET"]), Route(READY, Plain(ready), methods=["GET"])]
 

@@ -25,7 +25,10 @@ def write(message: Message) -> str:
 
 
 def pieces(message: Message) -> list[bytes]:
-    """Writes a message in pieces, so that a long list is never there in all of its forms at once."""
+    """Writes a message in pieces, so that a long list is never there in all of its forms at once.
+
+    The last piece ends with a line break, so that a terminal shows its prompt on a line of its own.
+    """
     written = [b"{"]
     for name, field, write_field, optional in _fields(message.DESCRIPTOR):
         if optional and not message.HasField(field):
@@ -39,7 +42,7 @@ def pieces(message: Message) -> list[bytes]:
             before = "," if start else f"{comma}{name}["
             written.append(f"{before}{write_field(value[start : start + _SLICE])[1:-1]}".encode())
         written.append(b"]")
-    return [*written, b"}"]
+    return [*written, b"}\n"]
 
 
 @cache

@@ -33,6 +33,7 @@ class Answer:
     def json(self) -> Any:
         """The body, which must be JSON and say so."""
         assert self.headers["content-type"] == "application/json"
+        assert self.body.endswith(b"}\n"), "a terminal would show its prompt behind the answer"
         return json.loads(self.body)
 
     @property

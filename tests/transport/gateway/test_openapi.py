@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ def test_it_is_valid() -> None:
 def test_it_is_served_and_not_sent_twice(gateway: Gateway) -> None:
     answer = gateway.send("GET", "/openapi.json")
     assert answer.json == DOCUMENT
+    assert answer.json["info"]["version"] == version("device-assignment")
     again = gateway.send("GET", "/openapi.json", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", answer.headers["etag"])
     other = gateway.send("GET", "/openapi.json", headers={"if-none-match": '"another"'})

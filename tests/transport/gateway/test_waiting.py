@@ -87,7 +87,7 @@ def seats(runner: Runner) -> int:
 def test_a_connection_that_waits_for_another_request_is_closed_in_the_end(local: Local) -> None:
     with connect(local(IDLE_SECONDS=0.5)) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert rest_of(connection).endswith(b'{"status":"live"}')
+        assert rest_of(connection).endswith(b'{"status":"live"}\n')
 
 
 def test_what_is_written_is_sent_at_once(local: Local, runners: list[Runner]) -> None:

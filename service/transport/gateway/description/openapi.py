@@ -1,6 +1,5 @@
 """The OpenAPI 3.1 description of the gateway: from the table of routes, the descriptors and the protos' comments."""
 
-import importlib.metadata
 import importlib.resources
 import json
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from service.transport.gateway.description.parameters import HEADERS, PARAMETERS
 from service.transport.gateway.description.probes import PROBES
 from service.transport.gateway.description.schemas import Schema, Schemas
 from service.transport.gateway.routes import ROUTES
+from service.version import VERSION
 
 _INTRODUCTION = """\
 Every call needs an API key in the header `x-api-key`, but for `/healthz` and `/readyz`. The key decides the \
@@ -66,7 +66,7 @@ def build() -> Schema:
         "openapi": "3.1.1",
         "info": {
             "title": "device-assignment",
-            "version": importlib.metadata.version("device-assignment"),
+            "version": VERSION,
             "summary": "Owns which device belongs to which customer, for many organisations at once.",
             "description": _INTRODUCTION,
         },

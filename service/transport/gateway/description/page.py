@@ -10,6 +10,10 @@ from html import escape
 from service.transport.gateway.description.markup import Markup, link
 from service.transport.gateway.description.schemas import Schema
 
+_VARIABLES = """\
+export BASE_URL=http://127.0.0.1:8080   # where this gateway is
+export API_KEY=...                      # a key of the organisation; `make run` writes one into example.api-key"""
+
 
 def render(document: Schema) -> str:
     """Renders an OpenAPI document that this package has built."""
@@ -58,6 +62,8 @@ class _Page:
         yield from self._contents()
         yield f'<main>\n<h1>{title}</h1>\n<p class="lead">{self._markup.inline(info["summary"])}</p>'
         yield self._markup.text(info["description"])
+        yield "<p>The examples on this page use two variables of the shell:</p>"
+        yield _block(_VARIABLES)
         yield from self._parameters("Headers that every call may have", self._common)
         yield '<p>For programs: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
         for tag in self._document["tags"]:

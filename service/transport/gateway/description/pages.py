@@ -19,7 +19,7 @@ def routes() -> list[BaseRoute]:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     policy = {"content-security-policy": page.content_security_policy()}
     return [
-        _route(DESCRIPTION, text, "application/json", {}),
+        _route(DESCRIPTION, f"{text}\n", "application/json", {}),
         _route(DOCS, page.render(document), "text/html; charset=utf-8", policy),
     ]
 
