@@ -54,7 +54,7 @@ COPY requirements.lock requirements-build.lock ./
 RUN /installer/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements-build.lock \
   && /installer/bin/pip --python /opt/device-assignment/bin/python install --no-cache-dir \
   --require-hashes --only-binary :all: -r requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY generated generated
 COPY service service
 RUN /installer/bin/pip wheel --no-cache-dir --no-index --no-build-isolation --no-deps --wheel-dir /wheels . \

@@ -1,6 +1,6 @@
 # Every target sets up what it needs: a virtual environment in .venv, from the pinned versions.
 .DEFAULT_GOAL := help
-.PHONY: help install proto lock check test test-fast run bench bench-before bench-large torture clean
+.PHONY: help install proto docs lock check test test-fast run bench bench-before bench-large torture clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +32,9 @@ proto: install ## Make generated/ from protos/.
 	  --python_out=generated --grpc_python_out=generated --mypy_out=quiet:generated --mypy_grpc_out=quiet:generated \
 	  --include_source_info --descriptor_set_out=generated/deviceassignment/v1/descriptors.binpb $(PROTOS)
 
+docs: install ## Make the tables and the picture in docs/ from settings, results and tools/.
+	@$(BIN)/python -m tools.docs
+
 # No lock names an address: where packages come from is the concern of the machine that installs them.
 PIN := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
   --no-emit-index-url --no-emit-find-links --upgrade
@@ -42,7 +45,7 @@ lock: ## Pin the newest versions that pyproject.toml allows. Needs uv.
 	@$(PIN) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c '$(BUILD_REQUIREMENTS)' | $(PIN) -c requirements-dev.lock -o requirements-build.lock -
 
-check: install ## Check format, lint, types, walls, protos, generated code, migrations and known vulnerabilities.
+check: install ## Check format, lint, types, walls, protos, generated code and documents, migrations and known vulnerabilities.
 	@$(BIN)/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary

@@ -1,4 +1,4 @@
-"""Draws the table as a picture: each ratio to its limit, and the mark that it is to reach."""
+"""Draws the table as a picture: each ratio to its limit, and its target."""
 
 from pathlib import Path
 
@@ -48,9 +48,9 @@ def draw(results: list[Result]) -> None:
         axis.tick_params(left=False)
     figure.legend(
         handles=[
-            mpl.lines.Line2D([], [], color=_MARK, linewidth=2.5, label="to be reached"),
-            mpl.patches.Patch(color=_GOOD, label="reached"),
-            mpl.patches.Patch(color=_BAD, label="not reached"),
+            mpl.lines.Line2D([], [], color=_MARK, linewidth=2.5, label="target"),
+            mpl.patches.Patch(color=_GOOD, label="target reached"),
+            mpl.patches.Patch(color=_BAD, label="target not reached"),
         ],
         loc="outside lower center",
         ncols=3,

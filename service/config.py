@@ -35,71 +35,80 @@ class Settings:
     """
 
     database_url: str = "sqlite:///device-assignment.db"
-    """Where the data is."""
+    """Where the data is: an SQLite file, or `postgresql+psycopg://…`. Percent-encode special characters, in a path also
+    `?` as `%3F` and `%` as `%25`."""
 
     threads: int = _number(16, 1, 256)
-    """Calls served at once, each with a database connection. One organisation has at most half of them."""
+    """Calls that are served at once, each with a database connection. One organisation has at most half of them."""
 
     waiting_calls: int = _number(2_000)
-    """Calls that may wait for a thread; more are refused with RESOURCE_EXHAUSTED, and an organisation's beyond half."""
+    """Calls that may wait for a thread. More are refused with `RESOURCE_EXHAUSTED`, as are those of one organisation
+    beyond half."""
 
     connections: int = _number(4_000, 1)
-    """Connections to gRPC at once, if the limit of open files allows as many; a connection beyond is closed."""
+    """Connections to gRPC at once, on each address, if the limit of open files allows as many. A connection beyond is
+    closed."""
 
     message_seconds: float = _number(30.0, 0.1, 3_600)
-    """How long a call's message may be under way before the call is ended."""
+    """How long the message of a call may take to arrive before the call ends with `DEADLINE_EXCEEDED`."""
 
     receive_bytes: int = _number(256 * 1024 * 1024, 16 * 1024 * 1024)
-    """How long the messages of all calls that are received, wait or run may be together; 4 MiB are set aside for each
-    that is not complete. One organisation has at most half."""
+    """Bytes that the messages over 64 KiB of all calls that are received, wait or run may have together; 4 MiB are set
+    aside for each message that arrives slowly. One organisation has at most half."""
 
     receive_ahead: bool = True
-    """Whether messages are received before a thread is given to the call; otherwise the threads wait for them."""
+    """Whether the message of a call is received before the call gets a thread. Otherwise threads wait for messages,
+    which costs more, and calls without a message hold threads for `MESSAGE_SECONDS`."""
 
     max_answer_bytes: int = _number(4 * 1024 * 1024, 64 * 1024)
-    """Where lists in answers stop and go on in pages."""
+    """The size at which lists in answers stop and continue in pages. gRPC clients accept 4 MiB by default."""
 
     rate_limit: float = _number(0.0)
-    """Calls a second that each API key may make of one server process; 0 is no limit."""
+    """Calls a second that each API key may make of one server process, so of each worker; 0 is no limit."""
 
     streams: int = _number(100, 1, 1_000)
-    """Streams of operations open at once; more are refused."""
+    """Streams of operations that may be open at once. More are refused, as are those of one organisation beyond
+    half."""
 
     stream_seconds: float = _number(3_600.0, 0.001)
-    """The age at which a stream of operations ends, so that its caller comes back, perhaps to another server."""
+    """The age at which a stream of operations ends, so that its caller connects again, perhaps to another server."""
 
     key_cache_seconds: float = _number(2.0, 0, 4)
-    """How long a key that was good is taken to be good. A revoked key works no longer than this."""
+    """How long a checked key is trusted without another look at the database. A revoked key works no longer than
+    this."""
 
     request_id_hours: float = _number(48.0, 24, 87_600)
     """How long a request id is remembered."""
 
     drain_seconds: float = _number(20.0)
-    """How long calls in flight may take to finish when the server is stopped."""
+    """How long calls in flight may take to finish when the server stops."""
 
     rest_timeout_seconds: float = _number(60.0, 0.001, 3_600)
-    """The deadline of a REST request that names none."""
+    """The deadline of a REST request that names none. Streams have none."""
 
     rest_max_body_bytes: int = _number(10 * 1024 * 1024, 1_024)
-    """The longest body of a REST request: enough for 3 MiB of identifiers with every character escaped."""
+    """The longest body of a REST request. The default is enough for 3 MiB of identifiers with every character
+    escaped."""
 
     rest_connections: int = _number(2_000, 1, 60_000)
-    """Connections to the REST gateway at once. One API key may have requests in progress on half of them."""
+    """Connections to the REST gateway at once, if the limit of open files allows as many. One API key may have
+    requests in progress on half of them."""
 
     rest_buffered_bytes: int = _number(64 * 1024 * 1024, 1024 * 1024)
-    """How much of large bodies and answers the REST gateway holds in memory; half of it for one API key."""
+    """Bytes of large bodies and answers that the REST gateway holds in memory, half of them for one API key. The first
+    64 KiB of each body and answer are not counted."""
 
     rest_keep_alive_seconds: float = _number(15.0, 0.001)
-    """How often a stream of events with nothing to tell says that it is still there."""
+    """How often a stream of events that has nothing to send sends a comment, so that proxies keep it open."""
 
     rest_cors_origins: str = ""
-    """The origins whose web pages may call, with spaces between them; `*` is any, and none is none."""
+    """The origins whose web pages may call, separated by spaces; `*` is any."""
 
     reflection: bool = True
-    """Whether tools may ask the server for its services."""
+    """Whether gRPC tools may ask the server which services it has."""
 
     log_format: str = _one_of("auto", "json", "console")
-    """`auto` is JSON unless the log goes to a terminal."""
+    """The format of the log. `auto` is JSON unless the log goes to a terminal."""
 
 
 _NOT_SETTINGS = frozenset({"API_KEY", "TEST_POSTGRES_URL"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from service.storage import schema
 from service.storage.database import Database
 from tests import postgres
+from tools import docs
 
 
 def stale_generated() -> list[str]:
@@ -62,6 +63,7 @@ def drifted() -> list[str]:
 def main() -> None:
     """Prints what is stale and how to mend it; exits with 1 if anything is."""
     problems = [f"generated/{name} is not what protos/ gives; run: make proto" for name in stale_generated()]
+    problems += [f"{name} is not what tools/docs.py makes; run: make docs" for name in docs.stale()]
     problems += [f"the migrations do not lead to tables.py: {difference}" for difference in drifted()]
     for problem in problems:
         sys.stderr.write(f"{problem}\n")

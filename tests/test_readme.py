@@ -1,4 +1,4 @@
-"""The README's tour, run as a newcomer would: every command, and every answer compared with the printed one."""
+"""The tour of the documents, as a newcomer runs it: every command, and every answer compared with the printed one."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,8 @@ _END = "=== end of the answer ==="
 
 
 def _tour() -> list[tuple[str, object]]:
-    """Gives the tour's commands, each with the answer that the README prints, or None."""
-    text = (ROOT / "README.md").read_text()
-    text = text[text.index("## A tour") : text.index("## Retry it safely")]
+    """Returns the commands of the tour, each with the printed answer, or None."""
+    text = (ROOT / "docs" / "tour.md").read_text()
     steps: list[tuple[str, object]] = []
     for kind, body in _BLOCK.findall(text):
         if kind == "json":
@@ -46,20 +46,23 @@ class _Names:
         return _VARYING.sub(name, json.dumps(answer, sort_keys=True))
 
 
-def test_the_tour_of_the_readme_gives_the_printed_answers(tmp_path: Path) -> None:
+def test_the_tour_gives_the_printed_answers_and_leaves_nothing_behind(tmp_path: Path) -> None:
     steps = _tour()
     assert sum(printed is not None for _, printed in steps) == 7
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
-    commands = "".join(f"{command.replace('50051', str(port))}\necho '{_END}'\n" for command, _ in steps)
+    clone, temporary = tmp_path / "clone", tmp_path / "temporary"
+    temporary.mkdir()
+    (clone / ".venv").mkdir(parents=True)
+    (clone / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    commands = "".join(f"{command.replace('50061', str(port))}\necho '{_END}'\n" for command, _ in steps)
     script = f"set -eu\n{commands}"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DEVICE_ASSIGNMENT_")}
+    environment["TMPDIR"] = str(temporary)
     shell = subprocess.Popen(
         ["bash", "-c", script],
-        cwd=tmp_path,
+        cwd=clone,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -67,15 +70,21 @@ def test_the_tour_of_the_readme_gives_the_printed_answers(tmp_path: Path) -> Non
         start_new_session=True,
     )
     try:
-        # Not `communicate`: the server in the background holds the pipe open.
+        # Not `communicate`: where the tour fails, the server in the background holds the pipe open.
         assert shell.stdout is not None
         output = ""
         while output.count(_END) < len(steps):
             line = shell.stdout.readline()
-            assert line, f"the tour broke off:\n{output}\n{(tmp_path / 'server.log').read_text()}"
+            assert line, f"the tour ended early:\n{output}\n{[log.read_text() for log in temporary.rglob('*.log')]}"
             output += line
+        assert shell.wait(120) == 0
+        with pytest.raises(ProcessLookupError):
+            os.killpg(shell.pid, 0)  # the server has ended, too
+        assert list(temporary.iterdir()) == []
+        assert [path.name for path in clone.iterdir()] == [".venv"]
     finally:
-        os.killpg(shell.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
         shell.communicate()
     printed_names, given_names = _Names(), _Names()
     for (command, printed), given in zip(steps, output.split(_END), strict=False):
