@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from service import affinity
+from service.runtime import affinity
 
 
 def _handler(answer: bytes) -> Any:

@@ -22,7 +22,7 @@ INSERT INTO customer
     'bench', clock_timestamp(), 1, clock_timestamp(), :owned FROM {numbers};
 INSERT INTO customer
   (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)
-  SELECT CAST(:org AS text), 'cust_taker' || n, 'taker' || n || '@example.com', 'taker' || n || '@example.com',
+  SELECT CAST(:org AS text), 'cust_target' || n, 'target' || n || '@example.com', 'target' || n || '@example.com',
     'bench', clock_timestamp(), 0, clock_timestamp(), 0 FROM {numbers};
 INSERT INTO device (organization_id, identifier, id, type, created_at)
   SELECT CAST(:org AS text), {identifier}, 'dev_' || n || '_' || i, 'thermostat', clock_timestamp()

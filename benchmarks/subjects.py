@@ -223,7 +223,7 @@ class Subject:
             return
         operations, changes = self.fleet.one(
             "SELECT (SELECT count(*) FROM operation WHERE kind = :kind),"
-            " (SELECT count(*) FROM assignment_change WHERE revision > 1 OR customer_id LIKE 'cust_taker%')",
+            " (SELECT count(*) FROM assignment_change WHERE revision > 1 OR customer_id LIKE 'cust_target%')",
             kind=self.work.operation,
         )
         if (operations, changes) != (self._done, self._done * self.work.changes):

@@ -27,15 +27,15 @@ from benchmarks.servers import LARGE_MESSAGES
 from benchmarks.works import Work
 from service.app import Service
 from service.config import Settings
-from service.storage.libpq import Session, _written
-from service.storage.postgresql import _CONNECT
+from service.storage.postgresql.backend import _CONNECT
+from service.storage.postgresql.libpq import Session, _written
 
 # No request has it.
 PLACE = "\N{SECTION SIGN}"
 _ANY = pb.LookupOwnersRequest(device_identifiers=["none"])
 _DIGITS = 7
 _DOLLAR = re.compile(r"\$(\d+)")
-_BACKGROUND = {"upkeep", "health", "probe"}
+_BACKGROUND = {"maintenance", "health", "probe"}
 _CONTROL = ("PRAGMA", "BEGIN", "COMMIT")
 
 

@@ -93,7 +93,7 @@ def transfer(size: int) -> Work:
     def request(number: int) -> pb.TransferDevicesRequest:
         return pb.TransferDevicesRequest(
             from_customer_email=email(number),
-            to_customer_email=f"taker{number}@example.com",
+            to_customer_email=f"target{number}@example.com",
             device_identifiers=identifiers(number, size),
         )
 

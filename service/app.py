@@ -6,24 +6,24 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from service import affinity, descriptors, log
 from service.config import Settings
-from service.signals import HANGUP, Signals
+from service.grpc_client.certificate import Tls
+from service.grpc_client.renewal import Renewed
+from service.grpc_server import served
+from service.grpc_server.authentication import Authenticator
+from service.grpc_server.reception import Limits
+from service.grpc_server.served import Served
+from service.grpc_server.server import Server
+from service.grpc_server.watch import READERS
+from service.maintenance import Maintenance
+from service.runtime import affinity, log, open_files
+from service.runtime.signals import HANGUP, Signals
 from service.storage import schema
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.probe import Found, Probe
 from service.storage.stream import Stream
 from service.supervision.link import Link
-from service.transport import served
-from service.transport.authentication import Authenticator
-from service.transport.certificate import Tls
-from service.transport.reception import Limits
-from service.transport.renewal import Renewed
-from service.transport.served import Served
-from service.transport.server import Server
-from service.transport.watch import READERS
-from service.upkeep import Upkeep
 from service.version import VERSION
 
 # A collection stops all threads. What has been loaded stays, and a call's 100,000 identifiers are no garbage yet.
@@ -94,9 +94,9 @@ class Service:
         )
         self._certificate: Served | None = None
         self._stopping = threading.Event()
-        # Beside the upkeep, whose other tasks wait for a database that hangs.
+        # Beside the maintenance, whose other tasks wait for a database that hangs.
         self._watch = threading.Thread(target=self._look_after_health, name="health", daemon=True)
-        self._upkeep = Upkeep(self._database, keys, self._authenticator.take_used, settings.request_id_hours)
+        self._upkeep = Maintenance(self._database, keys, self._authenticator.take_used, settings.request_id_hours)
 
     def start(self, *addresses: str, tls: Tls | None = None) -> int:
         """Serves on addresses. Returns the first one's port."""
@@ -208,7 +208,7 @@ def _connections(settings: Settings, addresses: int) -> int:
     So many that the files of the database can always be opened.
     """
     database = settings.threads + _EXTRA_CONNECTIONS + 1
-    free = descriptors.raise_limit() - _OTHER_DESCRIPTORS - _DESCRIPTORS_PER_DATABASE_CONNECTION * database
+    free = open_files.raise_limit() - _OTHER_DESCRIPTORS - _DESCRIPTORS_PER_DATABASE_CONNECTION * database
     connections = min(settings.connections, max(1, free // addresses))
     if connections < settings.connections:
         log.warning("fewer connections than set", connections=connections, set=settings.connections)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from service.domain.errors import OperatorError
+from service.runtime.operator_error import OperatorError
 
 PREFIX = "DEVICE_ASSIGNMENT_"
 

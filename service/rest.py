@@ -3,18 +3,18 @@
 import signal
 from types import FrameType
 
-from service import descriptors, log
 from service.config import Settings
-from service.domain.errors import OperatorError
-from service.signals import HANGUP, ignore_hangup
+from service.grpc_client.certificate import Tls
+from service.grpc_client.channel import Trust
+from service.grpc_client.renewal import Renewed
+from service.rest_gateway.application import Options
+from service.rest_gateway.certificates import Certificates, Trusted
+from service.rest_gateway.description import pages
+from service.rest_gateway.server import Runner, Target, listen
+from service.runtime import log, open_files
+from service.runtime.operator_error import OperatorError
+from service.runtime.signals import HANGUP, ignore_hangup
 from service.supervision.link import Link
-from service.transport.certificate import Tls
-from service.transport.channel import Trust
-from service.transport.gateway.application import Options
-from service.transport.gateway.description import pages
-from service.transport.gateway.server import Runner, Target, listen
-from service.transport.gateway_certificates import Certificates, Trusted
-from service.transport.renewal import Renewed
 from service.version import VERSION
 
 # For the connections to the service, the log, and callers who are being turned away.
@@ -47,7 +47,7 @@ def serve(
     Raises:
         CannotListen: it cannot listen there.
     """
-    connections = min(settings.rest_connections, max(1, descriptors.raise_limit() - _OTHER_DESCRIPTORS))
+    connections = min(settings.rest_connections, max(1, open_files.raise_limit() - _OTHER_DESCRIPTORS))
     options = Options(
         max_body_bytes=settings.rest_max_body_bytes,
         buffered_bytes=settings.rest_buffered_bytes,

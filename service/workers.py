@@ -9,18 +9,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from service import app, log, log_lines
+from service import app
 from service.config import Settings
-from service.domain.errors import OperatorError, ServiceError
-from service.port import SharedPort
+from service.domain.errors import ServiceError
+from service.grpc_client import certificate
+from service.grpc_client.certificate import CertificateUnusable, Tls
+from service.grpc_client.channel import Identity, Trust
+from service.grpc_client.renewal import Renewed
+from service.grpc_server import served
+from service.rest_gateway.certificates import Trusted
+from service.runtime import log, log_lines
+from service.runtime.operator_error import OperatorError
 from service.supervision.link import Link
+from service.supervision.port import SharedPort
 from service.supervision.process import Child
 from service.supervision.supervisor import Supervisor
-from service.transport import certificate, served
-from service.transport.certificate import CertificateUnusable, Tls
-from service.transport.channel import Identity, Trust
-from service.transport.gateway_certificates import Trusted
-from service.transport.renewal import Renewed
 from service.version import VERSION
 
 # Beside the calls in flight: the database's answers to the bookkeeping, and the end of the streams.

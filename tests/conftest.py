@@ -22,11 +22,12 @@ from service.app import Service
 from service.config import Settings
 from service.domain.import_lines import Line, read_lines
 from service.domain.keys import SCOPES
-from service.storage import bulk, sqlite
+from service.grpc_server import server as server_module
+from service.storage import bulk
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import Organizations
-from service.transport import server as server_module
+from service.storage.sqlite import backend as sqlite
 from tests import postgres, sqlite_files
 from tests.postgres import Postgres
 

@@ -10,7 +10,7 @@ from typing import Any
 from service.app import Service
 from tests.conftest import Tenant
 from tests.fleet import WHALE, WHALE_ID, Size, shared_device, small, small_device, whale_device
-from tests.transport.api.client import Api, stamp
+from tests.grpc_server.api.client import Api, stamp
 
 LONG_AGO = stamp(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=30))
 LATELY = stamp(datetime(2026, 2, 1, tzinfo=UTC))

@@ -4,8 +4,9 @@ import functools
 import tempfile
 from pathlib import Path
 
-from service.storage import schema, sqlite
+from service.storage import schema
 from service.storage.database import Database
+from service.storage.sqlite import backend as sqlite
 
 
 def fresh(path: Path) -> str:

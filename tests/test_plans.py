@@ -13,9 +13,9 @@ from service.config import Settings
 from service.storage import schema
 from service.storage.database import Database
 from tests import fleet, plan_work, postgres
+from tests.grpc_server.api.client import Api
 from tests.plan_work import Grown, Work
 from tests.plans import Explaining, Recorder, Recording, Step, plans_in
-from tests.transport.api.client import Api
 
 # What a row may cost in blocks of 8 KiB: the way down an index or two, and for what is written, down three.
 _BLOCKS_A_ROW = 25

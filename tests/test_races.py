@@ -189,14 +189,14 @@ def test_unassigning_against_imports_that_give_the_devices_back_loses_nothing(
     def take(caller: int) -> list[pb.UnassignDevicesResponse]:
         return [clients[caller].unassign(tenant, ADA, random.sample(DEVICES, 8)) for _ in range(8)]
 
-    with ThreadPoolExecutor(2) as givers:
-        busy = [givers.submit(give_back) for _ in range(2)]
+    with ThreadPoolExecutor(2) as sources:
+        busy = [sources.submit(give_back) for _ in range(2)]
         try:
             answers = [answer for theirs in at_once(take) for answer in theirs]
         finally:
             taking.set()
-        for giver in busy:
-            giver.result()
+        for source in busy:
+            source.result()
     history = replayed(database, tenant.id)
     assert_exact(history, answers)
     imported = {operation_id for operation_id, row in history.operations.items() if row.kind == "import"}
@@ -216,7 +216,7 @@ def test_unassigning_from_an_address_that_changes_hands_is_exact_for_the_custome
     over = threading.Event()
 
     def rename(client: Client) -> None:
-        """Gives the address to the one and the other customer by turns."""
+        """Gives the address to the one and the other customer by fairness."""
         while not over.is_set():
             for customer in ("one", "two"):
                 for email in (ADA, f"{customer}@example.com"):

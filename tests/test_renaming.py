@@ -11,19 +11,19 @@ import pytest
 from sqlalchemy import event, text
 
 from service.domain.assign import AssignDevice, AssignDevices, assign_device, assign_devices
+from service.domain.cancellation import Cancellation
 from service.domain.customers import SaveCustomer, save_customer
 from service.domain.email import Email
 from service.domain.errors import Conflict
-from service.domain.interruption import Interruption
 from service.domain.options import Options
-from service.domain.transfer import TransferDevices, transfer_devices
+from service.domain.transfer_devices import TransferDevices, transfer_devices
 from service.storage import bulk, customers
 from service.storage.connection import Connection
 from service.storage.database import Database
 from service.storage.statement import Statement
 from tests.conftest import Tenant
+from tests.grpc_server.api import ledger
 from tests.storage.history import replayed
-from tests.transport.api import ledger
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -101,9 +101,9 @@ def share(uow: Any) -> str:
 
 def transfer(uow: Any) -> str:
     result = transfer_devices(uow, TransferDevices(BOB, ADA, ["B"], Options("key")))
-    assert result.taker_was_created
+    assert result.target_was_created
     assert result.transferred == ["B"]
-    assert result.taker_id
+    assert result.target_id
     return result.operation_id
 
 
@@ -117,7 +117,7 @@ def test_a_write_whose_customer_is_renamed_meanwhile_is_run_again(
     tenant.assign(OTHER.given, ["A"])
     tenant.assign(BOB.given, ["B"])
     with renamed_around_the_insert(monkeypatch, rename, times=2) as inserts:
-        operation_id = database.write(tenant.id, Interruption(), write)
+        operation_id = database.write(tenant.id, Cancellation(), write)
     assert len(inserts) == 3
     assert operation_id in replayed(database, tenant.id).operations
 
@@ -130,7 +130,7 @@ def test_a_write_whose_customer_is_always_renamed_is_a_conflict_with_nothing_don
     tenant.assign(BOB.given, ["B"])
     before = ledger.picture(database, tenant)
     with renamed_around_the_insert(monkeypatch, rename, times=100), pytest.raises(Conflict):
-        database.write(tenant.id, Interruption(), write)
+        database.write(tenant.id, Cancellation(), write)
     assert ledger.picture(database, tenant) == before
 
 
@@ -140,7 +140,7 @@ def test_a_new_customer_whose_address_is_taken_and_given_back_meanwhile_is_made(
     tenant.assign(OTHER.given, ["A"])
     wish = SaveCustomer(ADA, "", Options("key"))
     with renamed_around_the_insert(monkeypatch, rename, times=1):
-        customer_id = database.write(tenant.id, Interruption(), lambda uow: save_customer(uow, wish))
+        customer_id = database.write(tenant.id, Cancellation(), lambda uow: save_customer(uow, wish))
     assert replayed(database, tenant.id).customers[customer_id].email == ADA.given
 
 
@@ -187,7 +187,7 @@ def test_an_import_does_not_assign_a_device_that_was_made_with_another_type_mean
     def make() -> None:
         wish = AssignDevices(BOB, ["A"], Options("key"), auto_create_devices=True, device_type="lamp")
         other = Database(database.url)
-        other.write(tenant.id, Interruption(), lambda uow: assign_devices(uow, wish))
+        other.write(tenant.id, Cancellation(), lambda uow: assign_devices(uow, wish))
         other.close()
 
     with (

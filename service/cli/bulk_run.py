@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from service.cli import printing, run_id
 from service.cli.outcomes import Answer, Outcome, Tally, show, written
-from service.transport.client import Client
-from service.transport.failure import CallFailed
+from service.grpc_client.client import Client
+from service.grpc_client.failure import CallFailed
 
 
 @dataclass(frozen=True, slots=True)

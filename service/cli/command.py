@@ -11,8 +11,9 @@ from service import config
 from service.cli import streams
 from service.cli.help_page import PlainCommand
 from service.cli.output import ENVIRONMENT, warn
-from service.domain.errors import OperatorError, ServiceError
-from service.log_lines import redact
+from service.domain.errors import ServiceError
+from service.runtime.log_lines import redact
+from service.runtime.operator_error import OperatorError
 from service.version import VERSION
 
 

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from service import config, rest, signals
+from service import config, rest
 from service.cli import remote
 from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_address, check_plaintext, checked_tls, start_log
 from service.cli.remote import TlsClientCert, TlsClientKey
-from service.transport.channel import Identity, Trust
-from service.transport.gateway_certificates import Trusted
-from service.transport.renewal import Renewed
+from service.grpc_client.channel import Identity, Trust
+from service.grpc_client.renewal import Renewed
+from service.rest_gateway.certificates import Trusted
+from service.runtime import signals
 
 
 def gateway(

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from service import config, log, log_lines
+from service import config
 from service.cli.remote import is_loopback
-from service.transport import certificate, validity
-from service.transport.certificate import Tls
-from service.transport.renewal import Contents, Renewed
+from service.grpc_client import certificate, validity
+from service.grpc_client.certificate import Tls
+from service.grpc_client.renewal import Contents, Renewed
+from service.runtime import log, log_lines
 
 TlsCert = Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate chain to serve with, in PEM.")]
 TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.")]

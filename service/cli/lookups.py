@@ -14,8 +14,8 @@ from service.cli.output import print_json
 from service.cli.remote import moment, remote, timestamp
 from service.cli.run_id import chunks
 from service.cli.write_options import Email
-from service.terminal import visible
-from service.transport.client import Client
+from service.grpc_client.client import Client
+from service.runtime.terminal import visible
 
 _LOOKED_UP_AT_ONCE = 1_000
 _PAGE = 10_000

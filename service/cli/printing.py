@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.terminal import visible
+from service.runtime.terminal import visible
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

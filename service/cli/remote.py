@@ -17,11 +17,11 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from service.config import PREFIX
-from service.transport import certificate, validity
-from service.transport.channel import Identity, Trust
-from service.transport.client import Client, Connection
-from service.transport.failure import CallFailed
-from service.transport.renewal import Contents, Renewed
+from service.grpc_client import certificate, validity
+from service.grpc_client.channel import Identity, Trust
+from service.grpc_client.client import Client, Connection
+from service.grpc_client.failure import CallFailed
+from service.grpc_client.renewal import Contents, Renewed
 
 P = ParamSpec("P")
 

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from service import app, config, signals, workers
+from service import app, config, workers
 from service.cli import example, remote
 from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_listening, checked_tls, start_log, why_not
 from service.cli.output import fail
 from service.cli.remote import TlsClientCert, TlsClientKey
-from service.port import PortUnavailable
-from service.transport.server import AddressUnavailable
+from service.grpc_server.server import AddressUnavailable
+from service.runtime import signals
+from service.supervision.port import PortUnavailable
 from service.workers import Front
 
 

@@ -12,9 +12,9 @@ from service.cli import printing
 from service.cli.output import AsJson, print_json
 from service.cli.remote import remote
 from service.cli.write_options import Email, Note, Preview, Yes, ask, for_the_question, refuse_unattended
-from service.terminal import visible
-from service.transport.client import Client
-from service.transport.failure import CallFailed
+from service.grpc_client.client import Client
+from service.grpc_client.failure import CallFailed
+from service.runtime.terminal import visible
 
 _SHOWN = 10
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from service.domain.errors import OperatorError
+from service.runtime.operator_error import OperatorError
 
 
 class OutputLost(OperatorError):

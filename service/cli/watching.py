@@ -13,8 +13,8 @@ from service.cli import operation_rows
 from service.cli.lookups import JsonLines
 from service.cli.output import print_json
 from service.cli.remote import remote
-from service.terminal import visible
-from service.transport.client import Client
+from service.grpc_client.client import Client
+from service.runtime.terminal import visible
 
 
 class _Interrupt:

@@ -24,8 +24,8 @@ from service.cli.write_options import (
     refuse_unattended,
 )
 from service.domain.identifiers import MAX_IN_CALL
-from service.terminal import visible
-from service.transport.client import Client
+from service.grpc_client.client import Client
+from service.runtime.terminal import visible
 
 _CHUNK = 10_000
 _MAX_ASSIGNED = 20_000

@@ -5,8 +5,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
 
-from service.domain import turns
-from service.domain.parts import parts
+from service.runtime import fairness
+from service.runtime.chunks import parts
 
 # What a list member costs on the wire beside its bytes: a tag, a length of up to two bytes, a reason.
 _MEMBER_OVERHEAD = 4
@@ -115,5 +115,5 @@ def page(
         if len(part) < asked:
             return kept, False
         behind = key(kept[-1])
-        turns.lengthen()
-        turns.give_way()
+        fairness.lengthen()
+        fairness.give_way()

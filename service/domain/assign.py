@@ -9,7 +9,8 @@ from service.domain.ids import new_id
 from service.domain.options import Options
 from service.domain.replay import Request
 from service.domain.tokens import revision_token
-from service.domain.unit_of_work import Customer, Operation, UnitOfWork
+from service.domain.values import Customer, Operation
+from service.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def assign_devices(uow: UnitOfWork, wish: AssignDevices) -> DevicesAssigned:
     if customer is None:
         begun = set(existing)
     elif validate_only:
-        begun = set(existing) - set(uow.assignments.among(customer, existing))
+        begun = set(existing) - set(uow.assignments.which_are_assigned(customer, existing))
     else:
         begun = set(uow.assignments.begin(customer, existing)) if existing else set()
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from service.domain import answer_size, tokens
 from service.domain.email import Email
 from service.domain.errors import CustomerNotFound, EmailTaken
-from service.domain.list_assigned import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from service.domain.list_assigned_devices import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from service.domain.options import Options
 from service.domain.replay import Request
-from service.domain.unit_of_work import CustomerRecord, UnitOfWork
+from service.domain.values import CustomerRecord
+from service.storage.unit_of_work import UnitOfWork
 
 # What a customer takes in an answer beside the texts: ids, a time, a page token, tags and lengths.
 _RECORD_OVERHEAD = 1_024

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from service.domain import answer_size, tokens
 from service.domain.errors import DeviceNotFound, InvalidFields, Violation
-from service.domain.list_assigned import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from service.domain.list_assigned_devices import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from service.domain.options import Options
 from service.domain.replay import Request
-from service.domain.unit_of_work import DeviceRecord, UnitOfWork
+from service.domain.values import DeviceRecord
+from service.storage.unit_of_work import UnitOfWork
 
 MAX_BULK_DEVICES = 1_000
 

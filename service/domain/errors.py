@@ -27,9 +27,7 @@ ServiceError
 ├── UnknownMethod            no such rpc
 └── InternalError            a defect; the cause is in the log only
 
-OperatorError                what stands in the way of a command or of a server's start; callers never see one
-
-`reason` is the name of a value of the proto enum `ErrorReason`; `transport/status.py` maps each class to its status.
+`reason` is the name of a value of the proto enum `ErrorReason`; `grpc_server/status.py` maps each class to its status.
 """
 
 from collections.abc import Sequence
@@ -63,10 +61,6 @@ class ServiceError(Exception):
         if retry_after_seconds is not None:
             self.retry_after_seconds = retry_after_seconds
         super().__init__(self.text)
-
-
-class OperatorError(Exception):
-    """Its text tells an operator what is wrong and what to do."""
 
 
 class Violated(ServiceError):

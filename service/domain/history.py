@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from service.domain import answer_size, tokens
 from service.domain.email import Email
 from service.domain.errors import CustomerNotFound, DeviceNotFound, OperationNotFound
-from service.domain.list_assigned import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from service.domain.unit_of_work import AssignmentChange, OperationFilter, Recorded, UnitOfWork
+from service.domain.list_assigned_devices import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from service.domain.values import AssignmentChange, OperationFilter, OperationRecord
+from service.storage.unit_of_work import UnitOfWork
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -51,7 +52,7 @@ class ListOperationChanges:
         return tokens.question(self.operation_id)
 
 
-def operation_token(operation: Recorded, question: str) -> str:
+def operation_token(operation: OperationRecord, question: str) -> str:
     """Gives the token that goes on behind an operation."""
     return tokens.pack("operations", (operation.occurred_at - _EPOCH) // _MICROSECOND, operation.id, question)
 
@@ -75,7 +76,7 @@ def read_change_token(text: str, question: str) -> tuple[str, str]:
     return customer_id, identifier
 
 
-def list_operations(uow: UnitOfWork, wish: ListOperations) -> tuple[list[Recorded], str]:
+def list_operations(uow: UnitOfWork, wish: ListOperations) -> tuple[list[OperationRecord], str]:
     """Gives one page of operations, the newest first, and a token for the next.
 
     Raises:
@@ -101,11 +102,11 @@ def list_operations(uow: UnitOfWork, wish: ListOperations) -> tuple[list[Recorde
     return page, operation_token(page[-1], wish.question()) if more else ""
 
 
-def _size(operation: Recorded) -> int:
+def _size(operation: OperationRecord) -> int:
     return _OPERATION_OVERHEAD + len(operation.note.encode()) + _CUSTOMER_BYTES * len(operation.customer_ids)
 
 
-def get_operation(uow: UnitOfWork, operation_id: str) -> Recorded:
+def get_operation(uow: UnitOfWork, operation_id: str) -> OperationRecord:
     """Gives one operation. Raises `OperationNotFound` if the organisation has no such."""
     operation = uow.operations.find(operation_id)
     if operation is None:

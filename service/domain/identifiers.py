@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from service.domain.errors import SHOWN_VIOLATIONS, Violation
-from service.domain.parts import parts
+from service.runtime.chunks import parts
 
 MAX_CHARACTERS = 255
 MAX_IN_CALL = 100_000

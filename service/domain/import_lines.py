@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from service.domain import identifiers
 from service.domain.email import Email
-from service.domain.errors import OperatorError
+from service.runtime.operator_error import OperatorError
 
 COLUMNS = ("customer_email", "device_identifier", "device_type")
 

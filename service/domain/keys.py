@@ -20,9 +20,6 @@ _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PREFIX_CHARACTERS = 8
 _SECRET_CHARACTERS = 40  # 238 bits
 
-KEY_PATTERN = re.compile(r"da_[0-9A-Za-z]{8}_[0-9A-Za-z]{8,}")
-"""Matches anything that looks like a key, so that a log can leave it out."""
-
 _WELL_FORMED = re.compile(f"da_[0-9A-Za-z]{{{_PREFIX_CHARACTERS}}}_[0-9A-Za-z]{{{_SECRET_CHARACTERS}}}")
 
 

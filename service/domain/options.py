@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from service.domain.errors import RevisionMoved
 from service.domain.replay import Request
 from service.domain.tokens import revision_token
-from service.domain.unit_of_work import Customer
+from service.domain.values import Customer
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from service.domain.errors import RequestIdReused, ServiceError
-from service.domain.unit_of_work import Reply, UnitOfWork
+from service.domain.values import Reply
+from service.storage.unit_of_work import UnitOfWork
 
 A = TypeVar("A")
 

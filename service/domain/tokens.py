@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.domain.unit_of_work import Customer
+from service.domain.values import Customer
 
 MAX_TOKEN_CHARACTERS = 4096
 _END = 2**63

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Subquery, Table, and_, bindparam, desc, func, select, union_all
 
 from service.domain.email import Email
-from service.domain.unit_of_work import AssignedDevice, Change, Customer, Ended, Moment, Ownership
+from service.domain.values import AssignedDevice, Change, Customer, Ended, Ownership, RevisionState
 from service.storage import owners
+from service.storage.backend import Backend, ChangeSet
 from service.storage.connection import Connection
 from service.storage.customers import LOCK
-from service.storage.dialects import ChangeSet, Dialect
 from service.storage.replies import Retry
 from service.storage.statement import Statement
 from service.storage.tables import assignment, assignment_change, customer, customer_revision, device, organization
@@ -119,7 +119,7 @@ _MOMENT_AT = Statement(
 )
 _MOMENT_OF = Statement(_REVISION.where(customer_revision.c.revision == bindparam("revision")))
 
-_BEGINNING = Moment(0, 0)
+_BEGINNING = RevisionState(0, 0)
 
 # From a table: on SQLite a transaction takes its look with the first table that it reads.
 _CLOCK = Statement(
@@ -130,17 +130,17 @@ _CLOCK = Statement(
 class Assignments:
     """See `domain.unit_of_work.Assignments`."""
 
-    def __init__(self, connection: Connection, organization_id: str, dialect: Dialect) -> None:
+    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self._connection = connection
         self._organization_id = organization_id
-        self._dialect = dialect
+        self._backend = backend
 
     def end(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Ends the customer's assignments of these devices and logs it under the customer's next revision."""
         change = ChangeSet(self._organization_id, customer.id, customer.revision + 1, identifiers)
-        return self._dialect.end_assignments(self._connection, change)
+        return self._backend.end_assignments(self._connection, change)
 
-    def end_of(self, email: Email, identifiers: Sequence[str], listed: int) -> Ended | None:
+    def lock_and_unassign(self, email: Email, identifiers: Sequence[str], listed: int) -> Ended | None:
         """Locks the customer of an address, ends, and lists what is left, in one round trip."""
         parameters = {
             "organization_id": self._organization_id,
@@ -148,7 +148,9 @@ class Assignments:
             "identifiers": list(identifiers),
             "limit": listed,
         }
-        locked, *_, ended, left = self._connection.batch((LOCK, *self._dialect.end_of, _CURRENT_OF), parameters)
+        locked, *_, ended, left = self._connection.batch(
+            (LOCK, *self._backend.lock_and_unassign, _CURRENT_OF), parameters
+        )
         if not locked:
             if ended:  # somebody has added the customer between the two statements, and nobody holds the lock
                 raise Retry
@@ -158,12 +160,12 @@ class Assignments:
     def begin(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Assigns devices to the customer and logs it under the customer's next revision."""
         change = ChangeSet(self._organization_id, customer.id, customer.revision + 1, identifiers)
-        return self._dialect.begin_assignments(self._connection, change)
+        return self._backend.begin_assignments(self._connection, change)
 
     def share(self, customers: Sequence[Customer], identifier: str) -> set[str]:
         """Assigns a device to customers and logs it under each one's next revision."""
         revisions = {customer.id: customer.revision + 1 for customer in customers}
-        return set(self._dialect.share_device(self._connection, self._organization_id, identifier, revisions))
+        return set(self._backend.share_device(self._connection, self._organization_id, identifier, revisions))
 
     def sharing(self, customers: Sequence[Customer], identifier: str) -> set[str]:
         """Tells which of these customers have a device."""
@@ -177,7 +179,7 @@ class Assignments:
     def end_all(self, customer: Customer) -> int:
         """Ends all of the customer's assignments and logs it in the same way."""
         next_revision = customer.revision + 1
-        return self._dialect.end_all_assignments(self._connection, self._organization_id, customer.id, next_revision)
+        return self._backend.end_all_assignments(self._connection, self._organization_id, customer.id, next_revision)
 
     def now(self) -> datetime:
         """Reads the database's clock."""
@@ -189,7 +191,7 @@ class Assignments:
         """Finds who has the devices, or had at an instant."""
         return owners.owners(self._connection, self._organization_id, identifiers, at, limit)
 
-    def among(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
+    def which_are_assigned(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Tells which of these devices the customer has, in no particular order."""
         return [row[0] for row in self._rows(_AMONG, customer, identifiers=list(identifiers))]
 
@@ -197,22 +199,22 @@ class Assignments:
         """Lists identifiers of the customer's devices in their order."""
         return [row[0] for row in self._rows(_CURRENT, customer, after=after, limit=limit)]
 
-    def at(self, customer: Customer, revision: int, after: str, limit: int) -> list[AssignedDevice]:
+    def assigned_at_revision(self, customer: Customer, revision: int, after: str, limit: int) -> list[AssignedDevice]:
         """Lists the devices that the customer had at a revision, in the order of their identifiers."""
         rows = self._rows(_AT, customer, revision=revision, after=after, limit=limit)
         return [AssignedDevice(*row) for row in rows]
 
-    def moment(self, customer: Customer, at: datetime) -> Moment:
+    def state_at(self, customer: Customer, at: datetime) -> RevisionState:
         """Finds the customer's state at an instant."""
         rows = self._rows(_MOMENT_AT, customer, at=at)
-        return Moment(*rows[0]) if rows else _BEGINNING
+        return RevisionState(*rows[0]) if rows else _BEGINNING
 
-    def moment_of(self, customer: Customer, revision: int) -> Moment | None:
+    def state_at_revision(self, customer: Customer, revision: int) -> RevisionState | None:
         """Finds the customer's state at a revision, or None if there was none such."""
         if revision == 0:
             return _BEGINNING
         rows = self._rows(_MOMENT_OF, customer, revision=revision)
-        return Moment(*rows[0]) if rows else None
+        return RevisionState(*rows[0]) if rows else None
 
     def _rows(self, statement: Statement, customer: Customer, **parameters: Any) -> list[tuple[Any, ...]]:
         who = {"organization_id": self._organization_id, "customer_id": customer.id}

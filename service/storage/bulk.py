@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, and_, func, insert, select, text
 
+from service.domain.cancellation import Cancellation
 from service.domain.errors import OutcomeUnknown, ServiceError
 from service.domain.ids import new_id
 from service.domain.import_lines import BadLine, Line
-from service.domain.interruption import Interruption
-from service.domain.unit_of_work import Operation
+from service.domain.values import Operation
 from service.storage import statistics
 from service.storage.database import Database
 from service.storage.tables import assignment, customer, device
@@ -172,7 +172,7 @@ def import_lines(
         return Imported(customers, devices, assigned, operation_id), bad
 
     try:
-        done = database.write(organization_id, Interruption(), work)
+        done = database.write(organization_id, Cancellation(), work)
     except OutcomeUnknown as error:
         raise OutcomeUnknown(
             "The database did not confirm that the import is kept; import the file again: what is there already stays"

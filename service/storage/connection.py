@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Engine, PoolProxiedConnection
 
-from service.storage.dialects import Dialect
+from service.storage.backend import Backend
 from service.storage.statement import Statement
 
 
@@ -16,41 +16,41 @@ class Connection:
     Args:
         engine: whose pool it comes from.
         pooled: the connection.
-        dialect: the database's.
+        backend: the database's.
     """
 
-    def __init__(self, engine: Engine, pooled: PoolProxiedConnection, dialect: Dialect) -> None:
+    def __init__(self, engine: Engine, pooled: PoolProxiedConnection, backend: Backend) -> None:
         self._engine = engine
         self._pooled = pooled
-        self._dialect = dialect
+        self._backend = backend
         self._core: sqlalchemy.Connection | None = None
 
     def rows(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Runs a statement and gives its rows."""
-        compiled = statement.compiled(self._dialect.words)
-        return compiled.read(self._dialect.rows(self._pooled, compiled, compiled.bound(parameters)))
+        compiled = statement.compiled(self._backend.sqlalchemy_dialect)
+        return compiled.read(self._backend.rows(self._pooled, compiled, compiled.bound(parameters)))
 
     def batch(self, statements: Sequence[Statement], parameters: Mapping[str, Any]) -> list[list[tuple[Any, ...]]]:
         """Runs statements one after the other, each with its own of the parameters, and gives each one's rows."""
-        words = self._dialect.words
-        compiled = [statement.compiled(words) for statement in statements]
-        found = self._dialect.batch(self._pooled, [(each, each.bound(parameters)) for each in compiled])
+        sqlalchemy_dialect = self._backend.sqlalchemy_dialect
+        compiled = [statement.compiled(sqlalchemy_dialect) for statement in statements]
+        found = self._backend.batch(self._pooled, [(each, each.bound(parameters)) for each in compiled])
         return [each.read(rows) for each, rows in zip(compiled, found, strict=True)]
 
     def count(self, statement: Statement, parameters: Mapping[str, Any]) -> int:
         """Runs a statement and tells how many rows it wrote."""
-        compiled = statement.compiled(self._dialect.words)
-        return self._dialect.count(self._pooled, compiled, compiled.bound(parameters))
+        compiled = statement.compiled(self._backend.sqlalchemy_dialect)
+        return self._backend.count(self._pooled, compiled, compiled.bound(parameters))
 
-    def later(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
+    def defer(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         """Runs a statement whose outcome nobody needs, at the latest together with the commit."""
-        compiled = statement.compiled(self._dialect.words)
-        self._dialect.later(self._pooled, compiled, compiled.bound(parameters))
+        compiled = statement.compiled(self._backend.sqlalchemy_dialect)
+        self._backend.defer(self._pooled, compiled, compiled.bound(parameters))
 
     @property
     def core(self) -> sqlalchemy.Connection:
         """The same connection, in the same transaction, as SQLAlchemy's."""
-        self._dialect.settle(self._pooled)
+        self._backend.flush(self._pooled)
         if self._core is None:
             self._core = sqlalchemy.Connection(self._engine, self._pooled).execution_options(begun=True)
         return self._core

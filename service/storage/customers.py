@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.domain.email import Email
 from service.domain.ids import new_id
-from service.domain.unit_of_work import Customer, CustomerRecord
+from service.domain.values import Customer, CustomerRecord
 from service.storage.conflicts import violates
 from service.storage.connection import Connection
 from service.storage.replies import Retry

@@ -13,6 +13,7 @@ from sqlalchemy import Pool, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from service.domain.cancellation import Cancellation
 from service.domain.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -21,13 +22,12 @@ from service.domain.errors import (
     Overloaded,
     ServiceError,
 )
-from service.domain.interruption import Interruption
 from service.storage import location
+from service.storage.backend import Backend, Failure, View
 from service.storage.connection import Connection
-from service.storage.dialects import Dialect, Failure, View
 from service.storage.location import UnsupportedDatabase
-from service.storage.postgresql import PostgreSQL
-from service.storage.sqlite import SQLite
+from service.storage.postgresql.backend import PostgreSQL
+from service.storage.sqlite.backend import SQLite
 from service.storage.transaction import Retry, Transaction
 
 T = TypeVar("T")
@@ -52,18 +52,18 @@ class Database:
 
     def __init__(self, url: str, connections: int = 5) -> None:
         self.url = url
-        self.dialect = dialect_of(url)
-        self.engine = self.dialect.engine(url, connections)
+        self.backend = backend_of(url)
+        self.engine = self.backend.engine(url, connections)
 
-    def write(self, organization_id: str, interruption: Interruption, work: Callable[[Transaction], T]) -> T:
+    def write(self, organization_id: str, cancellation: Cancellation, work: Callable[[Transaction], T]) -> T:
         """See `domain.unit_of_work.Storage`."""
         for attempt in range(_TRIES):
             if attempt:
                 # The jitter keeps those that collided from colliding again.
                 time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311  # no secret
-            with self.dialect.writing(interruption):
+            with self.backend.writing(cancellation):
                 try:
-                    return self._run(organization_id, interruption, work, View.WRITE)
+                    return self._run(organization_id, cancellation, work, View.WRITE)
                 except Retry:
                     continue
         raise Conflict
@@ -71,7 +71,7 @@ class Database:
     def read(
         self,
         organization_id: str,
-        interruption: Interruption,
+        cancellation: Cancellation,
         work: Callable[[Transaction], T],
         *,
         one_statement: bool = False,
@@ -80,25 +80,25 @@ class Database:
         view = View.STATEMENT if one_statement else View.SNAPSHOT
         for _ in range(_TRIES):
             try:
-                return self._run(organization_id, interruption, work, view)
+                return self._run(organization_id, cancellation, work, view)
             except Retry:
                 continue
         raise Conflict
 
-    def _run(self, organization_id: str, interruption: Interruption, work: Callable[[Transaction], T], view: View) -> T:
-        with self._connected(interruption, view, again=True) as connection:
-            transaction = Transaction(connection, organization_id, self.dialect)
+    def _run(self, organization_id: str, cancellation: Cancellation, work: Callable[[Transaction], T], view: View) -> T:
+        with self._connected(cancellation, view, again=True) as connection:
+            transaction = Transaction(connection, organization_id, self.backend)
             result = work(transaction)
             if view is View.WRITE:
-                transaction.operations.finish(interruption)
+                transaction.operations.finish(cancellation)
             return result
 
     @contextmanager
-    def _connected(self, interruption: Interruption, view: View, *, again: bool) -> Iterator[Connection]:
+    def _connected(self, cancellation: Cancellation, view: View, *, again: bool) -> Iterator[Connection]:
         """Begins a transaction, commits it if the block ends well, and rolls it back otherwise.
 
         Args:
-            interruption: what can end it early.
+            cancellation: what can end it early.
             view: what it sees and does.
             again: whether it can be run again if the connection turns out to have died.
 
@@ -113,27 +113,27 @@ class Database:
         except PoolTimeoutError as error:
             raise Overloaded from error
         except _DRIVER_ERRORS as error:
-            raise self._translated(error, interruption, lost=False) from error
-        connection = Connection(self.engine, pooled, self.dialect)
+            raise self._translated(error, cancellation, lost=False) from error
+        connection = Connection(self.engine, pooled, self.backend)
         committing = False
         try:
-            with interruption.stopping(lambda: self.dialect.stop(pooled)):
-                self.dialect.begin(pooled, interruption, view)
+            with cancellation.stopping(lambda: self.backend.stop(pooled)):
+                self.backend.begin(pooled, cancellation, view)
                 yield connection
             # From here on nothing is stopped. PostgreSQL answers a COMMIT that is cancelled while it waits for a
             # standby with success, and everybody can see then what may yet be lost.
-            interruption.check()
+            cancellation.check()
             committing = True
-            self.dialect.commit(pooled)
+            self.backend.commit(pooled)
         except _DRIVER_ERRORS as error:
             # A pooled connection may have died long ago, with a restart of the database: then nothing has happened
             # yet. Behind a commit nobody knows, and only the caller can ask again, with the request id.
             lost = self._lost(pooled, pool, error) and again and not committing
             failure: Exception
-            if committing and view is View.WRITE and self.dialect.unconfirmed(pooled, error):
+            if committing and view is View.WRITE and self.backend.unconfirmed(pooled, error):
                 failure = OutcomeUnknown()
             else:
-                failure = self._translated(error, interruption, lost=lost)
+                failure = self._translated(error, cancellation, lost=lost)
             try:
                 if failure is error:
                     raise
@@ -144,12 +144,12 @@ class Database:
         finally:
             # Nobody would ever close what is given back to a pool that others have let go of.
             let_go = self.engine.pool is not pool
-            self._give_back(connection, pooled, of_no_use=let_go or interruption.unsure)
+            self._give_back(connection, pooled, of_no_use=let_go or cancellation.unsure)
 
     def _lost(self, pooled: PoolProxiedConnection, pool: Pool, error: Exception) -> bool:
         if getattr(error, "connection_invalidated", False):
             return True
-        if not self.dialect.broken(pooled):
+        if not self.backend.broken(pooled):
             return False
         # The others in the pool are as old as this one, unless another thread has begun a new one meanwhile.
         if self.engine.pool is pool:
@@ -157,7 +157,7 @@ class Database:
         return True
 
     def _give_back(self, connection: Connection, pooled: PoolProxiedConnection, *, of_no_use: bool) -> None:
-        if pooled.is_valid and (of_no_use or self.dialect.broken(pooled)):
+        if pooled.is_valid and (of_no_use or self.backend.broken(pooled)):
             pooled.invalidate()
         try:
             connection.close()
@@ -166,15 +166,15 @@ class Database:
             if pooled.is_valid:
                 pooled.invalidate()
 
-    def _translated(self, error: Exception, interruption: Interruption, *, lost: bool) -> Exception:
-        match self.dialect.failure(error):
+    def _translated(self, error: Exception, cancellation: Cancellation, *, lost: bool) -> Exception:
+        match self.backend.failure(error):
             case Failure.RETRY:
                 return Retry()
             case Failure.BUSY:
-                interruption.check()
+                cancellation.check()
                 return Conflict()
             case Failure.STOPPED:
-                interruption.check()
+                cancellation.check()
                 return DeadlineExceeded()
             case Failure.AWAY:
                 return Retry() if lost else DatabaseUnavailable()
@@ -188,11 +188,11 @@ class Database:
         Raises:
             Conflict, DatabaseUnavailable, Overloaded, OutcomeUnknown: as `write` does. `IntegrityError` passes through.
         """
-        patient = Interruption()
+        patient = Cancellation()
         view = View.WRITE if write else View.SNAPSHOT
         try:
             with (
-                self.dialect.writing(patient) if write else nullcontext(),
+                self.backend.writing(patient) if write else nullcontext(),
                 self._connected(patient, view, again=False) as connection,
             ):
                 yield connection.core
@@ -214,7 +214,7 @@ class Database:
     def writable(self) -> bool:
         """Returns whether the database takes writes."""
         try:
-            return self.dialect.writable(self.engine)
+            return self.backend.writable(self.engine)
         except (PoolTimeoutError, *_DRIVER_ERRORS):
             return False
 
@@ -223,8 +223,8 @@ class Database:
         self.engine.dispose()
 
 
-def dialect_of(url: str) -> Dialect:
-    """Chooses the dialect that a URL asks for.
+def backend_of(url: str) -> Backend:
+    """Chooses the backend that a URL asks for.
 
     Raises:
         UnsupportedDatabase: there is none.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, select, update
 
 from service.domain.ids import new_id
-from service.domain.unit_of_work import DeviceRecord
+from service.domain.values import DeviceRecord
+from service.storage.backend import Backend
 from service.storage.connection import Connection
-from service.storage.dialects import Dialect
 from service.storage.replies import Retry
 from service.storage.statement import Statement
 from service.storage.tables import device
@@ -29,10 +29,10 @@ _PAGE = _RECORD.where(device.c.identifier > bindparam("after")).order_by(device.
 class Devices:
     """See `domain.unit_of_work.Devices`."""
 
-    def __init__(self, connection: Connection, organization_id: str, dialect: Dialect) -> None:
+    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self._connection = connection
         self._organization_id = organization_id
-        self._dialect = dialect
+        self._backend = backend
 
     def known(self, identifiers: Sequence[str]) -> dict[str, str]:
         """Tells which of the identifiers have a device, and its id."""
@@ -42,7 +42,7 @@ class Devices:
     def create(self, identifiers: Sequence[str], device_type: str) -> tuple[dict[str, str], set[str]]:
         """Adds devices of a type, where there is none of the identifier."""
         ids = {identifier: new_id("dev") for identifier in identifiers}
-        self._dialect.create_devices(self._connection, self._organization_id, device_type, ids)
+        self._backend.create_devices(self._connection, self._organization_id, device_type, ids)
         # One that another transaction has made meanwhile has another id.
         known = self.known(identifiers)
         if len(known) < len(ids):

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from service.domain import keys
+from service.domain.cancellation import Cancellation
 from service.domain.ids import new_id
-from service.domain.interruption import Interruption
 from service.domain.keys import ApiKey, Principal
 from service.storage.database import Database
 from service.storage.statement import Statement
@@ -46,12 +46,12 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def principal(self, sha256: str, interruption: Interruption | None = None) -> Principal | None:
+    def principal(self, sha256: str, cancellation: Cancellation | None = None) -> Principal | None:
         """Tells whom a key speaks for, by the key's hash; None if it is unknown, expired or revoked."""
         # By `read`, which begins anew where a pooled connection has died: every call depends on this one.
         rows = self._database.read(
             "",
-            interruption or Interruption(),
+            cancellation or Cancellation(),
             lambda reading: reading.connection.rows(_GOOD, {"hash": sha256}),
             one_statement=True,
         )

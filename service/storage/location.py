@@ -10,7 +10,7 @@ from psycopg import pq
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from service.domain.errors import OperatorError
+from service.runtime.operator_error import OperatorError
 
 WANTED = "use sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
 

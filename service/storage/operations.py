@@ -7,19 +7,12 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Select, bindparam, func, literal, select, tuple_
 
+from service.domain.cancellation import Cancellation
 from service.domain.errors import Conflict
-from service.domain.interruption import Interruption
-from service.domain.unit_of_work import (
-    AssignmentChange,
-    Change,
-    Operation,
-    OperationFilter,
-    Recorded,
-    Revertible,
-)
+from service.domain.values import AssignmentChange, Change, Operation, OperationFilter, OperationRecord, Revertible
 from service.storage import reverts
+from service.storage.backend import Backend
 from service.storage.connection import Connection
-from service.storage.dialects import Dialect
 from service.storage.statement import Statement
 from service.storage.tables import assignment_change, customer_revision, operation
 from service.storage.types import Instant, Ordered, TextArray, among
@@ -76,17 +69,17 @@ _CUSTOMERS = (
 class Operations:
     """See `domain.unit_of_work.Operations`."""
 
-    def __init__(self, connection: Connection, organization_id: str, dialect: Dialect) -> None:
+    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self._connection = connection
         self._organization_id = organization_id
-        self._dialect = dialect
+        self._backend = backend
         self._noted: Operation | None = None
 
     def record(self, done: Operation) -> None:
         """Notes an operation, for the end of the transaction."""
         self._noted = done
 
-    def finish(self, interruption: Interruption) -> None:
+    def finish(self, cancellation: Cancellation) -> None:
         """Writes the noted operation and gives each of its customers the next revision: the transaction's last act.
 
         Raises:
@@ -107,11 +100,11 @@ class Operations:
             "reverts_operation_id": done.reverts_operation_id,
         }
         if len(done.deltas) > _AT_ONCE:
-            self._record_ahead(values, done.deltas, interruption)
+            self._record_ahead(values, done.deltas, cancellation)
         else:
-            self._dialect.record_operation(self._connection, values, done.deltas, lead=timedelta(0))
+            self._backend.record_operation(self._connection, values, done.deltas, lead=timedelta(0))
 
-    def _record_ahead(self, values: Mapping[str, Any], deltas: Mapping[str, int], interruption: Interruption) -> None:
+    def _record_ahead(self, values: Mapping[str, Any], deltas: Mapping[str, int], cancellation: Cancellation) -> None:
         """Writes an operation that takes long to write under a time to come, and waits for that time.
 
         If it has passed by then, it is written once more, further ahead: what `at` was answered for a moment that is a
@@ -120,9 +113,9 @@ class Operations:
         lead = len(deltas) * _LEAD
         for _ in range(_TRIES):
             with self._connection.core.begin_nested() as written:
-                self._dialect.record_operation(self._connection, values, deltas, lead=lead)
+                self._backend.record_operation(self._connection, values, deltas, lead=lead)
                 while (left := self._until(values)) > timedelta(0):
-                    interruption.wait(left.total_seconds())
+                    cancellation.wait(left.total_seconds())
                 if left >= -_LATE:
                     return
                 written.rollback()
@@ -136,13 +129,13 @@ class Operations:
         until: timedelta = occurred_at - now
         return until
 
-    def find(self, operation_id: str) -> Recorded | None:
+    def find(self, operation_id: str) -> OperationRecord | None:
         """Finds an operation. Ids are not checked for syntax, but PostgreSQL takes no NUL character; no id has one."""
         if "\0" in operation_id:
             return None
         return next(iter(self._recorded(_BY_ID, operation_id=operation_id)), None)
 
-    def page(self, wanted: OperationFilter, before: tuple[datetime, str] | None, limit: int) -> list[Recorded]:
+    def page(self, wanted: OperationFilter, before: tuple[datetime, str] | None, limit: int) -> list[OperationRecord]:
         """Lists operations, the newest first, from behind the one of a time and an id."""
         if wanted.key_id is not None and "\0" in wanted.key_id:
             return []
@@ -168,7 +161,7 @@ class Operations:
             "after_device": after[1],
             "limit": limit,
         }
-        rows = self._dialect.operation_changes(self._connection, parameters)
+        rows = self._backend.operation_changes(self._connection, parameters)
         return [AssignmentChange(row[0], row[1], Change(row[2])) for row in rows]
 
     def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
@@ -179,7 +172,7 @@ class Operations:
         """Does to the devices found the opposite of what the operation did."""
         return reverts.apply(self._connection.core, self._organization_id)
 
-    def _recorded(self, statement: Select[Any], **parameters: Any) -> list[Recorded]:
+    def _recorded(self, statement: Select[Any], **parameters: Any) -> list[OperationRecord]:
         return recorded(self._connection.core, self._organization_id, statement, parameters)
 
 
@@ -230,13 +223,13 @@ def _touching(wanted: OperationFilter) -> Select[Any]:
 
 def recorded(
     connection: sqlalchemy.Connection, organization_id: str, statement: Select[Any], parameters: dict[str, Any]
-) -> list[Recorded]:
+) -> list[OperationRecord]:
     """Reads operations and their customers."""
     who = {"organization_id": organization_id}
     rows = connection.execute(statement, {**who, **parameters}).all()
     customers = _customers(connection, organization_id, [row.id for row in rows])
     return [
-        Recorded(
+        OperationRecord(
             id=row.id,
             kind=row.kind,
             occurred_at=row.occurred_at,

@@ -16,8 +16,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from service.domain.parts import parts, weighed
-from service.domain.unit_of_work import Change, Owner, Ownership
+from service.domain.values import Change, Owner, Ownership
+from service.runtime.chunks import parts, weighed
 from service.storage.connection import Connection
 from service.storage.statement import Statement
 from service.storage.tables import assignment, assignment_change, customer, customer_revision, device

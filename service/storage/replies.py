@@ -2,7 +2,7 @@
 
 from sqlalchemy import bindparam, select, text
 
-from service.domain.unit_of_work import Reply
+from service.domain.values import Reply
 from service.storage.connection import Connection
 from service.storage.statement import Statement
 from service.storage.tables import reply

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from service.domain.unit_of_work import Revertible
+from service.domain.values import Revertible
 
 # In the order of the ids, as every transaction that locks several customers does.
 # The devices' present owners are locked too: what they are giving up at this moment is a change since.

@@ -10,11 +10,12 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from service.domain.errors import DatabaseUnavailable, OperatorError
+from service.domain.errors import DatabaseUnavailable
+from service.runtime.operator_error import OperatorError
 from service.storage import location
+from service.storage.backend import Failure
 from service.storage.database import Database
-from service.storage.dialects import Failure
-from service.storage.sqlite import make_file
+from service.storage.sqlite.backend import make_file
 from service.storage.tables import metadata
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -132,7 +133,7 @@ def _revision(connection: Connection) -> str:
 
 
 def _unreachable(database: Database, error: DBAPIError) -> Exception:
-    failure = database.dialect.failure(error)
+    failure = database.backend.failure(error)
     where = location.place(database.url)
     if failure is Failure.BUSY:
         return DatabaseUnavailable(f"the database {where} is in use by another process; try again when that has ended")

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ClauseElement, Dialect, SelectBase
 
-from service.domain.parts import parts
+from service.runtime.chunks import parts
 
 Convert = Callable[[Any], Any]
 
@@ -22,32 +22,32 @@ class Compiled:
         sql: the words.
         names: the parameters, in the order in which they are numbered, where they are.
         fixed: the values of those that never change.
-        writers: turns a parameter into what the driver takes.
-        readers: turns a column, by its place, into what the domain takes.
+        bind_processors: turns a parameter into what the driver takes.
+        result_processors: turns a column, by its place, into what the domain takes.
     """
 
     sql: str
     names: tuple[str, ...]
     fixed: Mapping[str, Any]
-    writers: Mapping[str, Convert]
-    readers: tuple[tuple[int, Convert], ...]
+    bind_processors: Mapping[str, Convert]
+    result_processors: tuple[tuple[int, Convert], ...]
 
     def bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Gives what the driver takes, by name."""
         bound = {**self.fixed, **parameters}
-        for name, write in self.writers.items():
+        for name, write in self.bind_processors.items():
             bound[name] = write(bound[name])
         return bound
 
     def read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Gives the rows as the domain takes them."""
-        if not self.readers:
+        if not self.result_processors:
             return rows
         converted = []
         for part in parts(rows):
             for row in part:
                 values = list(row)
-                for place, convert in self.readers:
+                for place, convert in self.result_processors:
                     values[place] = convert(values[place])
                 converted.append(tuple(values))
         return converted
@@ -75,13 +75,13 @@ class Statement:
 def _compile(clause: ClauseElement, dialect: Dialect) -> Compiled:
     compiled: Any = clause.compile(dialect=dialect)
     binds = compiled.bind_names
-    writers = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for bind, name in binds.items()}
+    bind_processors = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for bind, name in binds.items()}
     columns = list(clause.selected_columns) if isinstance(clause, SelectBase) else []
-    readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+    result_processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
     return Compiled(
         sql=compiled.string,
         names=tuple(compiled.positiontup or ()),
         fixed={name: bind.value for bind, name in binds.items() if not bind.required},
-        writers={name: write for name, write in writers.items() if write is not None},
-        readers=tuple((place, read) for place, read in enumerate(readers) if read is not None),
+        bind_processors={name: write for name, write in bind_processors.items() if write is not None},
+        result_processors=tuple((place, read) for place, read in enumerate(result_processors) if read is not None),
     )

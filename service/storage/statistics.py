@@ -1,7 +1,7 @@
 """What PostgreSQL's planner knows of the tables, as long as they are young and grow fast.
 
 A prepared statement keeps its plan until there are new statistics. A plan made for an empty table reads all of an
-organisation where one row is wanted, because that is as quick there; and PostgreSQL's own upkeep comes once a minute.
+organisation where one row is wanted, because that is as quick there; and autovacuum comes once a minute.
 SQLite plans without statistics, always in the same way, and is left alone.
 """
 
@@ -14,7 +14,7 @@ from service.storage.tables import metadata
 _SMALL = 10
 
 # By size, because the size is known at once: the counts of rows come some time after the commit. Only an owner may have
-# the planner look; where the service is none, PostgreSQL's own upkeep must do.
+# the planner look; where the service is none, PostgreSQL's own maintenance must do.
 _OUTGROWN = text("""
 SELECT relation.relname
 FROM unnest(CAST(:names AS text[])) AS ours (name) JOIN pg_class AS relation ON relation.oid = to_regclass(ours.name)

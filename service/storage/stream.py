@@ -8,7 +8,7 @@ of one customer are visible, and timed, in their order, so their places are in i
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from service.domain.unit_of_work import Recorded
+from service.domain.values import OperationRecord
 from service.storage.database import Database
 from service.storage.operations import RECORDED, recorded
 from service.storage.tables import customer_revision, operation, organization
@@ -80,7 +80,9 @@ class Stream:
             connection.execute(_MOVE, {**who, "count": count})
         return last + count, count == _BATCH
 
-    def behind(self, organization_id: str, after: int, limit: int, customer_id: str | None = None) -> list[Recorded]:
+    def behind(
+        self, organization_id: str, after: int, limit: int, customer_id: str | None = None
+    ) -> list[OperationRecord]:
         """Reads operations behind a place, in order."""
         statement = _BEHIND.order_by(operation.c.position).limit(limit)
         parameters: dict[str, object] = {"after": after}

@@ -3,10 +3,10 @@
 from functools import cached_property
 
 from service.storage.assignments import Assignments
+from service.storage.backend import Backend
 from service.storage.connection import Connection
 from service.storage.customers import Customers
 from service.storage.devices import Devices
-from service.storage.dialects import Dialect
 from service.storage.operations import Operations
 from service.storage.replies import Replies, Retry
 
@@ -16,10 +16,10 @@ __all__ = ["Retry", "Transaction"]
 class Transaction:
     """Gives each part of the schema to the use cases, bound to one organisation."""
 
-    def __init__(self, connection: Connection, organization_id: str, dialect: Dialect) -> None:
+    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self.connection = connection
         self.organization_id = organization_id
-        self.dialect = dialect
+        self.backend = backend
 
     @cached_property
     def customers(self) -> Customers:
@@ -29,17 +29,17 @@ class Transaction:
     @cached_property
     def devices(self) -> Devices:
         r"""The organisation's devices."""
-        return Devices(self.connection, self.organization_id, self.dialect)
+        return Devices(self.connection, self.organization_id, self.backend)
 
     @cached_property
     def assignments(self) -> Assignments:
         r"""The organisation's assignments."""
-        return Assignments(self.connection, self.organization_id, self.dialect)
+        return Assignments(self.connection, self.organization_id, self.backend)
 
     @cached_property
     def operations(self) -> Operations:
         r"""The organisation's operations."""
-        return Operations(self.connection, self.organization_id, self.dialect)
+        return Operations(self.connection, self.organization_id, self.backend)
 
     @cached_property
     def replies(self) -> Replies:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from service import log, log_lines
+from service.runtime import log, log_lines
 from service.supervision.link import Line, LineClosed, Link
 
 # What a supervisor listens to, and its children must not until they are ready for it.
@@ -158,7 +158,7 @@ def _live(child: Child, link: Link, mask: Iterable[int], closing: Iterable[Calla
         log.exception("process failed")
     finally:
         try:
-            log.settle()
+            log.flush()
             sys.stdout.flush()
             sys.stderr.flush()
         finally:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from service import log
-from service.domain.errors import OperatorError
+from service.runtime import log
+from service.runtime.operator_error import OperatorError
 from service.supervision.process import SIGNALS, Child, Process
 
 _TRIES = 5

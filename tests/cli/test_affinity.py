@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from service import affinity
+from service.runtime import affinity
 from tests.cli.conftest import Command, Launch
-from tests.transport.conftest import eventually
+from tests.grpc_server.conftest import eventually
 
 USABLE = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
 

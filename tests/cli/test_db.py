@@ -9,7 +9,7 @@ from service.storage import schema
 from service.storage.database import Database
 from tests import postgres
 from tests.cli.conftest import Command
-from tests.transport.conftest import eventually
+from tests.grpc_server.conftest import eventually
 
 MENDING = "run `device-assignment db upgrade`"
 

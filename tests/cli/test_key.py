@@ -3,7 +3,8 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from service.domain.keys import KEY_PATTERN, SCOPES, sha256
+from service.domain.keys import SCOPES, sha256
+from service.runtime.log_lines import API_KEY_PATTERN
 from service.storage.database import Database
 from service.storage.keys import Keys
 from tests.cli.conftest import Command
@@ -54,7 +55,7 @@ def test_a_terminal_shows_the_whole_key(sqlite: Command) -> None:
     shown = sqlite.on_terminal("key", "create", "--org", "acme", *scopes)
     rows = dict(line.split(maxsplit=1) for line in shown.out.splitlines())
     assert list(rows) == ["key_id", "api_key", "organization_id", "prefix", "scopes", "expires_at"]
-    assert KEY_PATTERN.fullmatch(rows["api_key"])
+    assert API_KEY_PATTERN.fullmatch(rows["api_key"])
     assert len(rows["api_key"]) == 52
     assert rows["scopes"] == "assignments:read devices:read"
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.cli import run_id
 from service.cli.device_list import read_devices
-from service.terminal import visible
+from service.runtime.terminal import visible
 from tests.cli.test_operator_shell import run_here
 
 pytestmark = pytest.mark.process

@@ -22,7 +22,7 @@ from service.app import Service
 from service.config import Settings
 from tests.cli.test_operator_shell import SQLITE, Operator
 from tests.conftest import Client, Tenant
-from tests.transport.conftest import eventually
+from tests.grpc_server.conftest import eventually
 
 pytestmark = pytest.mark.process
 

@@ -20,10 +20,10 @@ from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServi
 from service.storage.database import Database
 from tests.cli.conftest import EXECUTABLE, Command, Launch, Server, alive
 from tests.conftest import Tenant, new_tenant
-from tests.transport.certificates import issued
-from tests.transport.conftest import eventually
-from tests.transport.gateway.rest import Gateway, Http, Rest
-from tests.transport.pairs import RSA, pair, point
+from tests.grpc_server.certificates import issued
+from tests.grpc_server.conftest import eventually
+from tests.grpc_server.pairs import RSA, pair, point
+from tests.rest_gateway.rest import Gateway, Http, Rest
 
 ADA = "ada@example.com"
 QUERY = "/customer/queryCustomer"

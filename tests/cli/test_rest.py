@@ -19,10 +19,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.cli.conftest import Command, Launch, Server, alive
 from tests.conftest import Client, Tenant
-from tests.transport.certificates import issued
-from tests.transport.conftest import eventually, held
-from tests.transport.gateway.rest import Answer, Http, Rest
-from tests.transport.test_deadlines import waiting
+from tests.grpc_server.certificates import issued
+from tests.grpc_server.conftest import eventually, held
+from tests.grpc_server.test_deadlines import waiting
+from tests.rest_gateway.rest import Answer, Http, Rest
 
 ADA = "ada@example.com"
 QUERY = "/customer/queryCustomer"

@@ -18,10 +18,10 @@ from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
 
-from service.transport.rpcs import RPCS
+from service.method_table import RPCS
 from tests.cli.conftest import Command, Launch
 from tests.conftest import Tenant
-from tests.transport.conftest import eventually
+from tests.grpc_server.conftest import eventually
 
 FOLDER = Path(__file__).parent.parent.parent / "clients"
 READS, ALL = "service_config.json", "service_config.with_request_id.json"

@@ -9,8 +9,8 @@ import pytest
 
 from tests.cli.conftest import Command, Launch
 from tests.conftest import Client, Tenant, failure
-from tests.transport.conftest import eventually
-from tests.transport.pairs import pair
+from tests.grpc_server.conftest import eventually
+from tests.grpc_server.pairs import pair
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

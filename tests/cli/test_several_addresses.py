@@ -11,9 +11,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.cli.conftest import Command, Launch, Server
-from tests.transport.conftest import eventually
-from tests.transport.gateway.rest import Http
-from tests.transport.http2 import Caller
+from tests.grpc_server.conftest import eventually
+from tests.grpc_server.http2 import Caller
+from tests.rest_gateway.rest import Http
 
 pytestmark = pytest.mark.process
 

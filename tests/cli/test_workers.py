@@ -22,8 +22,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from service.storage.database import Database
 from tests.cli.conftest import Command, Launch, Server, alive
 from tests.conftest import Client, Tenant
-from tests.transport.conftest import eventually, held
-from tests.transport.test_deadlines import waiting
+from tests.grpc_server.conftest import eventually, held
+from tests.grpc_server.test_deadlines import waiting
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

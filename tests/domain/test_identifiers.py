@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain import identifiers
 from service.domain.errors import SHOWN_VIOLATIONS
-from service.domain.parts import SIZE, parts
+from service.runtime.chunks import SIZE, parts
 
 ANY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 # What programs trip over: white space of all kinds, controls, separators, marks, bidi, and the ends of the planes.

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.domain.cancellation import Cancellation
 from service.domain.email import Email
 from service.domain.errors import CustomerNotFound, RequestIdReused
-from service.domain.interruption import Interruption
 from service.domain.options import Options
 from service.domain.replay import Codec, Request, answer_once
-from service.domain.unassign import RemainingView, UnassignDevices
+from service.domain.unassign_devices import RemainingView, UnassignDevices
 from service.storage.database import Database
 from service.storage.transaction import Transaction
 from tests.conftest import Tenant
@@ -77,7 +77,7 @@ def ask(database: Database, tenant: Tenant) -> Ask:
         def transaction(uow: Transaction) -> tuple[str, bool]:
             return answer_once(uow, request, TEXT, work)
 
-        return database.write(tenant.id, Interruption(), transaction)
+        return database.write(tenant.id, Cancellation(), transaction)
 
     return once
 
@@ -118,10 +118,10 @@ def test_a_call_that_is_refused_and_gets_its_twins_answer_leaves_nothing_of_its_
     def transaction(uow: Transaction) -> tuple[str, bool]:
         def refused() -> str:
             uow.customers.create([ada])
-            database.write(tenant.id, Interruption(), twin)
+            database.write(tenant.id, Cancellation(), twin)
             raise CustomerNotFound
 
         return answer_once(uow, request, TEXT, refused)
 
-    assert database.write(tenant.id, Interruption(), transaction) == ("first", True)
-    assert database.read(tenant.id, Interruption(), lambda uow: uow.customers.find(email=ada)) is None
+    assert database.write(tenant.id, Cancellation(), transaction) == ("first", True)
+    assert database.read(tenant.id, Cancellation(), lambda uow: uow.customers.find(email=ada)) is None

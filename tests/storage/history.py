@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Table, select
 
 from service.domain import tokens
-from service.domain.unit_of_work import Change
+from service.domain.values import Change
 from service.storage.database import Database
 from service.storage.tables import assignment, assignment_change, customer, customer_revision, operation, reply
 

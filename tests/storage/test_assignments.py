@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from service.domain.cancellation import Cancellation
 from service.domain.email import Email
-from service.domain.interruption import Interruption
 from service.domain.tokens import revision_token
-from service.domain.unit_of_work import AssignedDevice, Customer, Moment, Operation
+from service.domain.values import AssignedDevice, Customer, Operation, RevisionState
 from service.storage.database import Database
 from service.storage.transaction import Transaction
 from tests.conftest import Tenant, new_tenant
@@ -29,7 +29,7 @@ def unassign(database: Database, tenant: Tenant, email: str, identifiers: list[s
             delta = {customer.id: -len(ended)}
             uow.operations.record(Operation(operation_id, "unassign", None, "", delta, unassigned_count=len(ended)))
 
-    database.write(tenant.id, Interruption(), work)
+    database.write(tenant.id, Cancellation(), work)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def history(database: Database, tenant: Tenant) -> History:
 def pages(uow: Transaction, customer: Customer, revision: int, size: int) -> Iterator[AssignedDevice]:
     """Reads a listing to its end."""
     after = ""
-    while page := uow.assignments.at(customer, revision, after, size):
+    while page := uow.assignments.assigned_at_revision(customer, revision, after, size):
         yield from page
         after = page[-1].identifier
 
@@ -79,18 +79,18 @@ def test_every_revision_can_be_read_back_in_pages(
             begun = [history.times[revision_token(customer.id, devices[found.identifier])] for found in listed]
             assert [found.assigned_at for found in listed] == begun
 
-    database.read(tenant.id, Interruption(), check)
+    database.read(tenant.id, Cancellation(), check)
 
 
 def test_the_revision_of_every_instant_can_be_found(database: Database, tenant: Tenant, history: History) -> None:
     def check(uow: Transaction) -> None:
         for customer, number, token in customers(uow, history):
-            moment = Moment(number, len(history.revisions[token]), history.times.get(token))
-            assert uow.assignments.moment_of(customer, number) == moment
+            moment = RevisionState(number, len(history.revisions[token]), history.times.get(token))
+            assert uow.assignments.state_at_revision(customer, number) == moment
             if number:
-                assert uow.assignments.moment(customer, history.times[token]) == moment
-                before = uow.assignments.moment(customer, history.times[token] - timedelta(microseconds=1))
+                assert uow.assignments.state_at(customer, history.times[token]) == moment
+                before = uow.assignments.state_at(customer, history.times[token] - timedelta(microseconds=1))
                 assert before.revision == number - 1
-            assert uow.assignments.moment_of(customer, customer.revision + 1) is None
+            assert uow.assignments.state_at_revision(customer, customer.revision + 1) is None
 
-    database.read(tenant.id, Interruption(), check)
+    database.read(tenant.id, Cancellation(), check)

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
+from service.domain.cancellation import Cancellation
 from service.domain.email import Email
-from service.domain.interruption import Interruption
 from service.storage.conflicts import violates
 from service.storage.database import Database
 from service.storage.tables import UNIQUE_EMAIL, UNIQUE_NAME, organization
@@ -79,7 +79,7 @@ def test_a_customers_update_that_breaks_another_constraint_is_no_address_that_is
             assert customer is not None
             return uow.customers.update(customer.id, Email.parse(email), fields)
 
-        return database.write(tenant.id, Interruption(), work)
+        return database.write(tenant.id, Cancellation(), work)
 
     assert not save("bob@example.com", {"name": "Ada"})
     with pytest.raises(IntegrityError):

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
+from service.domain.cancellation import Cancellation
 from service.domain.email import Email
-from service.domain.interruption import Interruption
 from service.storage.database import Database
 from service.storage.transaction import Transaction
 from tests import postgres
@@ -73,7 +73,7 @@ def test_after_a_crash_between_two_transactions_the_work_is_run_again(own: Own, 
     with database.session() as connection:
         session = session_of(connection)
     crash(own, database.url, session)
-    assert database.write(tenant.id, Interruption(), lambda uow: uow.customers.find(email=ada)) is None
+    assert database.write(tenant.id, Cancellation(), lambda uow: uow.customers.find(email=ada)) is None
 
 
 def test_a_crash_in_a_transaction_has_the_work_run_again(own: Own, database: Database) -> None:
@@ -88,5 +88,5 @@ def test_a_crash_in_a_transaction_has_the_work_run_again(own: Own, database: Dat
         session_of(uow.connection.core)
         uow.customers.find(email=ada)
 
-    database.write(tenant.id, Interruption(), work)
+    database.write(tenant.id, Cancellation(), work)
     assert len(set(sessions)) == 2

@@ -12,18 +12,18 @@ import psycopg
 import pytest
 from sqlalchemy import PoolProxiedConnection, create_engine, make_url, select, text
 
+from service.domain.cancellation import Cancellation
 from service.domain.email import Email
 from service.domain.errors import Cancelled, Conflict, CustomerNotFound, DeadlineExceeded, OutcomeUnknown
-from service.domain.interruption import Interruption
-from service.domain.unit_of_work import Operation
-from service.storage.database import Database, dialect_of
+from service.domain.values import Operation
+from service.storage.database import Database, backend_of
 from service.storage.location import UnsupportedDatabase
 from service.storage.tables import device
 from service.storage.transaction import Retry, Transaction
 from tests.conftest import Client, Serve, Tenant, new_tenant
+from tests.grpc_server.conftest import eventually, held
 from tests.postgres import Postgres
 from tests.storage.history import replayed
-from tests.transport.conftest import eventually, held
 
 ADA = Email.parse("ada@example.com")
 
@@ -48,7 +48,7 @@ def test_what_a_transaction_did_before_it_failed_is_undone(database: Database, t
         raise CustomerNotFound
 
     with pytest.raises(CustomerNotFound):
-        database.write(tenant.id, Interruption(), work)
+        database.write(tenant.id, Cancellation(), work)
     assert devices(database) == []
 
 
@@ -74,7 +74,7 @@ def test_a_refusal_stands_where_the_connection_is_lost_behind_it(postgres_server
 
     for _ in range(2):
         with pytest.raises(CustomerNotFound):
-            database.write(tenant.id, Interruption(), work)
+            database.write(tenant.id, Cancellation(), work)
     assert devices(database) == []
     database.close()
 
@@ -89,7 +89,7 @@ def test_work_that_lost_is_run_again_from_the_beginning(database: Database, tena
             raise Retry
         return "done"
 
-    assert database.write(tenant.id, Interruption(), work) == "done"
+    assert database.write(tenant.id, Cancellation(), work) == "done"
     assert len(attempts) == 3
     assert devices(database) == ["new"]
 
@@ -100,40 +100,40 @@ def test_work_that_keeps_losing_is_a_conflict_with_nothing_done(database: Databa
         raise Retry
 
     with pytest.raises(Conflict):
-        database.write(tenant.id, Interruption(), work)
+        database.write(tenant.id, Cancellation(), work)
     assert devices(database) == []
 
 
 def test_a_call_that_is_cancelled_right_before_its_commit_changes_nothing(database: Database, tenant: Tenant) -> None:
-    interruption = Interruption()
+    cancellation = Cancellation()
 
     def work(uow: Transaction) -> None:
         add_device(uow)
-        interruption.cancel()
+        cancellation.cancel()
 
     with pytest.raises(Cancelled):
-        database.write(tenant.id, interruption, work)
+        database.write(tenant.id, cancellation, work)
     assert devices(database) == []
 
 
 def test_nothing_is_stopped_once_the_commit_has_begun(
     monkeypatch: pytest.MonkeyPatch, database: Database, tenant: Tenant
 ) -> None:
-    interruption = Interruption()
-    commit = database.dialect.commit
+    cancellation = Cancellation()
+    commit = database.backend.commit
     told = []
 
     def committing(pooled: PoolProxiedConnection) -> None:
-        told.append(interruption.cancel())
-        interruption.stop()
+        told.append(cancellation.cancel())
+        cancellation.stop()
         commit(pooled)
 
     def stop(_pooled: PoolProxiedConnection) -> None:
         told.append(True)
 
-    monkeypatch.setattr(database.dialect, "commit", committing)
-    monkeypatch.setattr(database.dialect, "stop", stop)
-    database.write(tenant.id, interruption, add_device)
+    monkeypatch.setattr(database.backend, "commit", committing)
+    monkeypatch.setattr(database.backend, "stop", stop)
+    database.write(tenant.id, cancellation, add_device)
     monkeypatch.undo()
     assert told == [False]
     assert devices(database) == ["new"]
@@ -143,7 +143,7 @@ def test_nothing_is_stopped_once_the_commit_has_begun(
 def test_a_commit_that_finds_no_room_on_the_disk_is_an_unknown_outcome(
     monkeypatch: pytest.MonkeyPatch, database: Database, tenant: Tenant
 ) -> None:
-    commit = database.dialect.commit
+    commit = database.backend.commit
 
     def without_room(pooled: PoolProxiedConnection) -> None:
         """Commits while no file of this process may grow."""
@@ -154,12 +154,12 @@ def test_a_commit_that_finds_no_room_on_the_disk_is_an_unknown_outcome(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    monkeypatch.setattr(database.dialect, "commit", without_room)
+    monkeypatch.setattr(database.backend, "commit", without_room)
     with pytest.raises(OutcomeUnknown):
-        database.write(tenant.id, Interruption(), add_device)
+        database.write(tenant.id, Cancellation(), add_device)
     monkeypatch.undo()
     assert devices(database) in ([], ["new"])
-    database.write(tenant.id, Interruption(), lambda uow: uow.devices.create(["another"], "t"))
+    database.write(tenant.id, Cancellation(), lambda uow: uow.devices.create(["another"], "t"))
     assert "another" in devices(database)
 
 
@@ -167,8 +167,8 @@ class _Held:
     """What a caller has while the database fails."""
 
 
-def _lost(dialect: str) -> Exception:
-    if dialect == "postgresql":
+def _lost(backend: str) -> Exception:
+    if backend == "postgresql":
         return psycopg.errors.SerializationFailure()
     busy = sqlite3.OperationalError()
     busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
@@ -183,7 +183,7 @@ def _lose(database: Database, tenant: Tenant) -> None:
         raise _lost(database.engine.dialect.name)
 
     with pytest.raises(Conflict):
-        database.write(tenant.id, Interruption(), fails)
+        database.write(tenant.id, Cancellation(), fails)
 
 
 def test_a_transaction_that_the_database_ended_leaves_nothing_to_the_collector(
@@ -212,8 +212,8 @@ def test_a_read_shows_one_moment_whatever_happens_meanwhile(database: Database, 
             other.submit(tenant.assign, "ada@example.com", ["C"]).result()
         return uow.assignments.current(customer, "", 10)
 
-    assert database.read(tenant.id, Interruption(), look) == ["A", "B"]
-    assert database.read(tenant.id, Interruption(), lambda uow: len(uow.devices.known(["A", "B", "C", "D"]))) == 3
+    assert database.read(tenant.id, Cancellation(), look) == ["A", "B"]
+    assert database.read(tenant.id, Cancellation(), lambda uow: len(uow.devices.known(["A", "B", "C", "D"]))) == 3
 
 
 def test_a_write_whose_deadline_ends_its_wait_is_late_and_not_in_conflict(database: Database, tenant: Tenant) -> None:
@@ -224,7 +224,7 @@ def test_a_write_whose_deadline_ends_its_wait_is_late_and_not_in_conflict(databa
 
     def write(seconds: float) -> type[BaseException] | None:
         try:
-            other.write(tenant.id, Interruption(time.monotonic() + seconds), lambda _uow: None)
+            other.write(tenant.id, Cancellation(time.monotonic() + seconds), lambda _uow: None)
         except (Conflict, DeadlineExceeded) as error:
             return type(error)
         return None
@@ -252,9 +252,9 @@ def test_a_customers_lock_keeps_other_writers_of_the_customer_out(database: Data
         order.append("second has it")
 
     with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(database.write, tenant.id, Interruption(), first)
+        one = pool.submit(database.write, tenant.id, Cancellation(), first)
         assert locked.wait(120)
-        pool.submit(database.write, tenant.id, Interruption(), second).result()
+        pool.submit(database.write, tenant.id, Cancellation(), second).result()
         one.result()
     assert order == ["first is done", "second has it"]
 
@@ -280,7 +280,7 @@ def test_the_time_of_a_customers_operations_only_grows_even_if_the_clock_is_set_
             assert uow.assignments.end(customer, [identifier]) == [identifier]
             uow.operations.record(Operation(identifier, "unassign", None, "", {customer.id: -1}, unassigned_count=1))
 
-        database.write(tenant.id, Interruption(), work)
+        database.write(tenant.id, Cancellation(), work)
 
     for identifier in ("A", "B"):
         unassign(identifier)
@@ -300,10 +300,10 @@ def test_nothing_of_an_organisation_is_seen_or_touched_by_another(database: Data
         uow.assignments.end(customer, ["A", "B"])
         uow.operations.record(Operation("op", "unassign", None, "", {customer.id: -2}, unassigned_count=2))
 
-    database.write(tenant.id, Interruption(), work)
+    database.write(tenant.id, Cancellation(), work)
     assert replayed(database, other.id) == before
     (ada,) = before.customers
-    assert database.read(tenant.id, Interruption(), lambda uow: uow.customers.find(customer_id=ada)) is None
+    assert database.read(tenant.id, Cancellation(), lambda uow: uow.customers.find(customer_id=ada)) is None
 
 
 def restart(url: str) -> None:
@@ -361,7 +361,7 @@ def test_a_connection_whose_pool_another_thread_has_let_go_of_is_closed(
 
     gc.disable()
     try:
-        database.read(tenant.id, Interruption(), work)
+        database.read(tenant.id, Cancellation(), work)
         eventually(lambda: connections(database_url) == 0)
     finally:
         gc.enable()
@@ -372,4 +372,4 @@ def test_a_connection_whose_pool_another_thread_has_let_go_of_is_closed(
 )
 def test_a_url_of_another_database_is_refused_with_what_to_write(url: str) -> None:
     with pytest.raises(UnsupportedDatabase, match=r"use sqlite:///path/to/file\.db or postgresql\+psycopg://"):
-        dialect_of(url)
+        backend_of(url)

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from service.domain.errors import DatabaseUnavailable, OperatorError
+from service.domain.errors import DatabaseUnavailable
+from service.runtime.operator_error import OperatorError
 from service.storage import location, schema
 from service.storage.database import Database
 from service.storage.location import UnsupportedDatabase

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select, text
 
+from service.domain.cancellation import Cancellation
 from service.domain.errors import Cancelled, DeadlineExceeded
 from service.domain.import_lines import Line, read_lines
-from service.domain.interruption import Interruption
-from service.domain.unit_of_work import Operation, UnitOfWork
+from service.domain.values import Operation
 from service.storage import bulk, operations
 from service.storage.database import Database
 from service.storage.tables import customer, customer_revision, operation
+from service.storage.unit_of_work import UnitOfWork
 from tests.conftest import HEADER, Tenant
 
 SECOND = timedelta(seconds=1)
@@ -92,18 +93,18 @@ def test_the_wait_for_an_operations_time_ends_with_the_callers_patience(
         transaction.operations.record(Operation("op_long", "assign", None, "", dict.fromkeys(ids, 0)))
         written.set()
 
-    interruption = Interruption(time.monotonic() + 2 if ends == "the deadline" else None)
+    cancellation = Cancellation(time.monotonic() + 2 if ends == "the deadline" else None)
     if ends == "the caller":
 
         def leave() -> None:
             written.wait()
             time.sleep(1)
-            interruption.cancel()
-            interruption.stop()
+            cancellation.cancel()
+            cancellation.stop()
 
         threading.Thread(target=leave).start()
     with pytest.raises(DeadlineExceeded if ends == "the deadline" else Cancelled):
-        database.write(tenant.id, interruption, change)
+        database.write(tenant.id, cancellation, change)
     with database.session(write=False) as connection:
         assert "op_long" not in connection.execute(select(operation.c.id)).scalars().all()
         assert connection.execute(select(func.max(customer.c.revision))).scalar_one() == 1

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import create_engine, inspect, make_url, text
 
 from service.domain.errors import DatabaseUnavailable
-from service.storage import schema, sqlite
+from service.storage import schema
 from service.storage.database import Database
+from service.storage.sqlite import backend as sqlite
 from service.storage.tables import metadata
 from tests.postgres import Postgres
 

@@ -10,9 +10,9 @@ from service.storage import bulk, statistics
 from service.storage.database import Database
 from tests import postgres
 from tests.conftest import HEADER, Client, Tenant, new_tenant
+from tests.grpc_server.api.client import Api
+from tests.grpc_server.conftest import eventually
 from tests.plans import Recorder
-from tests.transport.api.client import Api
-from tests.transport.conftest import eventually
 
 COUNT = 2_000
 
@@ -24,7 +24,7 @@ def lines(count: int, first: int = 0) -> list[Line]:
 
 
 def nobody_else_looks(database: Database) -> None:
-    """Keeps PostgreSQL's own upkeep away."""
+    """Keeps PostgreSQL's own maintenance away."""
     with database.session() as connection:
         connection.execute(text("ALTER TABLE assignment SET (autovacuum_enabled = off)"))
 

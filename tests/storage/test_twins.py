@@ -2,12 +2,12 @@
 
 from unittest.mock import patch
 
+from service.domain.cancellation import Cancellation
 from service.domain.email import Email
-from service.domain.interruption import Interruption
 from service.domain.options import Options
 from service.domain.replay import Codec, answer_once
-from service.domain.unassign import UnassignDevices, unassign_devices
-from service.domain.unit_of_work import Reply
+from service.domain.unassign_devices import UnassignDevices, unassign_devices
+from service.domain.values import Reply
 from service.storage.database import Database
 from service.storage.transaction import Transaction
 from tests.conftest import Tenant
@@ -42,8 +42,8 @@ def test_a_repeat_that_is_refused_behind_others_gives_the_first_answer_and_chang
         with patch.object(uow.replies, "find", side_effect=found):
             return call(uow)
 
-    first, _ = database.write(tenant.id, Interruption(), call)
+    first, _ = database.write(tenant.id, Cancellation(), call)
     tenant.assign(EMAIL, ["A"])
     before = replayed(database, tenant.id)
-    assert database.write(tenant.id, Interruption(), late) == (first, True)
+    assert database.write(tenant.id, Cancellation(), late) == (first, True)
     assert replayed(database, tenant.id) == before

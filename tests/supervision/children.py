@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from service import log, log_lines
-from service.signals import Signals
+from service.runtime import log, log_lines
+from service.runtime.signals import Signals
 from service.supervision.link import Link
 from service.supervision.process import Child
 from service.supervision.supervisor import CannotServe, Supervisor

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
-from service.transport import failure
+from service.grpc_client import failure
 from tests.torture.recorder import Recorder, as_values, digest, now
 from tests.torture.rpcs import UNKNOWN_OUTCOMES, Command, Stubs
 from tests.torture.workload import Organization

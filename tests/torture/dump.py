@@ -6,15 +6,7 @@ from typing import Any
 from sqlalchemy import Table, select
 
 from service.storage.database import Database
-from service.storage.tables import (
-    assignment,
-    assignment_change,
-    customer,
-    customer_revision,
-    device,
-    operation,
-    reply,
-)
+from service.storage.tables import assignment, assignment_change, customer, customer_revision, device, operation, reply
 from tests.torture.recorder import Recorder, digest
 
 _TABLES: tuple[Table, ...] = (

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from sqlalchemy import make_url
 
-from service.storage.sqlite import SQLite
+from service.storage.sqlite.backend import SQLite
 
 _MOST_PAGES = 4_294_967_294
 

@@ -10,20 +10,21 @@ from typing import Any, cast
 
 from sqlalchemy import bindparam, text
 
-from service.domain import assign, transfer
+from service.domain import assign
+from service.domain import transfer_devices as transfer
 from service.domain.assign import AssignDevices, DeviceAssigned, DevicesAssigned
 from service.domain.errors import CustomerNotFound, RequestIdReused
 from service.domain.identifiers import unique
 from service.domain.ids import new_id
-from service.domain.unit_of_work import Reply
+from service.domain.values import Reply
+from service.grpc_server import assignments as assignment_rpcs
+from service.grpc_server import writing
 from service.storage import assignments, customers, tables
+from service.storage.backend import View
 from service.storage.database import Database
-from service.storage.dialects import View
 from service.storage.statement import Statement
 from service.storage.transaction import Transaction
 from service.storage.types import TextArray, among
-from service.transport import assignments as assignment_rpcs
-from service.transport import writing
 
 # Long enough for an address to change hands meanwhile.
 _PAUSE_SECONDS = 0.02
@@ -42,16 +43,16 @@ def no_lock() -> None:
 def operation_outside() -> None:
     """Commits the change first, and records its operation in a transaction of its own."""
 
-    def run(self: Any, organization_id: str, interruption: Any, work: Callable[[Any], Any], view: View) -> Any:
-        with self._connected(interruption, view, again=True) as connection:
-            changing = Transaction(connection, organization_id, self.dialect)
+    def run(self: Any, organization_id: str, cancellation: Any, work: Callable[[Any], Any], view: View) -> Any:
+        with self._connected(cancellation, view, again=True) as connection:
+            changing = Transaction(connection, organization_id, self.backend)
             result = work(changing)
-            interruption.check()
+            cancellation.check()
         if view is View.WRITE and changing.operations._noted is not None:
-            with self._connected(interruption, view, again=False) as connection:
-                recording = Transaction(connection, organization_id, self.dialect)
+            with self._connected(cancellation, view, again=False) as connection:
+                recording = Transaction(connection, organization_id, self.backend)
                 recording.operations.record(changing.operations._noted)
-                recording.operations.finish(interruption)
+                recording.operations.finish(cancellation)
         return result
 
     cast("Any", Database)._run = run

@@ -69,7 +69,7 @@ class Run:
             VARIABLE: size.plant,
             clock.VARIABLE: str(self._clock.file),
         }
-        self._service = ServiceProcess(environment, self._stage.workers, self._proxy, folder / "service.log")
+        self._service = ServiceProcess(environment, self._stage.workers, self._proxy, folder / "service.runtime.log")
 
     def __call__(self) -> Done:
         """Does it all. Raises `NotRecovered` if the service does not come back after a fault."""

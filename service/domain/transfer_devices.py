@@ -1,0 +1,108 @@
+"""Moves devices from one customer to another, in one step that nobody sees half of."""
+
+from dataclasses import dataclass
+
+from service.domain.assign import lock_or_create
+from service.domain.email import Email
+from service.domain.errors import CustomerNotFound
+from service.domain.identifiers import divided, unique
+from service.domain.ids import new_id
+from service.domain.options import Options
+from service.domain.replay import Request
+from service.domain.tokens import revision_token
+from service.domain.unassign_devices import SkipReason, refusal, skip_reasons
+from service.domain.values import Operation
+from service.storage.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class TransferDevices:
+    """A validated wish; the two customers differ. `options.expected_revision` is the source's."""
+
+    source: Email
+    target: Email
+    identifiers: list[str]
+    options: Options
+    require_existing_customer: bool = False
+    require_all: bool = False
+
+    def request(self) -> Request:
+        """Tells what the request id stands for."""
+        content = (self.source.key, self.target.key, unique(self.identifiers))
+        return self.options.request("TransferDevices", *content, self.require_existing_customer, self.require_all)
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """What became of it. `skip_reasons[i]` says why `skipped[i]`."""
+
+    source_id: str
+    target_id: str
+    target_was_created: bool
+    transferred: list[str]
+    skipped: list[str]
+    skip_reasons: list[SkipReason]
+    source_device_count: int
+    target_device_count: int
+    operation_id: str
+    source_revision: str
+    target_revision: str
+
+
+def transfer_devices(uow: UnitOfWork, wish: TransferDevices) -> Transferred:
+    """Moves what the source has of the wished devices and skips the rest.
+
+    Raises:
+        CustomerNotFound: the source does not exist, or the target does not and must.
+        RevisionMoved: `expected_revision` differs.
+        DevicesSkipped: `require_all` is set and a device would be skipped.
+    """
+    options = wish.options
+    # The source is never created; looked for first, because the lock below adds who is missing.
+    if uow.customers.find(email=wish.source) is None:
+        raise CustomerNotFound
+    customers, created = lock_or_create(
+        uow,
+        [wish.source, wish.target],
+        must_exist=wish.require_existing_customer,
+        validate_only=options.validate_only,
+    )
+    if wish.source.key in created:  # the source has got another address since the look
+        raise CustomerNotFound
+    source = customers[wish.source.key]
+    target = customers.get(wish.target.key) if options.validate_only else customers[wish.target.key]
+    options.guard(source)
+    wanted = unique(wish.identifiers)
+    look_first = options.validate_only or wish.require_all
+    touch = uow.assignments.which_are_assigned if look_first else uow.assignments.end
+    moved, skipped = divided(wanted, touch(source, wanted))
+    reasons = skip_reasons(uow, skipped)
+    if wish.require_all and skipped:
+        raise refusal(wish.identifiers, dict(zip(skipped, reasons, strict=True)))
+    if look_first and moved and not options.validate_only:
+        uow.assignments.end(source, moved)
+
+    begun, operation_id = 0, ""
+    if moved and options.validate_only:
+        begun = len(moved) - (len(uow.assignments.which_are_assigned(target, moved)) if target else 0)
+    elif moved and target is not None:
+        begun = len(uow.assignments.begin(target, moved))
+        operation_id = new_id("op")
+        deltas = {source.id: -len(moved)} | ({target.id: begun} if begun else {})
+        uow.operations.record(
+            Operation(operation_id, "transfer", options.key_id, options.note, deltas, begun, len(moved))
+        )
+    changed = bool(operation_id)
+    return Transferred(
+        source_id=source.id,
+        target_id=target.id if target else "",
+        target_was_created=bool(created),
+        transferred=moved,
+        skipped=skipped,
+        skip_reasons=reasons,
+        source_device_count=source.device_count - len(moved),
+        target_device_count=(target.device_count if target else 0) + begun,
+        operation_id=operation_id,
+        source_revision=revision_token(source.id, source.revision + changed),
+        target_revision=revision_token(target.id, target.revision + (changed and begun > 0)) if target else "",
+    )

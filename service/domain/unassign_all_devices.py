@@ -1,0 +1,63 @@
+"""Ends everything that a departing customer has, in one operation."""
+
+from dataclasses import dataclass
+
+from service.domain.email import Email
+from service.domain.errors import CountDiffers, CustomerNotFound
+from service.domain.ids import new_id
+from service.domain.options import Options
+from service.domain.replay import Request
+from service.domain.tokens import revision_token
+from service.domain.values import Operation
+from service.storage.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class UnassignAllDevices:
+    """A validated wish. `expected_count` is how many devices the caller believes the customer has."""
+
+    customer: Email
+    expected_count: int
+    options: Options
+
+    def request(self) -> Request:
+        """Tells what the request id stands for."""
+        return self.options.request("UnassignAllDevices", self.customer.key, self.expected_count)
+
+
+@dataclass(frozen=True, slots=True)
+class AllUnassigned:
+    """How much it was."""
+
+    customer_id: str
+    unassigned_count: int
+    operation_id: str
+    revision: str
+
+
+def unassign_all_devices(uow: UnitOfWork, wish: UnassignAllDevices) -> AllUnassigned:
+    """Ends all of a customer's assignments, without bringing any of them here.
+
+    Raises:
+        CustomerNotFound: the organisation has no such customer.
+        RevisionMoved: `expected_revision` differs.
+        CountDiffers: the customer has another number of devices.
+    """
+    options = wish.options
+    customer = uow.customers.lock(wish.customer)
+    if customer is None:
+        raise CustomerNotFound
+    options.guard(customer)
+    count = customer.device_count
+    if count != wish.expected_count:
+        raise CountDiffers(count)
+    operation_id = ""
+    if count and not options.validate_only:
+        operation_id = new_id("op")
+        uow.assignments.end_all(customer)
+        deltas = {customer.id: -count}
+        uow.operations.record(
+            Operation(operation_id, "unassign_all", options.key_id, options.note, deltas, unassigned_count=count)
+        )
+    revision = revision_token(customer.id, customer.revision + bool(operation_id))
+    return AllUnassigned(customer.id, count, operation_id, revision)

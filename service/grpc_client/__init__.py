@@ -1,0 +1,1 @@
+"""What the gateway and the commands share to call the server over gRPC."""

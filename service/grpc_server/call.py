@@ -1,0 +1,82 @@
+"""One call, from its arrival to its line in the log."""
+
+import secrets
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from service.domain.cancellation import Cancellation
+from service.domain.errors import InternalError, ServiceError
+from service.domain.keys import Principal
+from service.grpc_server import status
+from service.runtime import log
+from service.runtime.log_limits import LogLimits
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """What is known of a call while it is served.
+
+    Attributes:
+        method: its full name, `package.Service/Method`.
+        id: what an error quotes and the log knows it by.
+        x_request_id: what the caller calls it, if that is fit for a log.
+        principal: whose key it came with; None until the key is checked.
+        counts: numbers for the log, such as how many devices it changed.
+        recheck: checks the key again, for streams that outlive it. Raises `ApiKeyInvalid` if it is good no more.
+        cancel: ends a stream from outside, whatever it is doing.
+    """
+
+    method: str
+    cancellation: Cancellation
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    x_request_id: str | None = None
+    principal: Principal | None = None
+    counts: dict[str, int | bool] = field(default_factory=dict)
+    recheck: Callable[[], None] = lambda: None
+    cancel: Callable[[], object] = lambda: None
+
+
+_current: ContextVar[Call] = ContextVar("call")
+
+# Calls without a good key that the log has in a second, of each reason.
+_unpaid = LogLimits(10)
+
+
+def current() -> tuple[Call, Principal]:
+    """Gives the call that this thread serves, and whose it is. For servicers, which run behind the interceptor."""
+    call = _current.get()
+    if call.principal is None:
+        raise LookupError("the call's key has not been checked")
+    return call, call.principal
+
+
+def enter(call: Call) -> None:
+    """Makes a call the current one. gRPC runs each call in a context of its own, so there is no way back to take."""
+    _current.set(call)
+
+
+def tell(call: Call, started: float, error: ServiceError | None) -> None:
+    """Writes a call's line, with how long it took since `started` on `time.monotonic`'s clock.
+
+    Of a flood of calls without a good key, which cost their callers nothing, a part is written.
+    """
+    if call.principal is None and not isinstance(error, InternalError):
+        left_out = _unpaid.admit(None if error is None else error.reason)
+        if left_out is None:
+            return
+        if left_out:
+            call.counts["left_out"] = left_out
+    log.soon(
+        "call",
+        method=call.method,
+        status="OK" if error is None else status.name_of(error),
+        reason=None if error is None else error.reason,
+        duration_ms=round((time.monotonic() - started) * 1000, 3),
+        organization_id=call.principal and call.principal.organization_id,
+        key_id=call.principal and call.principal.key_id,
+        call_id=call.id,
+        x_request_id=call.x_request_id,
+        **call.counts,
+    )

@@ -1,0 +1,84 @@
+"""Ends calls that wait for their callers too long: for a message, or until an answer is taken."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from service.domain.errors import ApiKeyInvalid, MessageTimeout
+from service.grpc_server.admission import Admission
+from service.grpc_server.executors import EvictingExecutor
+from service.grpc_server.receiver import Receiver
+from service.runtime import log
+
+_LOOK_SECONDS = 1.0
+# A message that has not come by then is counted as a long one: many at once may come at a gigabyte a second.
+_SLOW_SECONDS = 0.1
+_END_SECONDS = 5.0
+
+
+class Reaper:
+    """Looks for calls whose message or whose caller is late, and for those whose key has been revoked.
+
+    Args:
+        receivers: where such calls are.
+        streams: where streams are open that wait for messages.
+        admission: checks keys.
+        message_seconds: how long a message or an answer may be under way.
+    """
+
+    def __init__(
+        self,
+        receivers: Sequence[Receiver],
+        streams: EvictingExecutor,
+        admission: Admission,
+        message_seconds: float,
+    ) -> None:
+        self._receivers = receivers
+        self._streams = streams
+        self._admission = admission
+        self._message_seconds = message_seconds
+        self._stopping = threading.Event()
+        # A thread each: a database that hangs keeps the one that checks keys.
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(work, seconds), name=name, daemon=True)
+            for name, work, seconds in (
+                ("reaper", self._end_late, _SLOW_SECONDS),
+                ("reaper-keys", self._end_revoked, _LOOK_SECONDS),
+            )
+        ]
+
+    def start(self) -> None:
+        """Begins, in threads of its own."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends."""
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_END_SECONDS)
+
+    def _repeat(self, work: Callable[[], None], seconds: float) -> None:
+        while not self._stopping.wait(min(seconds, self._message_seconds)):
+            try:
+                work()
+            except Exception:  # noqa: BLE001  # whatever it is, the calls are looked at again
+                log.exception("late calls not ended")
+
+    def _end_late(self) -> None:
+        self._streams.cancel_older_than(self._message_seconds)
+        for receiver in self._receivers:
+            for arrival in receiver.idle(self._message_seconds):
+                receiver.fail(arrival, MessageTimeout(self._message_seconds))
+            for arrival in receiver.idle(_SLOW_SECONDS, answered=False):
+                receiver.set_aside(arrival)
+
+    def _end_revoked(self) -> None:
+        good: dict[str, bool] = {}
+        for receiver in self._receivers:
+            for arrival in receiver.idle(_LOOK_SECONDS, answered=False):
+                sha256 = arrival.sha256
+                if sha256 and sha256 not in good:
+                    good[sha256] = self._admission.still_good(arrival)
+                if not good.get(sha256, True):
+                    receiver.fail(arrival, ApiKeyInvalid())

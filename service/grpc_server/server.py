@@ -1,0 +1,195 @@
+"""The gRPC server: services, health, reflection, and an orderly end."""
+
+import time
+from collections.abc import Sequence
+
+import grpc
+from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
+from deviceassignment.v1.customer_pb2_grpc import add_CustomerServiceServicer_to_server
+from deviceassignment.v1.device_assignment_pb2_grpc import (
+    DeviceAssignmentServiceServicer,
+    add_DeviceAssignmentServiceServicer_to_server,
+)
+from deviceassignment.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection
+
+from service.domain.errors import Stopping
+from service.grpc_server import health
+from service.grpc_server.assignments import Assignments
+from service.grpc_server.authentication import Authenticator
+from service.grpc_server.customers import Customers
+from service.grpc_server.devices import Devices
+from service.grpc_server.history import History
+from service.grpc_server.key_check import KeyCheck
+from service.grpc_server.reception import Limits, Reception
+from service.grpc_server.watch import Watchers
+from service.method_table import MAX_REQUEST_BYTES
+from service.runtime.operator_error import OperatorError
+from service.storage.unit_of_work import OperationStream, Storage
+
+SERVICES = tuple(
+    service.full_name
+    for file in (device_assignment_pb2, customer_pb2, device_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+)
+
+_STREAMS_PER_CONNECTION = 256
+_UNSEEN_CALLS = 10_000
+_UNREAD_BYTES = 64 * 1024
+# A connection whose TLS or HTTP/2 handshake takes longer is closed.
+_HANDSHAKE_MS = 10_000
+_IDLE_CONNECTION_MS = 300_000
+_POLL_SECONDS = 0.01
+_STREAM_END_SECONDS = 1.0
+_GRACE_MARGIN_SECONDS = 5.0
+# Shorter than the 0.2 s after which clients usually call again: what was ended first would come at the stop.
+_HOLD_SECONDS = 0.15
+
+
+class AddressUnavailable(OperatorError):
+    """The server cannot listen at an address; the text says at which."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"cannot listen on {address}: it is in use, or no address of this machine")
+        self.address = address
+
+
+class DeviceAssignments(Assignments, History, DeviceAssignmentServiceServicer):
+    """The whole DeviceAssignmentService."""
+
+    def __init__(self, storage: Storage, watchers: Watchers, max_answer_bytes: int) -> None:
+        Assignments.__init__(self, storage, max_answer_bytes)
+        History.__init__(self, storage, watchers, max_answer_bytes)
+
+
+class Server:
+    """Serves the use cases over gRPC."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        stream: OperationStream,
+        authenticator: Authenticator,
+        limits: Limits,
+        *,
+        reflect: bool,
+        share_port: bool = False,
+    ) -> None:
+        self.reception = Reception(authenticator, limits)
+        self._health = health.Health()
+        self._limits = limits
+        self._reflect = reflect
+        self._share_port = share_port
+        self._servers: list[grpc.Server] = []
+        self._watchers = Watchers(stream, limits.stream_seconds)
+        answer_bytes = limits.max_answer_bytes
+        self._assignments = DeviceAssignments(storage, self._watchers, answer_bytes)
+        self._customers = Customers(storage, answer_bytes)
+        self._devices = Devices(storage, answer_bytes)
+        self._served: dict[str, bool] = {}
+        self.serving(reads=False, writes=False)
+
+    def listen(self, addresses: Sequence[str], credentials: grpc.ServerCredentials | None) -> list[int]:
+        """Opens ports and serves them. Returns their numbers, which are of interest where an address says 0.
+
+        Without credentials it serves plaintext. Each address has the limit of connections for itself, and calls that
+        come at one do not wait for those that come at another before they are taken in.
+
+        Raises:
+            AddressUnavailable: one is taken, or not this machine's.
+        """
+        servers = [self._make() for _ in addresses]
+        ports = [_open(server, address, credentials) for server, address in zip(servers, addresses, strict=True)]
+        self._servers = servers
+        for server in servers:
+            server.start()
+        self.reception.start()
+        return ports
+
+    def _make(self) -> grpc.Server:
+        """Makes a server of gRPC's. Each has a thread that takes calls in, and a queue before it."""
+        server = grpc.server(
+            self.reception.calls,
+            interceptors=[self.reception.interceptor],
+            options=(
+                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+                # Calls that have come and were not looked at yet. Beyond its usual 1,000 gRPC cancels some at random.
+                ("grpc.server.max_pending_requests", _UNSEEN_CALLS),
+                ("grpc.server.max_pending_requests_hard_limit", _UNSEEN_CALLS),
+                # What a caller may send on a stream that is not read. gRPC would let it grow to megabytes.
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.http2.lookahead_bytes", _UNREAD_BYTES),
+                ("grpc.max_allowed_incoming_connections", self._limits.connections),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+                # Callers connect anew by themselves when they have something to say.
+                ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
+                # A second server on the same port must fail, unless they are to share it.
+                ("grpc.so_reuseport", int(self._share_port)),
+                # A caller that vanished without a word is noticed, and its call ended.
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            ),
+        )
+        add_DeviceAssignmentServiceServicer_to_server(self._assignments, server)
+        add_CustomerServiceServicer_to_server(self._customers, server)
+        add_DeviceServiceServicer_to_server(self._devices, server)
+        health.register(self._health, server)
+        server.add_generic_rpc_handlers((KeyCheck(),))
+        if self._reflect:
+            reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server
+
+    def serving(self, *, reads: bool, writes: bool) -> None:
+        """Tells health checks, overall and for each service, whether reads are served; and of one name, writes."""
+        served = dict.fromkeys((health.OVERALL_HEALTH, *SERVICES), reads) | {health.WRITES: reads and writes}
+        status = health_pb2.HealthCheckResponse
+        for name, serves in served.items():
+            if self._served.get(name) is not serves:  # watches are told of changes only
+                self._health.set(name, status.SERVING if serves else status.NOT_SERVING)
+        self._served = served
+
+    def drain(self, seconds: float) -> bool:
+        """Takes no more calls and lets those in flight finish.
+
+        Streams that would stay open for ever, such as a health watch, are ended when the last call is.
+
+        Returns:
+            Whether all calls finished in time; those that did not are cancelled.
+        """
+        self._health.enter_graceful_shutdown()
+        self._watchers.stop()
+        # gRPC answers CANCELLED, which callers do not retry, to a call that meets its stop. So calls are held for a
+        # moment before, by when most callers wait for an answer, and get UNAVAILABLE once the connection is given up.
+        self.reception.hold()
+        time.sleep(min(seconds, _HOLD_SECONDS))
+        # gRPC's own grace ends later than ours: a call that it cancelled would look like one that finished.
+        for server in self._servers:
+            server.stop(seconds + _GRACE_MARGIN_SECONDS)
+        self.reception.refuse_held(Stopping())
+        deadline = time.monotonic() + seconds
+        while not self.reception.idle and time.monotonic() < deadline:
+            self.reception.refuse_late(Stopping())
+            time.sleep(_POLL_SECONDS)
+        finished = self.reception.idle
+        # Streams have been told to end and do so at once, unless their caller does not read.
+        deadline = min(deadline, time.monotonic() + _STREAM_END_SECONDS)
+        while self.reception.streams.pending and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        for stopped in [server.stop(None) for server in self._servers]:
+            stopped.wait()
+        self.reception.close()
+        return finished
+
+
+def _open(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise AddressUnavailable(address) from error

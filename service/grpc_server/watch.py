@@ -1,0 +1,173 @@
+"""Wakes the streams of operations: one question to the database for all that watch an organisation."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from service.domain.errors import ApiKeyInvalid, ServiceError, Stopping
+from service.domain.values import OperationRecord
+from service.grpc_server import call
+from service.runtime import fairness, log
+from service.storage.unit_of_work import OperationStream
+
+POLL_SECONDS = 0.2
+_CHECK_SECONDS = 1.0
+_POLLER_END_SECONDS = 2.0
+_BATCH = 200
+# How many streams may read at once: their connections are beside those of the calls.
+READERS = 2
+
+
+class Watchers:
+    """Follows the operations of the organisations that are watched.
+
+    Args:
+        stream: gives operations their places and reads them.
+        max_seconds: the age at which a stream ends, so that its caller comes back, perhaps to another server.
+    """
+
+    def __init__(self, stream: OperationStream, max_seconds: float) -> None:
+        self._stream = stream
+        self._max_seconds = max_seconds
+        self._changed = threading.Condition()
+        self._watching: Counter[str] = Counter()
+        self._open: dict[call.Call, float] = {}
+        self._overdue: set[str] = set()
+        self._next_check = 0.0
+        self._last: dict[str, int] = {}
+        self._stopped = False
+        self._readers = threading.BoundedSemaphore(READERS)
+        self._poller = threading.Thread(target=self._poll, name="watch", daemon=True)
+        self._poller.start()
+
+    def last(self, organization_id: str) -> int:
+        """Tells the last place in an organisation's stream."""
+        with self._readers:
+            return self._stream.last(organization_id)
+
+    def follow(self, organization_id: str, after: int, customer_id: str | None) -> Iterator[OperationRecord]:
+        """Gives the operations behind a place, and waits for more, until the stream is old enough.
+
+        It reads no further ahead than it is asked: what a slow caller has not taken stays in the database.
+
+        Raises:
+            Stopping: the server ends.
+            ApiKeyInvalid, ScopeMissing: the key is good no more.
+        """
+        current, _ = call.current()
+        until = time.monotonic() + self._max_seconds
+        with self._changed:
+            self._watching[organization_id] += 1
+            self._open[current] = until
+            self._last.setdefault(organization_id, 0)
+            self._changed.notify_all()
+        try:
+            while time.monotonic() < until:
+                self._check(current)
+                last = self._wait(organization_id, after)
+                if last <= after:
+                    continue
+                with self._readers:
+                    batch = self._stream.behind(organization_id, after, _BATCH, customer_id)
+                if len(batch) == _BATCH:
+                    fairness.catch_up()  # there may be thousands more
+                for operation in batch:
+                    # A caller may take its time over each: what ends a stream ends it between any two.
+                    if time.monotonic() >= until:
+                        return
+                    self._check(current)
+                    yield operation
+                    fairness.give_way()
+                if len(batch) < _BATCH:
+                    fairness.end()
+                # A full batch may not be all. Otherwise all places up to `last` are done, those of others included.
+                found = batch[-1].position if batch else 0
+                after = found if len(batch) == _BATCH else max(last, found)
+        finally:
+            fairness.end()
+            with self._changed:
+                self._watching[organization_id] -= 1
+                del self._open[current]
+
+    def stop(self) -> None:
+        """Ends every stream."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        # Not for ever: a database that hangs must not keep the server from stopping.
+        self._poller.join(_POLLER_END_SECONDS)
+
+    def _check(self, current: call.Call) -> None:
+        """Raises what ends a stream before its time."""
+        if self._stopped:
+            raise Stopping
+        current.recheck()
+        current.cancellation.check()
+
+    def _wait(self, organization_id: str, after: int) -> int:
+        """Waits a little for something behind a place, and tells the last place."""
+        with self._changed:
+            if not self._stopped and self._last[organization_id] <= after:
+                self._changed.wait(1.0)
+            if self._stopped:
+                raise Stopping
+            return self._last[organization_id]
+
+    def _poll(self) -> None:
+        while True:
+            with self._changed:
+                if self._stopped:
+                    return
+                watched = [organization_id for organization_id, streams in self._watching.items() if streams]
+                if not watched:
+                    self._changed.wait(1.0)
+                    continue
+            self._end_stuck_streams()
+            more = False
+            for organization_id in watched:
+                more |= self._look(organization_id)
+            if not more:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped, POLL_SECONDS)
+
+    def _end_stuck_streams(self) -> None:
+        """Cancels streams whose caller does not read, so that they cannot end by themselves, when they have to end."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return
+        self._next_check = now + _CHECK_SECONDS
+        with self._changed:
+            streams = list(self._open.items())
+        for current, until in streams:
+            if now > until + _CHECK_SECONDS or not _good(current):
+                # A stream that reads finds out within a second, and ends with a status of its own.
+                if current.id in self._overdue:
+                    current.cancel()
+                self._overdue.add(current.id)
+        self._overdue &= {current.id for current, _ in streams}
+
+    def _look(self, organization_id: str) -> bool:
+        try:
+            last, more = self._stream.advance(organization_id)
+        except ServiceError as error:
+            log.warning("stream of operations not read", reason=error.reason)
+            return False
+        except Exception:  # noqa: BLE001  # whatever it is, the other organisations' streams go on
+            log.exception("stream of operations not read")
+            return False
+        with self._changed:
+            if last > self._last[organization_id]:
+                self._last[organization_id] = last
+                self._changed.notify_all()
+        return more
+
+
+def _good(current: call.Call) -> bool:
+    try:
+        current.recheck()
+    except ApiKeyInvalid:
+        return False
+    except ServiceError:
+        return True  # nobody can tell now
+    return True

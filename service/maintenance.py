@@ -1,0 +1,92 @@
+"""What has to be done now and then while the service runs, beside its calls."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from service.domain.errors import ServiceError
+from service.runtime import log
+from service.storage import housekeeping, statistics
+from service.storage.database import Database
+from service.storage.keys import Keys
+
+_KEYS_SECONDS = 10.0
+_STATISTICS_SECONDS = 5.0
+_REPLIES_SECONDS = 600.0
+# A database that hangs must not keep the process from ending.
+_END_SECONDS = 5.0
+
+
+class Maintenance:
+    """Notes when keys were used, renews the database's statistics, and forgets old request ids.
+
+    Args:
+        database: where.
+        keys: the keys in it.
+        take_used: gives when each key was last used since the last time this was asked.
+        request_id_hours: how long request ids are kept.
+    """
+
+    def __init__(
+        self, database: Database, keys: Keys, take_used: Callable[[], dict[str, datetime]], request_id_hours: float
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._take_used = take_used
+        self._request_id_hours = request_id_hours
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep_up, name="maintenance", daemon=True)
+
+    def start(self) -> None:
+        """Begins, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends, and notes the last use of keys, if the database does not take too long for it."""
+        self._stopping.set()
+        self._thread.join(_END_SECONDS)
+
+    def _keep_up(self) -> None:
+        tasks: list[tuple[float, Callable[[], None]]] = [
+            (_KEYS_SECONDS, self._note_used_keys),
+            (_STATISTICS_SECONDS, self._renew_statistics),
+            (_REPLIES_SECONDS, self._forget_replies),
+        ]
+        due = [time.monotonic() + seconds for seconds, _ in tasks]
+        while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
+            for index, (seconds, task) in enumerate(tasks):
+                if time.monotonic() >= due[index]:
+                    self._do(task)
+                    due[index] = time.monotonic() + seconds
+        self._do(self._note_used_keys)
+
+    def _do(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception:  # noqa: BLE001  # whatever it is, the other tasks go on, and this one next time
+            log.exception("maintenance failed", task=task.__name__)
+
+    def _note_used_keys(self) -> None:
+        try:
+            self._keys.used(self._take_used())
+        except ServiceError as error:
+            log.warning("last use of keys not noted", reason=error.reason)
+
+    def _renew_statistics(self) -> None:
+        try:
+            tables = statistics.renew(self._database)
+        except ServiceError as error:
+            log.warning("statistics not renewed", reason=error.reason)
+        else:
+            if tables:
+                log.info("statistics renewed", tables=tables)
+
+    def _forget_replies(self) -> None:
+        try:
+            count = housekeeping.forget_replies(self._database, timedelta(hours=self._request_id_hours))
+        except ServiceError as error:
+            log.warning("old request ids not forgotten", reason=error.reason)
+        else:
+            if count:
+                log.info("old request ids forgotten", count=count)

@@ -1,0 +1,5 @@
+"""The error that an operator sees: one line on standard error, and exit code 1."""
+
+
+class OperatorError(Exception):
+    """Its text tells an operator what is wrong and what to do."""

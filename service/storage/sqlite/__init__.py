@@ -1,0 +1,1 @@
+"""The SQLite backend: its driver, statements and types."""

@@ -1,0 +1,1 @@
+"""Tests of `service/grpc_server`."""

@@ -1,0 +1,89 @@
+"""The documentation page: complete, and nothing but itself."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from service.rest_gateway.description import openapi, page
+from tests.rest_gateway.rest import Gateway
+
+VOID = {"meta", "link", "br"}
+
+
+class Reader(HTMLParser):
+    """Reads a page: its ids, links and texts; fails where a tag is not closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes a tag."""
+        self.tags.add(tag)
+        for name, value in attrs:
+            assert not name.startswith("on")
+            if name == "id":
+                self.ids.append(value or "")
+            if name in {"href", "src"}:
+                self.links.append(value or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Holds an end against its beginning."""
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    """The page."""
+    return page.render(openapi.build())
+
+
+def test_it_is_served_and_may_show_its_own_style_alone(gateway: Gateway, html: str) -> None:
+    answer = gateway.send("GET", "/docs")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert answer.body.decode() == html
+    style = re.search(r"<style>(.*)</style>", html, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    policy = answer.headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", f"style-src 'sha256-{digest}'"} <= set(policy)
+
+
+def test_it_needs_nothing_from_elsewhere_and_every_link_leads_somewhere(html: str) -> None:
+    read = Reader(html)
+    assert "script" not in read.tags
+    assert not read.tags & {"img", "link", "iframe", "object"}
+    assert len(read.ids) == len(set(read.ids))
+    assert {link for link in read.links if not link.startswith("#")} == {"openapi.json"}
+    assert {link[1:] for link in read.links if link.startswith("#")} <= set(read.ids)
+
+
+def test_it_shows_every_call_every_field_and_every_error(html: str) -> None:
+    document = openapi.build()
+    read = Reader(html)
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["operationId"] in read.ids
+    for name, schema in document["components"]["schemas"].items():
+        assert name.endswith("CustomerRequest") or f"object-{name}" in read.ids
+        for field in schema.get("properties", {}):
+            assert f"<dt><code>{field}</code>" in html
+    for code in document["components"]["responses"]:
+        assert f"error-{code}" in read.ids
+
+
+def test_what_the_protos_say_is_text_and_no_markup() -> None:
+    document = openapi.build()
+    document["info"]["description"] = "<b>`<i>` & more"
+    html = page.render(document)
+    assert "<p>&lt;b&gt;<code>&lt;i&gt;</code> &amp; more</p>" in html
