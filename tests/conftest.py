@@ -22,7 +22,9 @@ from service.app import Service
 from service.config import Settings
 from service.domain.import_lines import Line, read_lines
 from service.domain.keys import SCOPES
+from service.grpc_server import call
 from service.grpc_server import server as server_module
+from service.runtime.log_limits import LogLimits
 from service.storage import bulk
 from service.storage.database import Database
 from service.storage.keys import Keys
@@ -86,6 +88,12 @@ def _refuse_processes(event: str, _arguments: object) -> None:
 
 
 sys.addaudithook(_refuse_processes)
+
+
+@pytest.fixture(autouse=True)
+def unlimited_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has each test begin with no line of the log left out: the limit is one for the whole process."""
+    monkeypatch.setattr(call, "_unpaid", LogLimits(10))
 
 
 @pytest.fixture(autouse=True)
