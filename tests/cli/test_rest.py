@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_rest_and_grpc_answer_from_one_command(
     names = {"supervisor", "gateway", "worker-1", *(["worker-2"] if workers else [])}
     assert server.stop(signal.SIGTERM).code == 0
     assert {event["process"] for event in server.events} == names
+    for name in ("serving", "serving REST", "all workers serving"):
+        assert {event["version"] for event in events(server, name)} == {version("device-assignment")}
 
 
 # On SQLite nothing tells that a process waits for another, and it waits for five seconds only.
