@@ -72,6 +72,7 @@ run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:
 bench: install ## Measure the service beside its limits (ten minutes). Go and pgbench make it better.
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.gateway
+	@$(BIN)/python -m tools.docs
 
 bench-before: install ## Measure an earlier commit's server and this one in turns: make bench-before BEFORE=COMMIT.
 	@test -n "$(BEFORE)" || { echo "name the commit: make bench-before BEFORE=COMMIT" >&2; exit 1; }
