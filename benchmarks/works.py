@@ -68,7 +68,7 @@ def unassign_many(size: int) -> Work:
 
     def exact(answer: pb.UnassignDevicesResponse, number: int) -> bool:
         ended = list(answer.unassigned_devices) == identifiers(number, size)
-        return ended and answer.devices_remaining_count == size and len(answer.devices_remaining) == size
+        return ended and answer.remaining_count == size and len(answer.devices_remaining) == size
 
     return Work(f"UnassignDevices, {size:,} ids", "UnassignDevices", request, exact, "unassign", size, calls_traced=1)
 
@@ -98,7 +98,7 @@ def transfer(size: int) -> Work:
         )
 
     def exact(answer: pb.TransferDevicesResponse, number: int) -> bool:
-        counts = (answer.from_devices_remaining_count, answer.to_devices_count)
+        counts = (answer.from_device_count, answer.to_device_count)
         return list(answer.transferred_devices) == identifiers(number, size) and counts == (OWNED - size, size)
 
     return Work(f"TransferDevices, {size} ids", "TransferDevices", request, exact, "transfer", 2 * size)

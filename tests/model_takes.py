@@ -25,7 +25,7 @@ def unassign_devices(model: Organization, request: pb.UnassignDevicesRequest) ->
         skipped=skipped,
         devices_remaining=left if view == pb.REMAINING_VIEW_FULL else [],
         skip_reasons=reasons,
-        devices_remaining_count=0 if view == pb.REMAINING_VIEW_NONE else len(left),
+        remaining_count=0 if view == pb.REMAINING_VIEW_NONE else len(left),
         operation_id=operation,
         revision=customer.revision(),
     )
@@ -47,7 +47,7 @@ def unassign_device(model: Organization, request: pb.UnassignDeviceRequest) -> p
         customer_id=customer.name,
         device_identifier=device,
         devices_remaining=left if view == pb.REMAINING_VIEW_FULL else [],
-        devices_remaining_count=0 if view == pb.REMAINING_VIEW_NONE else len(left),
+        remaining_count=0 if view == pb.REMAINING_VIEW_NONE else len(left),
         operation_id=operation,
         revision=customer.revision(),
     )
@@ -95,8 +95,8 @@ def revert_operation(model: Organization, request: pb.RevertOperationRequest) ->
         message=f"Successfully reverted {count} device(s), left {len(left)}",
         operation_id=made,
         reverted_count=count,
-        left_count=len(left),
-        left=[
+        not_reverted_count=len(left),
+        not_reverted_devices=[
             pb.DeviceLeft(
                 device_identifier=device,
                 reason=pb.LEFT_REASON_ALREADY_REVERTED

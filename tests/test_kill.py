@@ -120,7 +120,7 @@ class Writes:
 def assert_kept(history: History, answers: dict[str, pb.UnassignDevicesResponse]) -> None:
     """Checks that every answer is in the history, as it was given."""
     for answer in answers.values():
-        assert len(history.revisions[answer.revision]) == answer.devices_remaining_count
+        assert len(history.revisions[answer.revision]) == answer.remaining_count
         assert (
             history.revisions[answer.revision]
             .keys()

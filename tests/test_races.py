@@ -49,7 +49,7 @@ def assert_exact(history: History, answers: list[pb.UnassignDevicesResponse]) ->
     """Checks each answer against the moment that its revision names."""
     for answer in answers:
         assert list(answer.devices_remaining) == history.devices(answer.revision)
-        assert answer.devices_remaining_count == len(answer.devices_remaining)
+        assert answer.remaining_count == len(answer.devices_remaining)
         if answer.operation_id:
             assert history.made[answer.operation_id, answer.customer_id] == answer.revision
             assert history.operations[answer.operation_id].unassigned_count == len(answer.unassigned_devices)

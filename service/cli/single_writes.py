@@ -90,16 +90,20 @@ def undo(
 def _tell_undone(answer: dict[str, Any], *, as_json: bool) -> None:
     left = [
         {"device_identifier": device["device_identifier"], "reason": printing.word(device["reason"], "LEFT_REASON_")}
-        for device in answer["left"]
+        for device in answer["not_reverted_devices"]
     ]
-    _tell(answer | {"left": left}, ("reverted_count", "left_count", "operation_id"), as_json=as_json)
+    _tell(
+        answer | {"not_reverted_devices": left},
+        ("reverted_count", "not_reverted_count", "operation_id"),
+        as_json=as_json,
+    )
     if left and not as_json:
         print()
         printing.table(
-            ("left", "reason"),
+            ("not reverted", "reason"),
             ((device["device_identifier"], device["reason"].replace("_", " ")) for device in left[:_SHOWN]),
         )
-        if (more := answer["left_count"] - _SHOWN) > 0:
+        if (more := answer["not_reverted_count"] - _SHOWN) > 0:
             print(f"and {more:,} more; --json names the first 1,000")
 
 

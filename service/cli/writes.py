@@ -65,7 +65,7 @@ def unassign(
         doing="unassigning",
         words=("unassigned", "skipped"),
         outcomes=lambda answer: _moved("unassigned", answer) | _skipped(answer),
-        totals=lambda answer: {name: answer[name] for name in ("customer_id", "devices_remaining_count")},
+        totals=lambda answer: {name: answer[name] for name in ("customer_id", "remaining_count")},
     )
     run = bulk_run.begun(work, resume)
     if preview:
@@ -120,7 +120,7 @@ def assign(
         doing="assigning",
         words=("assigned", "already_assigned", "skipped"),
         outcomes=_assigned,
-        totals=lambda answer: {name: answer[name] for name in ("customer_id", "devices_count")},
+        totals=lambda answer: {name: answer[name] for name in ("customer_id", "device_count")},
     )
     _preview_or_perform(client, work, preview=preview, resume=resume, outcomes=outcomes, as_json=as_json)
 
@@ -169,7 +169,7 @@ def transfer(
         outcomes=lambda answer: _moved("transferred", answer) | _skipped(answer),
         totals=lambda answer: {
             name: answer[name]
-            for name in ("from_customer_id", "from_devices_remaining_count", "to_customer_id", "to_devices_count")
+            for name in ("from_customer_id", "from_device_count", "to_customer_id", "to_device_count")
         },
     )
     if require_all and work.calls > 1:

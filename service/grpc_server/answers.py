@@ -26,7 +26,7 @@ def unassigned(result: Unassigned) -> pb.UnassignDevicesResponse:
         success=True,
         message=f"Successfully unassigned {len(result.unassigned)} device(s) from customer",
         customer_id=result.customer_id,
-        devices_remaining_count=result.remaining.count,
+        remaining_count=result.remaining.count,
         next_page_token=result.remaining.next_page_token,
         operation_id=result.operation_id,
         revision=result.revision,
@@ -45,7 +45,7 @@ def unassigned_one(result: Unassigned) -> pb.UnassignDeviceResponse:
         message="Device successfully unassigned from customer",
         customer_id=result.customer_id,
         device_identifier=result.unassigned[0],
-        devices_remaining_count=result.remaining.count,
+        remaining_count=result.remaining.count,
         next_page_token=result.remaining.next_page_token,
         operation_id=result.operation_id,
         revision=result.revision,
@@ -61,7 +61,7 @@ def devices_assigned(result: DevicesAssigned) -> pb.AssignDevicesResponse:
         message=f"Successfully assigned {len(result.assigned)} device(s) to customer",
         customer_id=result.customer_id,
         customer_was_created=result.customer_was_created,
-        devices_count=result.device_count,
+        device_count=result.device_count,
         operation_id=result.operation_id,
         revision=result.revision,
     )
@@ -94,8 +94,8 @@ def transferred(result: Transferred) -> pb.TransferDevicesResponse:
         from_customer_id=result.source_id,
         to_customer_id=result.target_id,
         to_customer_was_created=result.target_was_created,
-        from_devices_remaining_count=result.source_device_count,
-        to_devices_count=result.target_device_count,
+        from_device_count=result.source_device_count,
+        to_device_count=result.target_device_count,
         operation_id=result.operation_id,
         from_revision=result.source_revision,
         to_revision=result.target_revision,
@@ -125,8 +125,8 @@ def reverted(result: Reverted) -> pb.RevertOperationResponse:
         message=f"Successfully reverted {result.reverted_count} device(s), left {result.left_count}",
         operation_id=result.operation_id,
         reverted_count=result.reverted_count,
-        left_count=result.left_count,
-        left=[
+        not_reverted_count=result.left_count,
+        not_reverted_devices=[
             pb.DeviceLeft(device_identifier=identifier, reason=pb.LeftReason.ValueType(reason))
             for identifier, reason in result.left
         ],

@@ -158,7 +158,7 @@ class Assignments:
         )
         fields.check()
         done = answer(self._storage, pb.RevertOperationResponse, wish, revert_operation, answers.reverted)
-        count(reverted=done.reverted_count, left=done.left_count)
+        count(reverted=done.reverted_count, left=done.not_reverted_count)
         return done
 
     def LookupOwners(self, request: pb.LookupOwnersRequest, _context: grpc.ServicerContext) -> pb.LookupOwnersResponse:

@@ -117,6 +117,6 @@ def _write(view: CustomerView, message: M) -> M:
     message.devices.extend(view.devices)
     message.metadata.CopyFrom(structs.from_json(record.metadata))
     write_instant(message.created_at, record.created_at)
-    message.devices_count = record.customer.device_count
+    message.device_count = record.customer.device_count
     message.next_page_token = view.next_page_token
     return message

@@ -72,7 +72,7 @@ def test_a_life_of_devices_from_assignment_to_undo(client: Client, tenant: Tenan
     assert [owner["email"] for owner in then["owners"]] == [ADA]
 
     taken = shell.json_here("unassign", BOB, "AA:ab:11", "--yes")
-    assert (taken["unassigned"], taken["devices_remaining_count"]) == (1, 4)
+    assert (taken["unassigned"], taken["remaining_count"]) == (1, 4)
     undone = shell.here("undo", operation["operation_id"], "--yes")
     assert re.search(r"^reverted count +4$", undone, re.MULTILINE)
     assert re.search(r"^AA:ab:11 +changed since$", undone, re.MULTILINE)
@@ -133,7 +133,7 @@ def test_a_run_over_25000_devices_whose_server_is_killed_midway_is_taken_up_agai
         service.stop()
     assert done["run_id"] == found[1]
     assert (done["unassigned"], done["skipped"], done["reasons"]) == (24_000, 1_000, {"unknown_device": 1_000})
-    assert done["devices_remaining_count"] == 0
+    assert done["remaining_count"] == 0
     # Nothing was done twice, and what had been done before the break is told as if there had been none.
     assert len(set(done["operation_ids"])) == 48
     assert outcomes(written)[1:] == [
@@ -187,7 +187,7 @@ def test_somebody_at_a_terminal_sees_a_preview_is_asked_and_sees_the_progress(
     assert "Unassign these devices from ada@example.com? [y/N]" in shown
     assert "looking" in shown
     assert re.search(r"unassigning.*3010/3010.*100%", shown)
-    assert re.search(r"devices remaining count +0\r", shown)
+    assert re.search(r"remaining count +0\r", shown)
     assert client.devices(tenant, ADA) == []
 
 

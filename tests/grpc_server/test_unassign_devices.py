@@ -39,7 +39,7 @@ def test_devices_are_unassigned_in_the_order_of_the_request_and_each_is_named_on
     assert list(answer.skipped) == ["X"]
     assert list(answer.skip_reasons) == [pb.SKIP_REASON_UNKNOWN_DEVICE]
     assert list(answer.devices_remaining) == ["B", "D"]
-    assert answer.devices_remaining_count == 2
+    assert answer.remaining_count == 2
     assert answer.operation_id.startswith("op_")
     assert answer.next_page_token == ""
 

@@ -90,7 +90,7 @@ def test_a_preview_gives_out_no_page_token(serve: Serve, tenant: Tenant) -> None
     tenant.assign("ada@example.com", [f"{n:0200d}" for n in range(500)])
     preview = client.unassign(tenant, "ada@example.com", [f"{7:0200d}"], validate_only=True)
     assert preview.next_page_token == ""
-    assert preview.devices_remaining_count == 499
+    assert preview.remaining_count == 499
     assert 0 < len(preview.devices_remaining) < 499
     assert preview.ByteSize() <= 65536
     real = client.unassign(tenant, "ada@example.com", [f"{7:0200d}"])

@@ -74,7 +74,7 @@ def test_the_remaining_view_says_how_much_to_return(client: Client, tenant: Tena
             answer = client.unassign(
                 tenant, "ada@example.com", [identifier], remaining_view=view, validate_only=validate_only
             )
-            assert (list(answer.devices_remaining), answer.devices_remaining_count) == (listed, count)
+            assert (list(answer.devices_remaining), answer.remaining_count) == (listed, count)
             assert list(answer.unassigned_devices) == [identifier]
             assert answer.next_page_token == ""
     assert client.devices(tenant, "ada@example.com") == ["E", "F"]
@@ -88,7 +88,7 @@ def test_a_long_list_goes_on_in_pages_of_the_moment_of_the_operation(serve: Serv
     answer = client.unassign(tenant, "ada@example.com", gone)
     assert answer.ByteSize() <= 65536
     assert answer.ByteSize() > 50_000  # as much as fits
-    assert answer.devices_remaining_count == 997
+    assert answer.remaining_count == 997
     listed, token = list(answer.devices_remaining), answer.next_page_token
     for change in range(100):
         # Behind the page and ahead of it, old devices end and begin again, and new ones come.
@@ -114,7 +114,7 @@ def test_where_the_other_lists_fill_the_answer_the_whole_remaining_list_is_in_th
     answer = client.unassign(tenant, "ada@example.com", identifiers[:400])
     assert list(answer.unassigned_devices) == identifiers[:400]
     assert list(answer.devices_remaining) == []
-    assert answer.devices_remaining_count == 100
+    assert answer.remaining_count == 100
     assert client.devices(tenant, page_token=answer.next_page_token) == identifiers[400:]
 
 
@@ -123,7 +123,7 @@ def test_an_answer_stays_within_what_clients_take(client: Client, tenant: Tenant
     tenant.assign("ada@example.com", [*identifiers, "gone"])
     answer = client.unassign(tenant, "ada@example.com", ["gone"])
     assert FOUR_MIB - 16_384 < answer.ByteSize() <= FOUR_MIB
-    assert answer.devices_remaining_count == 4_300
+    assert answer.remaining_count == 4_300
     rest = client.devices(tenant, page_token=answer.next_page_token, page_size=10_000)
     assert [*answer.devices_remaining, *rest] == identifiers
     page = client.page(tenant, "ada@example.com", page_size=10_000)

@@ -124,7 +124,7 @@ class Record:
         answer = {
             "customer_id": customer_id,
             "assigned_devices": [{"identifier": device, "device_id": f"dev_{device}"} for device in devices],
-            "devices_count": len(self.current[customer_id]),
+            "device_count": len(self.current[customer_id]),
             "operation_id": operation_id,
             "revision": self.token(customer_id),
         }
@@ -139,7 +139,7 @@ class Record:
             "customer_id": customer_id,
             "unassigned_devices": list(devices),
             "devices_remaining": sorted(self.current[customer_id]),
-            "devices_remaining_count": len(self.current[customer_id]),
+            "remaining_count": len(self.current[customer_id]),
             "operation_id": operation_id,
             "revision": self.token(customer_id),
         }
@@ -153,8 +153,8 @@ class Record:
         operation_id = self.operation("transfer", entry["number"], [(one, device, 2), (other, device, 1)])
         answer = {
             "transferred_devices": [device],
-            "from_devices_remaining_count": len(self.current[one]),
-            "to_devices_count": len(self.current[other]),
+            "from_device_count": len(self.current[one]),
+            "to_device_count": len(self.current[other]),
             "operation_id": operation_id,
             "from_revision": self.token(one),
             "to_revision": self.token(other),

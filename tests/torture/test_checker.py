@@ -153,7 +153,7 @@ def test_an_acknowledged_change_that_is_lost_is_found(record: Record) -> None:
     answer = {
         "customer_id": "cust_1",
         "assigned_devices": [{"identifier": "D4", "device_id": "dev_D4"}],
-        "devices_count": 2,
+        "device_count": 2,
         "operation_id": "op_99",
         "revision": "rev_1_4",
     }
@@ -163,7 +163,7 @@ def test_an_acknowledged_change_that_is_lost_is_found(record: Record) -> None:
 
 def test_an_assignment_that_never_happened_to_a_customer_without_a_name_is_found(record: Record) -> None:
     call = record.call("AssignDevices", {"customer_email": CY, "device_identifiers": ["D4"]})
-    answer = {"assigned_devices": [{"identifier": "D4", "device_id": "dev_D4"}], "devices_count": 1}
+    answer = {"assigned_devices": [{"identifier": "D4", "device_id": "dev_D4"}], "device_count": 1}
     call |= {"status": "OK", "answer": answer, "digest": "x"}
     assert record.kinds() == {"answer"}
 
@@ -202,7 +202,7 @@ def test_a_device_that_is_unknown_after_it_was_seen_is_found(record: Record) -> 
         "skipped": ["D5"],
         "skip_reasons": ["SKIP_REASON_UNKNOWN_DEVICE"],
         "devices_remaining": ["D3"],
-        "devices_remaining_count": 1,
+        "remaining_count": 1,
         "revision": call["answer"]["revision"],
     }
     assert record.kinds() == {"device"}

@@ -167,12 +167,12 @@ class Organization:
                 self.operations.append(operation_id)
             match rpc:
                 case "UnassignDevices" | "UnassignDevice" if not request_.validate_only:
-                    self._note(request_.customer_email, answer.revision, answer.devices_remaining_count)
+                    self._note(request_.customer_email, answer.revision, answer.remaining_count)
                 case "AssignDevices":
-                    self._note(request_.customer_email, answer.revision, answer.devices_count, answer.customer_id)
+                    self._note(request_.customer_email, answer.revision, answer.device_count, answer.customer_id)
                 case "TransferDevices":
-                    self._note(request_.from_customer_email, answer.from_revision, answer.from_devices_remaining_count)
-                    self._note(request_.to_customer_email, answer.to_revision, answer.to_devices_count)
+                    self._note(request_.from_customer_email, answer.from_revision, answer.from_device_count)
+                    self._note(request_.to_customer_email, answer.to_revision, answer.to_device_count)
                 case "ListAssignedDevices" if not request_.HasField("at"):
                     self._note(request_.customer_email, answer.revision, answer.total_count)
                 case "CreateOrUpdateCustomer":

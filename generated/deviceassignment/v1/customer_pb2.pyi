@@ -153,7 +153,7 @@ class QueryCustomerResponse(_message.Message):
     ORDERS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
-    DEVICES_COUNT_FIELD_NUMBER: _builtins.int
+    DEVICE_COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """As in `Customer`."""
@@ -167,7 +167,7 @@ class QueryCustomerResponse(_message.Message):
     """As in `Customer`."""
     address: _builtins.str
     """As in `Customer`."""
-    devices_count: _builtins.int
+    device_count: _builtins.int
     """As in `Customer`."""
     next_page_token: _builtins.str
     """As in `Customer`."""
@@ -176,7 +176,7 @@ class QueryCustomerResponse(_message.Message):
         """As in `Customer`."""
 
     @_builtins.property
-    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+    def orders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As in `Customer`."""
 
     @_builtins.property
@@ -197,15 +197,15 @@ class QueryCustomerResponse(_message.Message):
         phone: _builtins.str | None = ...,
         address: _builtins.str | None = ...,
         devices: _abc.Iterable[_builtins.str] | None = ...,
-        orders: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        orders: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
-        devices_count: _builtins.int = ...,
+        device_count: _builtins.int = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "metadata", b"metadata", "phone", b"phone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "devices", b"devices", "devices_count", b"devices_count", "email", b"email", "id", b"id", "metadata", b"metadata", "name", b"name", "next_page_token", b"next_page_token", "orders", b"orders", "organization_id", b"organization_id", "phone", b"phone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "device_count", b"device_count", "devices", b"devices", "email", b"email", "id", b"id", "metadata", b"metadata", "name", b"name", "next_page_token", b"next_page_token", "orders", b"orders", "organization_id", b"organization_id", "phone", b"phone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
@@ -256,7 +256,7 @@ class GetCustomerResponse(_message.Message):
     ORDERS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
-    DEVICES_COUNT_FIELD_NUMBER: _builtins.int
+    DEVICE_COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """As in `Customer`."""
@@ -270,7 +270,7 @@ class GetCustomerResponse(_message.Message):
     """As in `Customer`."""
     address: _builtins.str
     """As in `Customer`."""
-    devices_count: _builtins.int
+    device_count: _builtins.int
     """As in `Customer`."""
     next_page_token: _builtins.str
     """As in `Customer`."""
@@ -279,7 +279,7 @@ class GetCustomerResponse(_message.Message):
         """As in `Customer`."""
 
     @_builtins.property
-    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+    def orders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As in `Customer`."""
 
     @_builtins.property
@@ -300,15 +300,15 @@ class GetCustomerResponse(_message.Message):
         phone: _builtins.str | None = ...,
         address: _builtins.str | None = ...,
         devices: _abc.Iterable[_builtins.str] | None = ...,
-        orders: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        orders: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
-        devices_count: _builtins.int = ...,
+        device_count: _builtins.int = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "metadata", b"metadata", "phone", b"phone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "devices", b"devices", "devices_count", b"devices_count", "email", b"email", "id", b"id", "metadata", b"metadata", "name", b"name", "next_page_token", b"next_page_token", "orders", b"orders", "organization_id", b"organization_id", "phone", b"phone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "device_count", b"device_count", "devices", b"devices", "email", b"email", "id", b"id", "metadata", b"metadata", "name", b"name", "next_page_token", b"next_page_token", "orders", b"orders", "organization_id", b"organization_id", "phone", b"phone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
@@ -391,7 +391,7 @@ class Customer(_message.Message):
     ORDERS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
-    DEVICES_COUNT_FIELD_NUMBER: _builtins.int
+    DEVICE_COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The customer's id. Example: `cust_01j8…`."""
@@ -405,7 +405,7 @@ class Customer(_message.Message):
     """The telephone number, if there is one."""
     address: _builtins.str
     """The postal address, if there is one."""
-    devices_count: _builtins.int
+    device_count: _builtins.int
     """How many devices the customer has, listed or not."""
     next_page_token: _builtins.str
     """Set if `devices` had to stop before its end: a token for `ListAssignedDevices` that continues the list."""
@@ -414,7 +414,7 @@ class Customer(_message.Message):
         """The identifiers of the customer's devices, ordered by code point; as many as fit into the answer."""
 
     @_builtins.property
-    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+    def orders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Always empty: kept for clients of the API that came before."""
 
     @_builtins.property
@@ -435,15 +435,15 @@ class Customer(_message.Message):
         phone: _builtins.str | None = ...,
         address: _builtins.str | None = ...,
         devices: _abc.Iterable[_builtins.str] | None = ...,
-        orders: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        orders: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
-        devices_count: _builtins.int = ...,
+        device_count: _builtins.int = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "metadata", b"metadata", "phone", b"phone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "devices", b"devices", "devices_count", b"devices_count", "email", b"email", "id", b"id", "metadata", b"metadata", "name", b"name", "next_page_token", b"next_page_token", "orders", b"orders", "organization_id", b"organization_id", "phone", b"phone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_phone", b"_phone", "address", b"address", "created_at", b"created_at", "device_count", b"device_count", "devices", b"devices", "email", b"email", "id", b"id", "metadata", b"metadata", "name", b"name", "next_page_token", b"next_page_token", "orders", b"orders", "organization_id", b"organization_id", "phone", b"phone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015

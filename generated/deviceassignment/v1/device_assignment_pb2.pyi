@@ -229,7 +229,7 @@ class UnassignDevicesResponse(_message.Message):
     SKIPPED_FIELD_NUMBER: _builtins.int
     DEVICES_REMAINING_FIELD_NUMBER: _builtins.int
     SKIP_REASONS_FIELD_NUMBER: _builtins.int
-    DEVICES_REMAINING_COUNT_FIELD_NUMBER: _builtins.int
+    REMAINING_COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
@@ -239,7 +239,7 @@ class UnassignDevicesResponse(_message.Message):
     """A sentence for people. Example: `Successfully unassigned 1 device(s) from customer`."""
     customer_id: _builtins.str
     """The customer's id. Example: `cust_01j8…`."""
-    devices_remaining_count: _builtins.int
+    remaining_count: _builtins.int
     """How many devices the customer has after the call, listed or not. 0 with `REMAINING_VIEW_NONE`."""
     next_page_token: _builtins.str
     """Set if `devices_remaining` had to stop before its end: a token for `ListAssignedDevices` that continues the list
@@ -277,14 +277,14 @@ class UnassignDevicesResponse(_message.Message):
         skipped: _abc.Iterable[_builtins.str] | None = ...,
         devices_remaining: _abc.Iterable[_builtins.str] | None = ...,
         skip_reasons: _abc.Iterable[Global___SkipReason.ValueType] | None = ...,
-        devices_remaining_count: _builtins.int = ...,
+        remaining_count: _builtins.int = ...,
         next_page_token: _builtins.str = ...,
         operation_id: _builtins.str = ...,
         revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "devices_remaining", b"devices_remaining", "devices_remaining_count", b"devices_remaining_count", "message", b"message", "next_page_token", b"next_page_token", "operation_id", b"operation_id", "revision", b"revision", "skip_reasons", b"skip_reasons", "skipped", b"skipped", "success", b"success", "unassigned_devices", b"unassigned_devices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "devices_remaining", b"devices_remaining", "message", b"message", "next_page_token", b"next_page_token", "operation_id", b"operation_id", "remaining_count", b"remaining_count", "revision", b"revision", "skip_reasons", b"skip_reasons", "skipped", b"skipped", "success", b"success", "unassigned_devices", b"unassigned_devices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,7 +347,7 @@ class UnassignDeviceResponse(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     DEVICE_IDENTIFIER_FIELD_NUMBER: _builtins.int
     DEVICES_REMAINING_FIELD_NUMBER: _builtins.int
-    DEVICES_REMAINING_COUNT_FIELD_NUMBER: _builtins.int
+    REMAINING_COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
@@ -359,7 +359,7 @@ class UnassignDeviceResponse(_message.Message):
     """The customer's id."""
     device_identifier: _builtins.str
     """The device's identifier."""
-    devices_remaining_count: _builtins.int
+    remaining_count: _builtins.int
     """As in `UnassignDevicesResponse`."""
     next_page_token: _builtins.str
     """As in `UnassignDevicesResponse`."""
@@ -379,14 +379,14 @@ class UnassignDeviceResponse(_message.Message):
         customer_id: _builtins.str = ...,
         device_identifier: _builtins.str = ...,
         devices_remaining: _abc.Iterable[_builtins.str] | None = ...,
-        devices_remaining_count: _builtins.int = ...,
+        remaining_count: _builtins.int = ...,
         next_page_token: _builtins.str = ...,
         operation_id: _builtins.str = ...,
         revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "device_identifier", b"device_identifier", "devices_remaining", b"devices_remaining", "devices_remaining_count", b"devices_remaining_count", "message", b"message", "next_page_token", b"next_page_token", "operation_id", b"operation_id", "revision", b"revision", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "device_identifier", b"device_identifier", "devices_remaining", b"devices_remaining", "message", b"message", "next_page_token", b"next_page_token", "operation_id", b"operation_id", "remaining_count", b"remaining_count", "revision", b"revision", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -461,7 +461,7 @@ class AssignDevicesResponse(_message.Message):
     ASSIGNED_DEVICES_FIELD_NUMBER: _builtins.int
     ALREADY_ASSIGNED_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
-    DEVICES_COUNT_FIELD_NUMBER: _builtins.int
+    DEVICE_COUNT_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     success: _builtins.bool
@@ -472,7 +472,7 @@ class AssignDevicesResponse(_message.Message):
     """The customer's id."""
     customer_was_created: _builtins.bool
     """Whether the call created the customer, named after the local part of the address."""
-    devices_count: _builtins.int
+    device_count: _builtins.int
     """How many devices the customer has after the call."""
     operation_id: _builtins.str
     """The operation that records the change. Empty if nothing was assigned, and with `validate_only`."""
@@ -500,13 +500,13 @@ class AssignDevicesResponse(_message.Message):
         assigned_devices: _abc.Iterable[Global___DeviceAssigned] | None = ...,
         already_assigned: _abc.Iterable[Global___DeviceAssigned] | None = ...,
         skipped: _abc.Iterable[_builtins.str] | None = ...,
-        devices_count: _builtins.int = ...,
+        device_count: _builtins.int = ...,
         operation_id: _builtins.str = ...,
         revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_assigned", b"already_assigned", "assigned_devices", b"assigned_devices", "customer_id", b"customer_id", "customer_was_created", b"customer_was_created", "devices_count", b"devices_count", "message", b"message", "operation_id", b"operation_id", "revision", b"revision", "skipped", b"skipped", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_assigned", b"already_assigned", "assigned_devices", b"assigned_devices", "customer_id", b"customer_id", "customer_was_created", b"customer_was_created", "device_count", b"device_count", "message", b"message", "operation_id", b"operation_id", "revision", b"revision", "skipped", b"skipped", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -744,8 +744,8 @@ class TransferDevicesResponse(_message.Message):
     TRANSFERRED_DEVICES_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
     SKIP_REASONS_FIELD_NUMBER: _builtins.int
-    FROM_DEVICES_REMAINING_COUNT_FIELD_NUMBER: _builtins.int
-    TO_DEVICES_COUNT_FIELD_NUMBER: _builtins.int
+    FROM_DEVICE_COUNT_FIELD_NUMBER: _builtins.int
+    TO_DEVICE_COUNT_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     FROM_REVISION_FIELD_NUMBER: _builtins.int
     TO_REVISION_FIELD_NUMBER: _builtins.int
@@ -759,9 +759,9 @@ class TransferDevicesResponse(_message.Message):
     """The second customer's id. Empty with `validate_only` if it would be created."""
     to_customer_was_created: _builtins.bool
     """Whether the call created the second customer."""
-    from_devices_remaining_count: _builtins.int
+    from_device_count: _builtins.int
     """How many devices the first customer has after the call."""
-    to_devices_count: _builtins.int
+    to_device_count: _builtins.int
     """How many devices the second customer has after the call."""
     operation_id: _builtins.str
     """The operation that records the change. Empty if nothing was transferred, and with `validate_only`."""
@@ -792,15 +792,15 @@ class TransferDevicesResponse(_message.Message):
         transferred_devices: _abc.Iterable[_builtins.str] | None = ...,
         skipped: _abc.Iterable[_builtins.str] | None = ...,
         skip_reasons: _abc.Iterable[Global___SkipReason.ValueType] | None = ...,
-        from_devices_remaining_count: _builtins.int = ...,
-        to_devices_count: _builtins.int = ...,
+        from_device_count: _builtins.int = ...,
+        to_device_count: _builtins.int = ...,
         operation_id: _builtins.str = ...,
         from_revision: _builtins.str = ...,
         to_revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_customer_id", b"from_customer_id", "from_devices_remaining_count", b"from_devices_remaining_count", "from_revision", b"from_revision", "message", b"message", "operation_id", b"operation_id", "skip_reasons", b"skip_reasons", "skipped", b"skipped", "success", b"success", "to_customer_id", b"to_customer_id", "to_customer_was_created", b"to_customer_was_created", "to_devices_count", b"to_devices_count", "to_revision", b"to_revision", "transferred_devices", b"transferred_devices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_customer_id", b"from_customer_id", "from_device_count", b"from_device_count", "from_revision", b"from_revision", "message", b"message", "operation_id", b"operation_id", "skip_reasons", b"skip_reasons", "skipped", b"skipped", "success", b"success", "to_customer_id", b"to_customer_id", "to_customer_was_created", b"to_customer_was_created", "to_device_count", b"to_device_count", "to_revision", b"to_revision", "transferred_devices", b"transferred_devices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1488,8 +1488,8 @@ class RevertOperationResponse(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     REVERTED_COUNT_FIELD_NUMBER: _builtins.int
-    LEFT_COUNT_FIELD_NUMBER: _builtins.int
-    LEFT_FIELD_NUMBER: _builtins.int
+    NOT_REVERTED_COUNT_FIELD_NUMBER: _builtins.int
+    NOT_REVERTED_DEVICES_FIELD_NUMBER: _builtins.int
     success: _builtins.bool
     """Always true: a call that fails answers with a status."""
     message: _builtins.str
@@ -1498,10 +1498,10 @@ class RevertOperationResponse(_message.Message):
     """The new operation. Empty if nothing was left to undo, and with `validate_only`."""
     reverted_count: _builtins.int
     """How many devices have the owners again that they had before the operation."""
-    left_count: _builtins.int
+    not_reverted_count: _builtins.int
     """How many devices were left as they are."""
     @_builtins.property
-    def left(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLeft]:
+    def not_reverted_devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLeft]:
         """The first 1,000 of them, ordered by identifier."""
 
     def __init__(
@@ -1511,12 +1511,12 @@ class RevertOperationResponse(_message.Message):
         message: _builtins.str = ...,
         operation_id: _builtins.str = ...,
         reverted_count: _builtins.int = ...,
-        left_count: _builtins.int = ...,
-        left: _abc.Iterable[Global___DeviceLeft] | None = ...,
+        not_reverted_count: _builtins.int = ...,
+        not_reverted_devices: _abc.Iterable[Global___DeviceLeft] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "left_count", b"left_count", "message", b"message", "operation_id", b"operation_id", "reverted_count", b"reverted_count", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "not_reverted_count", b"not_reverted_count", "not_reverted_devices", b"not_reverted_devices", "operation_id", b"operation_id", "reverted_count", b"reverted_count", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

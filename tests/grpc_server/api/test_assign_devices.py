@@ -23,7 +23,7 @@ def test_each_device_is_told_once_in_the_order_of_the_request(api: Api, tenant: 
     assert {device.device_id[:4] for device in answer.assigned_devices} == {"dev_"}
     assert answer.customer_id == first.customer_id
     assert (first.customer_was_created, answer.customer_was_created) == (True, False)
-    assert answer.devices_count == 3
+    assert answer.device_count == 3
     assert api.devices(tenant, ADA) == ["A", "B", "C"]
     page = api(tenant, "ListAssignedDevices", customer_email=ADA)
     assert page.revision == answer.revision != first.revision
@@ -88,7 +88,7 @@ def test_a_call_that_assigns_nothing_records_no_operation_and_keeps_the_revision
     first = api.assign(tenant, ADA, ["A"])
     before = ledger.picture(database, tenant)
     again = api.assign(tenant, ADA, ["A"])
-    assert (again.operation_id, again.revision, again.devices_count) == ("", first.revision, 1)
+    assert (again.operation_id, again.revision, again.device_count) == ("", first.revision, 1)
     assert named(again.already_assigned) == [("A", False)]
     assert ledger.picture(database, tenant) == before
     assert len(api.operations(tenant)) == 1
@@ -98,6 +98,6 @@ def test_20_000_devices_go_in_one_call_and_one_more_is_refused(api: Api, tenant:
     identifiers = [f"{number:05}-{'x' * 140}" for number in range(20_000)]
     answer = api.assign(tenant, ADA, identifiers)
     assert [device.identifier for device in answer.assigned_devices] == identifiers
-    assert answer.devices_count == 20_000
+    assert answer.device_count == 20_000
     failed = failure(lambda: api.assign(tenant, ADA, [f"{number}" for number in range(20_001)]))
     assert failed.violations == [("device_identifiers", "must have at most 20000 members, but has 20001")]

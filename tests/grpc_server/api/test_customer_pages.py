@@ -19,7 +19,7 @@ def test_the_devices_of_a_customer_stop_where_the_answer_is_full_and_go_on_by_th
     ):
         found = api(tenant, method, **fields)
         assert BYTES / 2 < found.ByteSize() <= BYTES
-        assert found.devices_count == 500
+        assert found.device_count == 500
         # The list is that of the moment of the answer, whatever happens meanwhile.
         api.unassign(tenant, ADA, identifiers[-3:])
         rest = api.devices(tenant, "", page_token=found.next_page_token)
@@ -33,7 +33,7 @@ def test_a_customer_whose_devices_fit_has_no_token(api: Api, tenant: Tenant) -> 
     api.assign(tenant, ADA, ["b", "é", "A", "🙂", "Z"])
     found = api(tenant, "QueryCustomer", email=ADA)
     assert list(found.devices) == ["A", "Z", "b", "é", "🙂"]
-    assert (found.devices_count, found.next_page_token) == (5, "")
+    assert (found.device_count, found.next_page_token) == (5, "")
 
 
 def test_a_customer_with_the_biggest_metadata_still_fits_and_leaves_the_devices_to_the_token(
@@ -44,7 +44,7 @@ def test_a_customer_with_the_biggest_metadata_still_fits_and_leaves_the_devices_
     metadata = {"text": "x" * 60_000}
     api(tenant, "CreateOrUpdateCustomer", email=ADA, telemetron_customer_id=given.customer_id, metadata=metadata)
     found = api(tenant, "QueryCustomer", email=ADA)
-    assert (found.devices_count, dict(found.metadata)) == (2, metadata)
+    assert (found.device_count, dict(found.metadata)) == (2, metadata)
     assert list(found.devices) + api.devices(tenant, "", page_token=found.next_page_token) == ["A", "B"]
 
 

@@ -30,7 +30,7 @@ def test_a_new_customer_has_what_was_given_and_nothing_else(api: Api, tenant: Te
     assert found.HasField("phone")
     assert not found.HasField("address")
     assert dict(found.metadata) == {"vip": True, "n": [1, None]}
-    assert (list(found.devices), list(found.orders), found.devices_count, found.next_page_token) == ([], [], 0, "")
+    assert (list(found.devices), list(found.orders), found.device_count, found.next_page_token) == ([], [], 0, "")
     assert found.created_at.seconds > 1_600_000_000
     queried = api(tenant, "QueryCustomer", email="ada@EXAMPLE.COM")
     listed = api(tenant, "ListCustomers").customers

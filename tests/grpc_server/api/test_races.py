@@ -242,7 +242,7 @@ class Crowd:
             case 3:
                 answer = api.transfer(tenant, who, whom, devices)
             case 4:
-                count = api(tenant, "QueryCustomer", email=CAT).devices_count
+                count = api(tenant, "QueryCustomer", email=CAT).device_count
                 answer = api(tenant, "UnassignAllDevices", customer_email=CAT, expected_count=count)
             case 5:
                 answer = api.revert(tenant, chance.choice(self._done))

@@ -78,7 +78,7 @@ def test_undoing_gives_every_device_the_owners_that_it_had_before(
     assert ledger.picture(database, tenant) == untouched
     undone = api.revert(tenant, done, note="a mistake")
     assert undone.message == f"Successfully reverted {devices} device(s), left 0"
-    assert (undone.reverted_count, undone.left_count, list(undone.left)) == (devices, 0, [])
+    assert (undone.reverted_count, undone.not_reverted_count, list(undone.not_reverted_devices)) == (devices, 0, [])
     assert everybody(api, tenant) == before
     operation = api.operation(tenant, undone.operation_id)
     assert operation.kind == pb.OPERATION_KIND_REVERT
@@ -102,11 +102,11 @@ def test_a_second_undoing_finds_nothing_left_to_do(
     api.revert(tenant, done)
     before = ledger.picture(database, tenant)
     again = api.revert(tenant, done)
-    assert (again.operation_id, again.reverted_count, again.left_count) == ("", 0, devices)
+    assert (again.operation_id, again.reverted_count, again.not_reverted_count) == ("", 0, devices)
     assert again.message == f"Successfully reverted 0 device(s), left {devices}"
     names = sorted({device for _, device, _ in api.changes(tenant, done)})
-    assert [device.device_identifier for device in again.left] == names
-    assert {device.reason for device in again.left} == {pb.LEFT_REASON_ALREADY_REVERTED}
+    assert [device.device_identifier for device in again.not_reverted_devices] == names
+    assert {device.reason for device in again.not_reverted_devices} == {pb.LEFT_REASON_ALREADY_REVERTED}
     assert ledger.picture(database, tenant) == before
 
 
@@ -117,7 +117,7 @@ def test_an_undoing_can_be_undone(api: Api, tenant: Tenant, database: Database, 
     after = everybody(api, tenant)
     undone = api.revert(tenant, done)
     redone = api.revert(tenant, undone.operation_id)
-    assert (redone.reverted_count, redone.left_count) == (devices, 0)
+    assert (redone.reverted_count, redone.not_reverted_count) == (devices, 0)
     assert everybody(api, tenant) == after
     assert api.operation(tenant, redone.operation_id).reverts_operation_id == undone.operation_id
     ledger.check(database, tenant)
@@ -126,7 +126,7 @@ def test_an_undoing_can_be_undone(api: Api, tenant: Tenant, database: Database, 
 def test_created_customers_and_devices_stay(api: Api, tenant: Tenant) -> None:
     done = api.assign(tenant, ADA, ["A"])
     api.revert(tenant, done.operation_id)
-    assert api(tenant, "QueryCustomer", email=ADA).devices_count == 0
+    assert api(tenant, "QueryCustomer", email=ADA).device_count == 0
     assert api(tenant, "GetDevice", identifier="A").device_id == done.assigned_devices[0].device_id
 
 
@@ -141,8 +141,8 @@ def test_20_000_devices_of_many_customers_go_back(api: Api, tenant: Tenant, data
     done = api.transfer(tenant, ADA, BOB, identifiers).operation_id
     api.unassign(tenant, BOB, identifiers[::10])
     undone = api.revert(tenant, done)
-    assert (undone.reverted_count, undone.left_count) == (18_000, 2_000)
-    assert [device.device_identifier for device in undone.left] == identifiers[::10][:1_000]
-    assert {device.reason for device in undone.left} == {pb.LEFT_REASON_CHANGED_SINCE}
-    assert api(tenant, "QueryCustomer", email=ADA).devices_count == 18_000
+    assert (undone.reverted_count, undone.not_reverted_count) == (18_000, 2_000)
+    assert [device.device_identifier for device in undone.not_reverted_devices] == identifiers[::10][:1_000]
+    assert {device.reason for device in undone.not_reverted_devices} == {pb.LEFT_REASON_CHANGED_SINCE}
+    assert api(tenant, "QueryCustomer", email=ADA).device_count == 18_000
     ledger.check(database, tenant)

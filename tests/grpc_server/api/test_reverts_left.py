@@ -46,7 +46,7 @@ CHANGES: dict[str, Act] = {
 
 
 def left(answer: Any) -> list[tuple[str, int]]:
-    return [(device.device_identifier, device.reason) for device in answer.left]
+    return [(device.device_identifier, device.reason) for device in answer.not_reverted_devices]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -61,9 +61,12 @@ def test_a_device_whose_owners_have_changed_in_whatever_way_is_left(
     owners = api.owners(tenant, "A")
     all_gone = change == "all unassigned"
     undone = api.revert(tenant, done)
-    assert (undone.reverted_count, undone.left_count) == ((0, 2) if all_gone else (1, 1))
-    assert left(undone) == [("A", CHANGED), ("B", CHANGED)][: undone.left_count]
-    assert undone.message == f"Successfully reverted {2 - undone.left_count} device(s), left {undone.left_count}"
+    assert (undone.reverted_count, undone.not_reverted_count) == ((0, 2) if all_gone else (1, 1))
+    assert left(undone) == [("A", CHANGED), ("B", CHANGED)][: undone.not_reverted_count]
+    assert (
+        undone.message
+        == f"Successfully reverted {2 - undone.not_reverted_count} device(s), left {undone.not_reverted_count}"
+    )
     assert api.owners(tenant, "A") == owners
     assert api.owners(tenant, "B") == ([] if all_gone else [ADA])
     assert bool(undone.operation_id) != all_gone
@@ -112,6 +115,6 @@ def test_a_preview_names_what_would_be_left(api: Api, tenant: Tenant) -> None:
     done = api.unassign(tenant, ADA, ["A", "B"]).operation_id
     api.assign(tenant, CAT, ["A"])
     preview = api.revert(tenant, done, validate_only=True)
-    assert (preview.reverted_count, preview.left_count, preview.operation_id) == (1, 1, "")
+    assert (preview.reverted_count, preview.not_reverted_count, preview.operation_id) == (1, 1, "")
     assert left(preview) == [("A", CHANGED)]
     assert api.owners(tenant, "B") == []

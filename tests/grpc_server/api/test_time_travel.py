@@ -29,7 +29,7 @@ def act(api: Api, tenant: Tenant, chance: random.Random) -> None:
         case 3:
             api.unassign(tenant, source, devices)
         case 4:
-            count = api(tenant, "QueryCustomer", email=source).devices_count
+            count = api(tenant, "QueryCustomer", email=source).device_count
             api(tenant, "UnassignAllDevices", customer_email=source, expected_count=count)
         case 5:
             done = api.operations(tenant)

@@ -20,7 +20,7 @@ def test_devices_move_and_each_is_told_once_in_the_order_of_the_request(
     assert list(answer.transferred_devices) == ["C", "A"]
     assert list(answer.skipped) == ["X", "Z"]
     assert list(answer.skip_reasons) == [pb.SKIP_REASON_UNKNOWN_DEVICE, pb.SKIP_REASON_NOT_ASSIGNED]
-    assert (answer.from_devices_remaining_count, answer.to_devices_count) == (2, 3)
+    assert (answer.from_device_count, answer.to_device_count) == (2, 3)
     assert api.devices(tenant, ADA) == ["B", "D"]
     assert api.devices(tenant, BOB) == ["A", "C", "Z"]
     assert api(tenant, "ListAssignedDevices", customer_email=ADA).revision == answer.from_revision != ada.revision
@@ -54,7 +54,7 @@ def test_what_the_second_customer_has_already_leaves_the_first_and_counts_as_tra
     bob = api.assign(tenant, BOB, ["A"])
     only_shared = api.transfer(tenant, ADA, BOB, ["A"])
     assert list(only_shared.transferred_devices) == ["A"]
-    assert (only_shared.from_devices_remaining_count, only_shared.to_devices_count) == (1, 1)
+    assert (only_shared.from_device_count, only_shared.to_device_count) == (1, 1)
     assert (only_shared.to_revision, only_shared.from_revision != ada.revision) == (bob.revision, True)
     done = api.operation(tenant, only_shared.operation_id)
     assert (done.assigned_count, done.unassigned_count) == (0, 1)

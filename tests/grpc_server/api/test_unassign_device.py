@@ -21,7 +21,7 @@ def test_it_tells_what_is_left_and_records_one_operation(api: Api, tenant: Tenan
     assert answer.message == "Device successfully unassigned from customer"
     assert (answer.customer_id, answer.device_identifier) == (given.customer_id, "B")
     assert list(answer.devices_remaining) == ["A", "C"]
-    assert (answer.devices_remaining_count, answer.next_page_token) == (2, "")
+    assert (answer.remaining_count, answer.next_page_token) == (2, "")
     assert answer.revision not in ("", given.revision)
     done = api.operation(tenant, answer.operation_id)
     assert (done.kind, done.note, done.key_id) == (pb.OPERATION_KIND_UNASSIGN, "returned", tenant.key_id)
@@ -66,7 +66,7 @@ def test_the_view_says_how_much_of_the_remaining_list_is_told(
     api.assign(tenant, ADA, ["A", "B"])
     answer = take(api, tenant, ADA, "A", remaining_view=view)
     assert list(answer.devices_remaining) == listed
-    assert answer.devices_remaining_count == count
+    assert answer.remaining_count == count
 
 
 def test_an_error_is_not_kept_for_its_request_id(api: Api, tenant: Tenant) -> None:

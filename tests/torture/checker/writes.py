@@ -57,7 +57,7 @@ def _ended(found: Read, call: Call, answer: Answer, ended: list[str], *, skipped
         if ended != expected or skipped != [device for device in wanted if device not in before]:
             return f"the customer had {sorted(before)}"
         left = sorted(set(before) - set(ended))
-        if answer.get("devices_remaining", []) != left or answer.get("devices_remaining_count", 0) != len(left):
+        if answer.get("devices_remaining", []) != left or answer.get("remaining_count", 0) != len(left):
             return f"{left} remained"
         return "" if preview or sorted(after) == left else f"the database says that {sorted(after)} remained"
 
@@ -89,7 +89,7 @@ def _assign_devices(found: Read, call: Call, answer: Answer) -> None:
             return f"the customer had {sorted(before)}"
         if _identifiers(already) != [device for device in there if device in before]:
             return f"the customer had {sorted(before)} already"
-        if answer.get("devices_count", 0) != len(after) or set(after) != {*before, *begun}:
+        if answer.get("device_count", 0) != len(after) or set(after) != {*before, *begun}:
             return f"the customer has {sorted(after)} after it"
         return "the customer is not new" if created and at != bool(made) else ""
 
@@ -144,12 +144,12 @@ def _transfer(found: Read, call: Call, answer: Answer) -> None:
             return f"the first customer had {sorted(before)}"
         if skipped != [device for device in wanted if device not in before]:
             return f"the first customer had {sorted(before)}"
-        if answer.get("from_devices_remaining_count", 0) != len(after) or set(after) != set(before) - set(moved):
+        if answer.get("from_device_count", 0) != len(after) or set(after) != set(before) - set(moved):
             return f"the first customer has {sorted(after)} after it"
         return ""
 
     def got(before: State, after: State, _number: int) -> str:
-        if answer.get("to_devices_count", 0) != len(after) or set(after) != {*before, *moved}:
+        if answer.get("to_device_count", 0) != len(after) or set(after) != {*before, *moved}:
             return f"the second customer had {sorted(before)} and has {sorted(after)}"
         return ""
 
@@ -178,13 +178,13 @@ def _revert(found: Read, call: Call, answer: Answer) -> None:
     if done is None:
         found.wrong(call, "it has reverted an operation that is not in the database")
         return
-    left = {item["device_identifier"] for item in answer.get("left", [])}
+    left = {item["device_identifier"] for item in answer.get("not_reverted_devices", [])}
     undone = {device for _, device, _ in done} - left
     expected = {(c, d, BEGAN if change == ENDED else ENDED) for c, d, change in done if d in undone}
     operation_id = answer.get("operation_id", "")
     if found.replay.changes.get(operation_id, set()) != expected:
         found.wrong(call, f"it should have done {sorted(expected)}")
-    if (answer.get("reverted_count", 0), answer.get("left_count", 0)) != (len(undone), len(left)):
+    if (answer.get("reverted_count", 0), answer.get("not_reverted_count", 0)) != (len(undone), len(left)):
         found.wrong(call, f"it should have counted {len(undone)} and {len(left)}")
     for customer_id, number in made.items():
         since = found.replay.made[target].get(customer_id)
