@@ -23,7 +23,7 @@ from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.probe import Found, Probe
 from service.storage.stream import Stream
-from service.supervision.link import Link
+from service.supervision.heartbeat import Link
 from service.version import VERSION
 
 # A collection stops all threads. What has been loaded stays, and a call's 100,000 identifiers are no garbage yet.
@@ -103,7 +103,7 @@ class Service:
         self._certificate = None if tls is None else Served(tls)
         ports = self._server.listen(addresses, None if self._certificate is None else self._certificate.credentials)
         if self._link is not None:
-            self._link.follow(self._hear_of_others)
+            self._link.start(self._hear_of_others)
         # The tables have been read. No probe yet, which would take a busy database for one that is away.
         self._tell_health(Found(reads=True, writes=self._database.writable()))
         self._watch.start()
@@ -148,7 +148,7 @@ class Service:
                 reads=self._found.reads and self._others_serve, writes=self._found.writes and self._others_serve
             )
             if self._link is not None and found is not None:
-                self._link.tell(found.reads)
+                self._link.report(found.reads)
 
 
 def serve(

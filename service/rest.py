@@ -14,7 +14,7 @@ from service.rest_gateway.server import Runner, Target, listen
 from service.runtime import log, open_files
 from service.runtime.operator_error import OperatorError
 from service.runtime.signals import HANGUP, ignore_hangup
-from service.supervision.link import Link
+from service.supervision.heartbeat import Link
 from service.version import VERSION
 
 # For the connections to the service, the log, and callers who are being turned away.
@@ -82,7 +82,7 @@ def serve(
             log.warning("fewer connections than set", connections=connections, reason=why)
         certificates.watch(runner.renew)
         if link is not None:
-            link.tell(True)
+            link.report(True)
 
     try:
         listening = listen(address, shared=link is not None)
@@ -94,7 +94,7 @@ def serve(
     if HANGUP is not None:
         signal.signal(HANGUP, read_again)
     if link is not None:
-        link.follow(lambda _all_serve: None)
+        link.start(lambda _all_serve: None)
     runner.run(listening, tell)
     ignore_hangup()
     certificates.close()

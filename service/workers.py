@@ -1,4 +1,4 @@
-"""Serves with several processes under a supervisor: workers that share a port, and REST in front of them."""
+"""Serves with several processes under a supervisor: workers that share a port, and the REST gateway."""
 
 import gc
 import ipaddress
@@ -20,7 +20,7 @@ from service.grpc_server import served
 from service.rest_gateway.certificates import Trusted
 from service.runtime import log, log_lines
 from service.runtime.operator_error import OperatorError
-from service.supervision.link import Link
+from service.supervision.heartbeat import Link
 from service.supervision.port import SharedPort
 from service.supervision.process import Child
 from service.supervision.supervisor import Supervisor
@@ -35,8 +35,8 @@ class NoWorkers(OperatorError):
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
-    """The gateway.
+class Rest:
+    """The REST gateway beside the workers.
 
     Attributes:
         address: where to serve REST, `host:port`; port 0 takes a free one.
@@ -53,7 +53,7 @@ def serve(
     workers: int,
     *,
     tls: Renewed[Tls] | None = None,
-    front: Front | None = None,
+    rest: Rest | None = None,
     started: Callable[[int, int | None], None] = lambda _port, _rest_port: None,
 ) -> bool:
     """Serves until SIGTERM or SIGINT.
@@ -65,8 +65,8 @@ def serve(
         addresses: each `host:port`; port 0 takes a free one. The gateway calls the last.
         workers: how many processes.
         tls: the certificate and key, for REST too; None serves plaintext.
-        front: where to serve REST; None serves none.
-        started: is told the first address's port, and that of REST, once all processes answer.
+        rest: where to serve REST; None serves none.
+        started: is called with the first address's port, and that of REST, once all processes serve.
 
     Returns:
         Whether all processes stopped by themselves; those that did not in time were killed.
@@ -79,12 +79,12 @@ def serve(
     if not hasattr(os, "fork"):
         raise NoWorkers("this system cannot fork processes: serve with one worker, and REST with `gateway`")
     if tls is not None:
-        shown = None if front is None else _shown(tls, front.identity)
+        shown = None if rest is None else _shown(tls, rest.identity)
         _apart(partial(tls.check, partial(served.check, identity=shown)))
     with ExitStack() as ports:
         shared = [ports.enter_context(closing(SharedPort(address))) for address in addresses]
         port = shared[0]
-        rest_port = None if front is None else ports.enter_context(closing(SharedPort(front.address)))
+        rest_port = None if rest is None else ports.enter_context(closing(SharedPort(rest.address)))
         app.check(settings)
         log_lines.name_process("supervisor")
         children = [
@@ -92,9 +92,9 @@ def serve(
             for number in range(workers)
         ]
         where: dict[str, Any] = {"address": port.address, "port": port.number}
-        if front is not None and rest_port is not None:
+        if rest is not None and rest_port is not None:
             children.append(
-                _gateway(settings, replace(front, address=rest_port.address), _beside(shared[-1].address), tls)
+                _gateway(settings, replace(rest, address=rest_port.address), _beside(shared[-1].address), tls)
             )
             where |= {"rest_address": rest_port.address, "rest_port": rest_port.number}
 
@@ -102,13 +102,13 @@ def serve(
             log.info("all workers serving", **where, workers=workers, version=VERSION)
             started(port.number, None if rest_port is None else rest_port.number)
 
-        # What is there now stays: a collector that looks at it would make each process a copy of its own.
+        # The garbage collector writes to each object that it visits, and would so copy the memory that is shared.
         gc.collect()
         gc.freeze()
         return Supervisor(
             children,
             stop_seconds=settings.drain_seconds + _STOP_MARGIN_SECONDS,
-            let_go=ports.close,
+            close_inherited=ports.close,
             all_serve=all_serve,
         ).run()
 
@@ -132,15 +132,15 @@ def _apart(check: Callable[[], None]) -> None:
             os.write(writer, problem.encode())
             os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, encoding="utf-8") as said:
-        problem = said.read()
+    with os.fdopen(reader, encoding="utf-8") as pipe:
+        problem = pipe.read()
     os.waitpid(pid, 0)
     if problem:
         raise CertificateUnusable(problem)
 
 
 def _shown(tls: Renewed[Tls], identity: Renewed[Identity] | None) -> Identity:
-    """Gives what the gateway shows to workers that ask for a certificate."""
+    """Returns what the gateway shows to workers that ask for a certificate."""
     return tls.value.identity if identity is None else identity.value
 
 
@@ -152,24 +152,24 @@ def _work(settings: Settings, addresses: Sequence[str], tls: Renewed[Tls] | None
         raise SystemExit(1) from error
 
 
-def _gateway(settings: Settings, front: Front, target: str, tls: Renewed[Tls] | None) -> Child:
-    # Only where it is wanted, but before the fork: it is shared then, and back at once when it died.
-    from service import rest  # noqa: PLC0415
+def _gateway(settings: Settings, rest: Rest, target: str, tls: Renewed[Tls] | None) -> Child:
+    # Imported only where REST is served, but before the fork: its memory is shared, and a restart takes no imports.
+    from service import rest as rest_process  # noqa: PLC0415
 
-    trusted = None if tls is None else _trusted(tls, front.identity)
+    trusted = None if tls is None else _trusted(tls, rest.identity)
 
     def run(link: Link) -> None:
         try:
-            rest.serve(settings, front.address, target, trust=trusted, tls=tls, link=link)
+            rest_process.serve(settings, rest.address, target, trust=trusted, tls=tls, link=link)
         except (OperatorError, OSError) as error:
             log.error("cannot serve", reason=str(error))
             raise SystemExit(1) from error
 
-    return Child("gateway", run, front=True)
+    return Child("gateway", run, calls_others=True)
 
 
 def _trusted(tls: Renewed[Tls], identity: Renewed[Identity] | None) -> Trusted:
-    """Trusts the workers' very certificate, and shows them one if they ask for it."""
+    """Trusts exactly the workers' certificate, and shows one to them if they ask for it."""
 
     def make() -> Trust:
         shown = None if tls.value.client_ca is None else _shown(tls, identity)
@@ -179,7 +179,7 @@ def _trusted(tls: Renewed[Tls], identity: Renewed[Identity] | None) -> Trusted:
 
 
 def _beside(address: str) -> str:
-    """Gives the address at which a process of this machine reaches what listens on `address`."""
+    """Returns the address at which a process of this machine reaches what listens on `address`."""
     host, _, port = address.rpartition(":")
     try:
         ip = ipaddress.ip_address(host.strip("[]"))

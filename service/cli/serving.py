@@ -13,7 +13,7 @@ from service.cli.remote import TlsClientCert, TlsClientKey
 from service.grpc_server.server import AddressUnavailable
 from service.runtime import signals
 from service.supervision.port import PortUnavailable
-from service.workers import Front
+from service.workers import Rest
 
 
 def serve(
@@ -85,11 +85,11 @@ def serve(
             sys.stdout.write(example.invitation(grpc, rest, organization))
             sys.stdout.flush()
 
-    front = None if rest_address is None else Front(rest_address, identity)
+    rest = None if rest_address is None else Rest(rest_address, identity)
     try:
-        if worker_count == 1 and front is None:
+        if worker_count == 1 and rest is None:
             app.serve(settings, addresses, tls, started=started)
-        elif not workers.serve(settings, addresses, worker_count, tls=tls, front=front, started=started):
+        elif not workers.serve(settings, addresses, worker_count, tls=tls, rest=rest, started=started):
             fail("not all processes stopped in time; the log says which")
     except (AddressUnavailable, PortUnavailable) as error:
         reason = why_not(error.address) if isinstance(error, AddressUnavailable) else None

@@ -1,28 +1,28 @@
-"""A port that several processes share, and that stays theirs while none of them listens."""
+"""A port that several processes share, and that is reserved for them while none of them listens."""
 
 import errno
 import socket
 
 from service.runtime.operator_error import OperatorError
 
-# What the name stands for may include an address of a kind that this machine does not have.
+# A name may resolve to an address of a family that this machine does not have.
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 class PortUnavailable(OperatorError):
-    """The port cannot be had, or not be shared; the text says why."""
+    """The port is taken, or cannot be shared; the text says why."""
 
 
 class SharedPort:
-    """Reserves a port: processes of this user that ask to share it may, and whoever wants it alone does not get it.
+    """Reserves a port. Processes of this user that ask to share it may bind it; all others get an error.
 
-    It does not listen, so no connection comes in here.
+    The sockets here are bound and do not listen, so they get no connections.
 
     Args:
         address: `host:port`; port 0 takes a free one.
 
     Raises:
-        PortUnavailable: somebody has it, or it is not this machine's, or this system cannot share ports.
+        PortUnavailable: it is taken, or no address of this machine, or this system cannot share ports.
     """
 
     def __init__(self, address: str) -> None:
@@ -54,8 +54,8 @@ class SharedPort:
     def _reserve(self, end: socket.socket, where: tuple[object, ...]) -> None:
         self._sockets.append(end)
         try:
-            # Alone at first, or a second server of the same user would get it too; but for the remains of closed
-            # connections, which this option overlooks. Then shared, but with nobody who does not ask for that.
+            # Bound without SO_REUSEPORT, so that a second server of the same user gets an error. SO_REUSEADDR allows
+            # connections of an earlier server that are in TIME_WAIT. Then only processes that ask to share may bind it.
             end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             end.bind(where)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -66,6 +66,6 @@ class SharedPort:
         self.number = end.getsockname()[1]
 
     def close(self) -> None:
-        """Lets go of it, in this process."""
+        """Closes the sockets of this process."""
         for end in self._sockets:
             end.close()

@@ -1,4 +1,4 @@
-"""Keeps processes alive, lets them speak as one, and stops them in order. It has no threads, because it forks."""
+"""Keeps several processes running, combines their health, and stops them in order. It forks, so it has no threads."""
 
 import os
 import select
@@ -13,23 +13,23 @@ from service.runtime import log
 from service.runtime.operator_error import OperatorError
 from service.supervision.process import SIGNALS, Child, Process
 
-_TRIES = 5
-_LOOK_SECONDS = 1.0
+_MAX_FAILED_STARTS = 5
+_CHECK_SECONDS = 1.0
 
 
 class CannotServe(OperatorError):
-    """The processes die before they serve; the text says which, and where to look."""
+    """The processes end before they serve; the text names one, and where to look."""
 
 
 class Supervisor:
     """Several processes.
 
     Args:
-        children: what they do.
+        children: what they run.
         stop_seconds: how long each may take to stop when it is asked to; then it is killed.
-        heart_seconds: how long a process may be silent; then it is taken to hang, killed and started again.
-        let_go: closes, in each new process, what the supervisor alone has open.
-        all_serve: is told once, when all serve for the first time.
+        heartbeat_timeout_seconds: a process without a heartbeat for this long hangs: it is killed and started again.
+        close_inherited: closes, in each new process, what only the supervisor is to have open.
+        all_serve: is called once, when all processes serve for the first time.
     """
 
     def __init__(
@@ -37,104 +37,105 @@ class Supervisor:
         children: Sequence[Child],
         *,
         stop_seconds: float,
-        heart_seconds: float = 30.0,
-        let_go: Callable[[], None] = lambda: None,
+        heartbeat_timeout_seconds: float = 30.0,
+        close_inherited: Callable[[], None] = lambda: None,
         all_serve: Callable[[], None] = lambda: None,
     ) -> None:
         self._processes = [Process(child) for child in children]
         self._stop_seconds = stop_seconds
-        self._heart_seconds = heart_seconds
-        self._let_go = let_go
+        self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
+        self._close_inherited = close_inherited
         self._all_serve: Callable[[], None] | None = all_serve
         self._healthy = False
         self._stopping = False
-        self._hung_up = False
-        self._in_order = True
+        self._hangup = False
+        self._stopped_in_time = True
         self._failed: Process | None = None
 
     def run(self) -> bool:
-        """Keeps the processes alive until SIGTERM or SIGINT, then stops them.
+        """Keeps the processes running until SIGTERM or SIGINT, then stops them.
 
         Returns:
-            Whether all stopped by themselves.
+            Whether all stopped by themselves, in time.
 
         Raises:
-            CannotServe: a process died again and again before it served, and no other serves; all are stopped.
+            CannotServe: a process ended again and again before it served, and no other serves; all are stopped.
         """
-        with _signals(self._asked, self._hang_up) as (bell, self._bell):
+        with _wakeup_pipe(self._on_stop, self._on_hangup) as (readable, self._wakeup_pipe):
             while True:
                 if self._stopping:
                     self._stop()
-                    if not self._living:
+                    if not self._running:
                         break
                 else:
                     self._start()
-                self._tell()
-                self._pass_on()
-                self._wait(bell)
-                for process in self._living:
-                    process.listen()
-                self._bury()
-                self._check_hearts()
+                self._send_health()
+                self._forward_hangup()
+                self._wait(readable)
+                for process in self._running:
+                    process.receive()
+                self._reap()
+                self._check_heartbeats()
         if self._failed is not None:
             name = self._failed.child.name
             raise CannotServe(f"{name} died {self._failed.failures} times before it served; the log says why")
-        return self._in_order
+        return self._stopped_in_time
 
     @property
-    def _living(self) -> list[Process]:
+    def _running(self) -> list[Process]:
         return [process for process in self._processes if process.pid]
 
-    def _asked(self) -> None:
+    def _on_stop(self) -> None:
         self._stopping = True
 
-    def _hang_up(self) -> None:
-        self._hung_up = True
+    def _on_hangup(self) -> None:
+        self._hangup = True
 
-    def _pass_on(self) -> None:
-        """Sends the processes the SIGHUP that came."""
-        if self._hung_up:
-            self._hung_up = False
-            for process in self._living:
+    def _forward_hangup(self) -> None:
+        """Sends SIGHUP to the processes if the supervisor has got it."""
+        if self._hangup:
+            self._hangup = False
+            for process in self._running:
                 process.send(signal.SIGHUP)
 
     def _start(self) -> None:
         for process in self._processes:
             if not process.pid and time.monotonic() >= process.start_at:
-                process.start(self._stop_seconds, self._close_inherited)
+                process.start(self._stop_seconds, self._close_in_child)
 
-    def _close_inherited(self) -> None:
-        """Closes the supervisor's ends: as long as any process holds one, nobody would notice the supervisor's end."""
+    def _close_in_child(self) -> None:
+        """Closes the supervisor's ends: while any process has one open, the supervisor's end would not be noticed."""
         for process in self._processes:
-            process.close_line()
-        for end in self._bell:
+            process.close_heartbeats()
+        for end in self._wakeup_pipe:
             end.close()
-        self._let_go()
+        self._close_inherited()
 
-    def _tell(self) -> None:
-        # A front is a client of the others: they serve without it.
-        healthy = not self._stopping and all(process.serving for process in self._processes if not process.child.front)
+    def _send_health(self) -> None:
+        # A process that calls the others is their client: they serve without it.
+        serving = all(process.serving for process in self._processes if not process.child.calls_others)
+        healthy = serving and not self._stopping
         if healthy != self._healthy:
             self._healthy = healthy
-            for process in self._living:
-                if process.line is not None:
-                    process.line.say(serving=healthy)
+            for process in self._running:
+                if process.heartbeats is not None:
+                    process.heartbeats.send(serving=healthy)
         if self._all_serve is not None and healthy and all(process.serving for process in self._processes):
             self._all_serve()
             self._all_serve = None
 
-    def _wait(self, bell: socket.socket) -> None:
-        """Sleeps until a signal comes, a process says something, or something is due."""
+    def _wait(self, readable: socket.socket) -> None:
+        """Waits until a signal or a heartbeat comes, or something is due."""
         now = time.monotonic()
         due = [process.start_at for process in self._processes if not process.pid and not self._stopping]
-        due += [process.kill_at for process in self._living if process.kill_at is not None]
-        ears: list[Any] = [bell, *(p.line for p in self._living if p.line is not None)]
-        seconds = max(0.0, min([_LOOK_SECONDS, *(at - now for at in due)]))
-        if bell in select.select(ears, [], [], seconds)[0]:
-            bell.recv(4096)
+        due += [process.kill_at for process in self._running if process.kill_at is not None]
+        readers: list[Any] = [readable, *(p.heartbeats for p in self._running if p.heartbeats is not None)]
+        seconds = max(0.0, min([_CHECK_SECONDS, *(at - now for at in due)]))
+        if readable in select.select(readers, [], [], seconds)[0]:
+            readable.recv(4096)
 
-    def _bury(self) -> None:
-        """Takes notice of each process that ended, of strangers too: a container's first process inherits those."""
+    def _reap(self) -> None:
+        """Reaps each process that has ended, also those of others: process 1 of a container inherits orphans."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -142,7 +143,7 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            for process in self._living:
+            for process in self._running:
                 if process.pid == pid:
                     self._ended(process, os.waitstatus_to_exitcode(status))
 
@@ -150,60 +151,61 @@ class Supervisor:
         was_ready = process.ready
         process.ended(code, wanted=self._stopping)
         if self._stopping:
-            # One that has not served yet may not have learnt to stop, and has nothing to finish.
-            self._in_order &= code == 0 or not was_ready
-        elif not was_ready and process.failures >= _TRIES and not self._any_serves:
+            # A process that has not served yet may have no handler of SIGTERM, and has nothing to finish.
+            self._stopped_in_time &= code == 0 or not was_ready
+        elif not was_ready and process.failures >= _MAX_FAILED_STARTS and not self._any_serves:
             self._failed = process
             self._stopping = True
 
     @property
     def _any_serves(self) -> bool:
-        """Whether any process but a front does, which is there whatever becomes of those behind it."""
-        return any(process.ready and not process.child.front for process in self._living)
+        """Whether any process serves, but for one that calls the others, which serves whatever happens to them."""
+        return any(process.ready and not process.child.calls_others for process in self._running)
 
-    def _check_hearts(self) -> None:
+    def _check_heartbeats(self) -> None:
         now = time.monotonic()
-        for process in self._living:
-            if not self._stopping and now > process.heard_at + self._heart_seconds:
-                log.error("process hangs", name=process.child.name, pid=process.pid, seconds=self._heart_seconds)
+        timeout = self._heartbeat_timeout_seconds
+        for process in self._running:
+            if not self._stopping and now > process.heartbeat_at + timeout:
+                log.error("process hangs", name=process.child.name, pid=process.pid, seconds=timeout)
                 process.send(signal.SIGKILL)
-                process.heard_at = now
+                process.heartbeat_at = now
 
     def _stop(self) -> None:
-        """Asks those whose turn it is to stop, and kills those that have not in time."""
+        """Asks processes to stop, first those that call the others, and kills those that have not stopped in time."""
         now = time.monotonic()
-        living = self._living
-        for process in [process for process in living if process.child.front] or living:
+        running = self._running
+        for process in [process for process in running if process.child.calls_others] or running:
             if process.kill_at is None:
                 process.kill_at = now + self._stop_seconds
                 process.send(signal.SIGTERM)
             elif now > process.kill_at:
                 log.error("process does not stop", name=process.child.name, seconds=self._stop_seconds)
                 process.send(signal.SIGKILL)
-                process.kill_at = now + _LOOK_SECONDS
-                self._in_order = False
+                process.kill_at = now + _CHECK_SECONDS
+                self._stopped_in_time = False
 
 
 @contextmanager
-def _signals(
-    asked: Callable[[], None], hang_up: Callable[[], None]
+def _wakeup_pipe(
+    on_stop: Callable[[], None], on_hangup: Callable[[], None]
 ) -> Iterator[tuple[socket.socket, tuple[socket.socket, socket.socket]]]:
-    """Takes the signals over: SIGTERM and SIGINT ask, and each, SIGCHLD too, rings a bell that `select` hears.
+    """Handles SIGTERM, SIGINT, SIGHUP and SIGCHLD; each also makes the returned socket readable, for `select`.
 
-    Those that ask are ignored afterwards: all has ended by then, and the exit code is to say how.
+    Afterwards SIGTERM, SIGINT and SIGHUP are ignored: all processes have ended by then, and the exit code reports it.
     """
-    bell, rope = socket.socketpair()
-    bell.setblocking(False)
-    rope.setblocking(False)
-    handlers = {signal.SIGCHLD: lambda: None, signal.SIGHUP: hang_up}
+    readable, wakeup = socket.socketpair()
+    readable.setblocking(False)
+    wakeup.setblocking(False)
+    handlers = {signal.SIGCHLD: lambda: None, signal.SIGHUP: on_hangup}
     for number in SIGNALS:
-        signal.signal(number, lambda number, _: handlers.get(number, asked)())  # type: ignore[call-overload]  # a number is one of them
-    fd = signal.set_wakeup_fd(rope.fileno(), warn_on_full_buffer=False)
+        signal.signal(number, lambda number, _: handlers.get(number, on_stop)())  # type: ignore[call-overload]  # a number is one of them
+    fd = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
     try:
-        yield bell, (bell, rope)
+        yield readable, (readable, wakeup)
     finally:
         signal.set_wakeup_fd(fd)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.SIG_IGN)
-        bell.close()
-        rope.close()
+        readable.close()
+        wakeup.close()

@@ -10,13 +10,13 @@ from functools import partial
 
 from service.runtime import log, log_lines
 from service.runtime.signals import Signals
-from service.supervision.link import Link
+from service.supervision.heartbeat import Link
 from service.supervision.process import Child
 from service.supervision.supervisor import CannotServe, Supervisor
 
 # Long enough for any machine, unless a test waits for their end.
 STOP_SECONDS = float(os.environ.get("STOP_SECONDS", "120"))
-HEART_SECONDS = float(os.environ.get("HEART_SECONDS", "120"))
+HEARTBEAT_SECONDS = float(os.environ.get("HEARTBEAT_SECONDS", "120"))
 
 
 def tell(**what: object) -> None:
@@ -36,8 +36,8 @@ def serves(name: str, link: Link) -> None:
     """Says that it serves, and tells what it hears of the others."""
 
     def serve() -> None:
-        link.follow(lambda all_serve: tell(name=name, all_serve=all_serve))
-        link.tell(True)
+        link.start(lambda all_serve: tell(name=name, all_serve=all_serve))
+        link.report(True)
 
     _until_asked(serve)
     tell(name=name, ended=True)
@@ -51,7 +51,7 @@ def hears(name: str, link: Link) -> None:
 
 def starts(name: str, link: Link) -> None:
     """Lives, and never comes to serve."""
-    _until_asked(lambda: link.follow(lambda _: None))
+    _until_asked(lambda: link.start(lambda _: None))
     tell(name=name, ended=True)
 
 
@@ -70,8 +70,8 @@ def crashes(_name: str, _link: Link) -> None:
 def stubborn(_name: str, link: Link) -> None:
     """Does not end when it is asked to."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    link.follow(lambda _: None)
-    link.tell(True)
+    link.start(lambda _: None)
+    link.report(True)
     time.sleep(600)
 
 
@@ -98,16 +98,16 @@ KINDS: dict[str, Callable[[str, Link], None]] = {
 
 
 def main(*names: str) -> None:
-    """Runs a child a name; `front:` before a name makes it a front."""
+    """Runs a child a name; `client:` before a name makes it a client of the others."""
     log_lines.configure()
     children = []
     for number, name in enumerate(names):
-        kind = name.removeprefix("front:")
+        kind = name.removeprefix("client:")
         children.append(Child(f"{kind}-{number}", partial(KINDS[kind], f"{kind}-{number}"), kind != name))
     supervisor = Supervisor(
         children,
         stop_seconds=STOP_SECONDS,
-        heart_seconds=HEART_SECONDS,
+        heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         all_serve=lambda: tell(all_serve=True),
     )
     try:

@@ -82,7 +82,7 @@ Supervise = Callable[..., Running]
 
 @pytest.fixture
 def supervise() -> Iterator[Supervise]:
-    """Starts supervisors: `supervise("serves", "crashes", HEART_SECONDS="5")`."""
+    """Starts supervisors: `supervise("serves", "crashes", HEARTBEAT_SECONDS="5")`."""
     started: list[Running] = []
 
     def start(*names: str, within: tuple[str, ...] = (), **seconds: str) -> Running:
@@ -146,7 +146,7 @@ def test_processes_that_die_before_any_serves_are_given_up_and_the_others_stoppe
 
 
 def test_a_front_alone_keeps_nobody_from_giving_up(supervise: Supervise) -> None:
-    running = supervise("front:serves", "crashes")
+    running = supervise("client:serves", "crashes")
     assert running.ended() == 2
     assert running.told(gave_up="crashes-1 died 5 times before it served; the log says why")
 
@@ -161,7 +161,7 @@ def test_a_process_that_cannot_start_is_tried_for_as_long_as_another_serves(supe
 
 
 def test_a_process_that_hangs_is_replaced(supervise: Supervise) -> None:
-    running = supervise("serves", "serves", HEART_SECONDS="5")
+    running = supervise("serves", "serves", HEARTBEAT_SECONDS="5")
     running.wait_for(all_serve=True, name="serves-1")
     os.kill(running.pids("serves-0")[0], signal.SIGSTOP)
     running.wait_for(event="process hangs", name="serves-0")
@@ -182,7 +182,7 @@ def test_a_process_that_does_not_stop_is_killed_and_the_exit_code_tells(supervis
 
 
 def test_a_front_has_stopped_before_those_it_calls_are_asked_to(supervise: Supervise) -> None:
-    running = supervise("serves", "front:slow", "serves")
+    running = supervise("serves", "client:slow", "serves")
     running.wait_for(all_serve=True)
     running.send(signal.SIGTERM)
     assert running.ended() == 0
