@@ -18,7 +18,7 @@ from service.grpc_client.channel import Identity, Trust
 from service.grpc_client.renewal import Renewed
 from service.grpc_server import served
 from service.rest_gateway.certificates import Trusted
-from service.runtime import log, log_lines
+from service.runtime import log
 from service.runtime.operator_error import OperatorError
 from service.supervision.heartbeat import Link
 from service.supervision.port import SharedPort
@@ -86,7 +86,7 @@ def serve(
         port = shared[0]
         rest_port = None if rest is None else ports.enter_context(closing(SharedPort(rest.address)))
         app.check(settings)
-        log_lines.name_process("supervisor")
+        log.name_process("supervisor")
         children = [
             Child(f"worker-{number + 1}", partial(_work, settings, [each.address for each in shared], tls))
             for number in range(workers)

@@ -12,8 +12,8 @@ from service.cli import streams
 from service.cli.help_page import PlainCommand
 from service.cli.output import ENVIRONMENT, warn
 from service.domain.errors import ServiceError
-from service.runtime.log_lines import redact
 from service.runtime.operator_error import OperatorError
+from service.runtime.redaction import redact
 from service.version import VERSION
 
 

@@ -11,7 +11,7 @@ from service.cli.remote import is_loopback
 from service.grpc_client import certificate, validity
 from service.grpc_client.certificate import Tls
 from service.grpc_client.renewal import Contents, Renewed
-from service.runtime import log, log_lines
+from service.runtime import log
 
 TlsCert = Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate chain to serve with, in PEM.")]
 TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.")]
@@ -25,8 +25,8 @@ TlsClientCa = Annotated[
 
 def start_log(settings: config.Settings) -> None:
     """Configures the log as the settings say, and logs variables of the environment that are no settings."""
-    log_lines.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
-    log_lines.log_threads()
+    log.configure(json={"auto": None, "json": True, "console": False}[settings.log_format])
+    log.log_thread_failures()
     for reason in config.misspelt():
         log.warning("unknown setting", reason=reason)
 

@@ -68,7 +68,7 @@ def tell(call: Call, started: float, error: ServiceError | None) -> None:
             return
         if left_out:
             call.counts["left_out"] = left_out
-    log.soon(
+    log.access(
         "call",
         method=call.method,
         status="OK" if error is None else status.name_of(error),

@@ -1,73 +1,126 @@
-"""Tells the log what happens: an event's name, with fields beside it. `log_lines` says how that is written, and where.
+"""The log: the standard library's `logging`, a line for each event. `access` has a faster way, for each call's line."""
 
-The service's own events go past Python's `logging`, whose records take longer to make than the lines to write.
-"""
-
-import time
+import logging
+import sys
+import threading
 import traceback
-from typing import Any, Protocol
+from typing import Any, TextIO
 
+from service.runtime import access_log
+from service.runtime.access_log import AccessLog
+from service.runtime.log_format import EventFormatter
+from service.runtime.log_limits import LogLimits
 
-class Sink(Protocol):
-    """Where events go."""
+# Callers may cause a library's warnings: at most so many lines a second from one place in its code.
+_LIBRARY_LINES = 10
 
-    def write(self, event: str, level: str, fields: dict[str, Any]) -> None:
-        """Writes an event, behind those that wait."""
+_logger = logging.getLogger("device_assignment")
+_logger.setLevel(logging.INFO)
+_logger.addHandler(logging.NullHandler())  # until `configure`, events are not written
 
-    def write_soon(self, event: str, fields: dict[str, Any], at: float) -> None:
-        """Writes an event that happened at a time, in seconds since 1970, within moments."""
-
-    def flush(self) -> None:
-        """Writes what waits."""
-
-
-class _Nowhere:
-    """Is where events go that nobody has asked for."""
-
-    def write(self, event: str, level: str, fields: dict[str, Any]) -> None:
-        pass
-
-    def write_soon(self, event: str, fields: dict[str, Any], at: float) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass
-
-
-_sink: Sink = _Nowhere()
-
-
-def write_to(sink: Sink | None) -> None:
-    """Has all events go somewhere from now on; to None, nowhere."""
-    global _sink  # noqa: PLW0603  # a process has one log
-    _sink = sink or _Nowhere()
+_formatter: EventFormatter | None = None
+_access_log: AccessLog | None = None
+_process_name = ""
 
 
 def info(event: str, /, **fields: Any) -> None:
-    """Tells of something that happens as it should."""
-    _sink.write(event, "info", fields)
-
-
-def soon(event: str, /, **fields: Any) -> None:
-    """Tells of what happens as it should and all the time. To write it with others takes a fraction of the effort."""
-    _sink.write_soon(event, fields, time.time())
-
-
-def flush() -> None:
-    """Has what waits written, because the process ends."""
-    _sink.flush()
+    """Logs an event that is part of normal work."""
+    _logger.info(event, extra={"fields": fields})
 
 
 def warning(event: str, /, **fields: Any) -> None:
-    """Tells of something that an operator may have to look at."""
-    _sink.write(event, "warning", fields)
+    """Logs an event that an operator may have to look at."""
+    _logger.warning(event, extra={"fields": fields})
 
 
 def error(event: str, /, **fields: Any) -> None:
-    """Tells of something that failed."""
-    _sink.write(event, "error", fields)
+    """Logs a failure."""
+    _logger.error(event, extra={"fields": fields})
 
 
 def exception(event: str, /, **fields: Any) -> None:
-    """Tells of a defect, with the traceback of the exception that is being handled."""
-    _sink.write(event, "error", {**fields, "exception": traceback.format_exc()})
+    """Logs a defect, with the traceback of the exception that is being handled."""
+    _logger.error(event, exc_info=True, extra={"fields": fields})  # noqa: LOG014  # callers handle an exception
+
+
+def access(event: str, /, **fields: Any) -> None:
+    """Logs a call or a request, a moment later."""
+    if _access_log is not None:
+        _access_log.write(event, fields)
+
+
+def flush() -> None:
+    """Writes the lines that wait, because the process ends."""
+    if _access_log is not None:
+        _access_log.flush()
+
+
+def name_process(name: str) -> None:
+    """Names this process in each line from now on."""
+    global _process_name  # noqa: PLW0603  # a process has one name
+    _process_name = name
+    if _formatter is not None:
+        _formatter.process_name = name
+
+
+class _Handler(logging.Handler):
+    """Writes events and libraries' messages to a stream, after the lines of the access log that wait."""
+
+    def __init__(self, stream: TextIO, formatter: EventFormatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._stream = stream
+        # Reentrant: a library may log while a line is written.
+        self._write_lock = threading.RLock()
+        self._limits = LogLimits(_LIBRARY_LINES)
+        self.access_log = AccessLog(stream, formatter, self._write_lock)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a record, unless its place in a library has logged too much in this second."""
+        if not hasattr(record, "fields"):
+            cause = record.exc_info[0] if record.exc_info else None
+            left_out = self._limits.admit((record.pathname, record.lineno, record.levelno, cause))
+            if left_out is None:
+                return
+            record.left_out = left_out
+        try:
+            line = self.format(record)
+            with self._write_lock:
+                self.access_log.flush()
+                access_log.write(self._stream, line + "\n")
+        except Exception:  # noqa: BLE001  # as the standard library's handlers do: the library goes on
+            self.handleError(record)
+
+
+def configure(stream: TextIO | None = None, *, json: bool | None = None) -> None:
+    """Sets the log up, for this service's events and for the libraries' warnings.
+
+    Args:
+        stream: where it is written; standard error by default.
+        json: whether a line is a JSON object; by default, unless the stream is a terminal.
+    """
+    global _formatter, _access_log  # noqa: PLW0603  # a process has one log
+    stream = stream or sys.stderr
+    _formatter = EventFormatter(json=not stream.isatty() if json is None else json)
+    _formatter.process_name = _process_name
+    handler = _Handler(stream, _formatter)
+    _access_log = handler.access_log
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def disable() -> None:
+    """Writes nothing from now on."""
+    global _formatter, _access_log  # noqa: PLW0603  # as above
+    _formatter = _access_log = None
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+
+
+def log_thread_failures() -> None:
+    """Logs an exception that ends a thread, instead of a traceback between the lines."""
+
+    def failed(thread: threading.ExceptHookArgs) -> None:
+        if thread.exc_value is not None:
+            name = thread.thread.name if thread.thread is not None else None
+            error("thread failed", name=name, exception="".join(traceback.format_exception(thread.exc_value)))
+
+    threading.excepthook = failed

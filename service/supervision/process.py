@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from service.runtime import log, log_lines
+from service.runtime import log
 from service.supervision.heartbeat import Heartbeats, Link, PeerClosed
 
 # The supervisor handles these. A new process must not take them before it has handlers of its own.
@@ -162,7 +162,7 @@ def _run_child(child: Child, link: Link, mask: Iterable[int], closing: Iterable[
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        log_lines.name_process(child.name)
+        log.name_process(child.name)
         child.run(link)
         code = 0
     except SystemExit as end:

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from service.domain.keys import SCOPES, sha256
-from service.runtime.log_lines import API_KEY_PATTERN
+from service.runtime.redaction import API_KEY_PATTERN
 from service.storage.database import Database
 from service.storage.keys import Keys
 from tests.cli.conftest import Command

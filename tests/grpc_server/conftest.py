@@ -19,7 +19,7 @@ from sqlalchemy import Select, text
 from service.app import Service
 from service.config import Settings
 from service.grpc_client.certificate import Tls
-from service.runtime import log, log_lines
+from service.runtime import log
 from service.storage.database import Database
 from tests.conftest import Client, Tenant, new_tenant, stop
 
@@ -132,12 +132,12 @@ class Log:
 
     def __init__(self, stream: io.StringIO) -> None:
         self._stream = stream
-        self._lines = log_lines.configure(stream, json=True)
+        log.configure(stream, json=True)
 
     @property
     def text(self) -> str:
         """All of it."""
-        self._lines.flush()
+        log.flush()
         return self._stream.getvalue()
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -153,4 +153,4 @@ def logged() -> Iterator[Log]:
     yield Log(io.StringIO())
     root.handlers[:] = handlers
     root.setLevel(level)
-    log.write_to(None)
+    log.disable()

@@ -3,7 +3,7 @@
 import grpc
 from sqlalchemy import text
 
-from service.runtime.log_lines import redact
+from service.runtime.redaction import redact
 from service.storage.database import Database
 from tests.conftest import Client, Tenant, failure
 from tests.grpc_server.conftest import Log

@@ -11,7 +11,7 @@ from service.domain.errors import ApiKeyInvalid
 from service.domain.keys import new_secret
 from service.grpc_server.status import to_status
 from service.rest_gateway.keys import FORM
-from service.runtime.log_lines import API_KEY_PATTERN
+from service.runtime.redaction import API_KEY_PATTERN
 from service.storage.keys import Keys
 from tests.conftest import Tenant
 from tests.grpc_server.conftest import eventually

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from sqlalchemy import text
 
-from service.runtime import log, log_lines
+from service.runtime import access_log, log, redaction
 from tests.conftest import Client, Tenant, failure
 from tests.grpc_server.conftest import eventually
 
@@ -39,7 +39,7 @@ class Pieces(io.StringIO):
         return [json.loads(line) for line in self.getvalue().splitlines()]
 
 
-Configure = Callable[..., log_lines.Lines]
+Configure = Callable[..., None]
 
 
 @pytest.fixture
@@ -47,17 +47,17 @@ def configure() -> Iterator[Configure]:
     """Sets the log up, and undoes it afterwards."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    yield log_lines.configure
-    log.write_to(None)
+    yield log.configure
+    log.disable()
     root.handlers[:] = handlers
     root.setLevel(level)
 
 
-def test_what_is_to_be_written_soon_is_written_with_nobody_s_help(configure: Configure) -> None:
+def test_what_is_to_be_written_soon_is_written_with_no_other_event(configure: Configure) -> None:
     stream = Pieces()
     configure(stream, json=True)
     for number in range(3):
-        log.soon("call", number=number)
+        log.access("call", number=number)
         eventually(lambda number=number: len(stream.events) == number + 1)  # type: ignore[misc]  # a lambda's default
     assert [event["number"] for event in stream.events] == [0, 1, 2]
     assert {event["level"] for event in stream.events} == {"info"}
@@ -66,8 +66,8 @@ def test_what_is_to_be_written_soon_is_written_with_nobody_s_help(configure: Con
 def test_an_event_that_is_written_at_once_stands_behind_those_that_waited(configure: Configure) -> None:
     stream = Pieces()
     configure(stream, json=True)
-    log.soon("call", number=1)
-    log.soon("call", number=2)
+    log.access("call", number=1)
+    log.access("call", number=2)
     log.info("stopped")
     assert [event["event"] for event in stream.events] == ["call", "call", "stopped"]
     times = [event["timestamp"] for event in stream.events]
@@ -78,7 +78,7 @@ def test_many_lines_are_written_in_pieces_of_whole_lines_that_a_shared_pipe_keep
     stream = Pieces()
     configure(stream, json=True)
     for number in range(200):
-        log.soon("call", number=number, padding="x" * 100)
+        log.access("call", number=number, padding="x" * 100)
     log.info("stopped")
     assert len(stream.events) == 201
     assert all(piece.endswith("\n") and len(piece) <= PIPE_BYTES for piece in stream.pieces)
@@ -88,11 +88,11 @@ def test_many_lines_are_written_in_pieces_of_whole_lines_that_a_shared_pipe_keep
 def test_a_slow_stream_does_not_fill_the_memory(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Pieces()
     configure(stream, json=True)
-    monkeypatch.setattr(log_lines, "_MOST_WAITING", 10)
-    monkeypatch.setattr(log_lines, "_SOON_SECONDS", 60)
-    log.soon("call")
+    monkeypatch.setattr(access_log, "_MAX_WAITING", 10)
+    monkeypatch.setattr(access_log, "_DELAY_SECONDS", 60)
+    log.access("call")
     for _ in range(50):
-        log.soon("call")
+        log.access("call")
     assert len(stream.events) >= 40
 
 
@@ -107,12 +107,12 @@ def test_a_call_does_not_wait_while_others_lines_are_written(configure: Configur
 
     stream = Slow()
     configure(stream, json=True)
-    log.soon("call", number=1)
+    log.access("call", number=1)
     assert stuck.wait(120)
 
     def call() -> None:
         for number in range(2, 50):
-            log.soon("call", number=number)
+            log.access("call", number=number)
 
     done = threading.Thread(target=call, daemon=True)
     done.start()
@@ -130,12 +130,12 @@ def test_an_event_that_cannot_be_written_costs_no_other(configure: Configure) ->
 
     stream = Pieces()
     configure(stream, json=True)
-    log.soon("call", number=1)
-    log.soon("call", number=Broken())
-    log.soon("call", number=3)
+    log.access("call", number=1)
+    log.access("call", number=Broken())
+    log.access("call", number=3)
     eventually(lambda: len(stream.events) == 3)
     assert [event["event"] for event in stream.events] == ["call", "event not written", "call"]
-    log.soon("call", number=4)
+    log.access("call", number=4)
     eventually(lambda: len(stream.events) == 4)
     log.info("serving", port=Broken())
     assert stream.events[-1]["event"] == "event not written"
@@ -196,8 +196,8 @@ def test_a_library_that_warns_in_a_wrong_way_goes_on(configure: Configure, capsy
 
 def test_a_long_word_is_redacted_in_no_time() -> None:
     started = time.process_time()
-    assert log_lines.redact("x" * 200_000) == "x" * 200_000
-    assert log_lines.redact("x" * 100_000 + "@example.com y") == "[e-mail] y"
+    assert redaction.redact("x" * 200_000) == "x" * 200_000
+    assert redaction.redact("x" * 100_000 + "@example.com y") == "[e-mail] y"
     assert time.process_time() - started < 5
 
 
@@ -235,7 +235,7 @@ def test_a_method_that_a_caller_made_up_is_redacted_and_cut(configure: Configure
 def test_the_words_of_a_callers_line_are_redacted_in_no_time() -> None:
     for word in ("%4", "%40", "@", "da_", "a%4"):
         started = time.process_time()
-        log_lines.redact(word * 50_000)
+        redaction.redact(word * 50_000)
         assert time.process_time() - started < 5
 
 
@@ -248,6 +248,6 @@ def test_a_full_disk_under_the_log_changes_no_answer(configure: Configure, clien
     with tenant.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE customer_revision RENAME TO customer_revision_gone"))
     assert failure(lambda: client.unassign(tenant, "ada@example.com", ["B"])).reason == "ERROR_REASON_INTERNAL"
-    log.write_to(None)
+    log.disable()
     with suppress(OSError):
         full.close()

@@ -39,7 +39,7 @@ def under(soft: int, hard: int, *arguments: str | Path, log: Path, **variables: 
 
 def raised(soft: int, hard: int) -> int:
     """Gives what a process with these limits raises its soft limit to."""
-    script = "from service import descriptors; print(open_files.raise_limit())"
+    script = "from service.runtime import open_files; print(open_files.raise_limit())"
     command = ["bash", "-c", f'ulimit -Sn {soft}; ulimit -Hn {hard}; exec "$@"', "bash", sys.executable, "-c", script]
     return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
 
@@ -151,10 +151,10 @@ def test_a_listener_without_descriptors_waits_and_says_so_once_a_second(tmp_path
     """Its own limit is set too high here, as where others of the process have taken the open_files."""
     script = """
 import threading
-from service.runtime import log_lines
+from service.runtime import log
 from service.rest_gateway.application import Options
 from service.rest_gateway.server import Runner, Target, listen
-log_lines.configure(json=True)
+log.configure(json=True)
 listening = listen("127.0.0.1:0")
 options = Options(max_body_bytes=1000, buffered_bytes=1000, connections=1000, seconds=60, keep_alive_seconds=15)
 runner = Runner(Target("127.0.0.1:1"), options, 1)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from service.runtime import log, log_lines
+from service.runtime import log
 from service.runtime.signals import Signals
 from service.supervision.heartbeat import Link
 from service.supervision.process import Child
@@ -89,7 +89,7 @@ def owes(name: str, link: Link) -> None:
     """Ends with lines of the log that are still to be written."""
     serves(name, link)
     for number in range(5):
-        log.soon("call", number=number)
+        log.access("call", number=number)
 
 
 KINDS: dict[str, Callable[[str, Link], None]] = {
@@ -99,7 +99,7 @@ KINDS: dict[str, Callable[[str, Link], None]] = {
 
 def main(*names: str) -> None:
     """Runs a child a name; `client:` before a name makes it a client of the others."""
-    log_lines.configure()
+    log.configure()
     children = []
     for number, name in enumerate(names):
         kind = name.removeprefix("client:")
