@@ -1,9 +1,10 @@
-"""The composition root: builds the service, serves it, and stops it in order."""
+"""Builds the service from its parts, serves it, and stops it in order."""
 
 import gc
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from service.config import Settings
@@ -26,11 +27,11 @@ from service.storage.stream import Stream
 from service.supervision.heartbeat import Link
 from service.version import VERSION
 
-# A collection stops all threads. What has been loaded stays, and a call's 100,000 identifiers are no garbage yet.
+# A garbage collection stops all threads. Modules stay for good, and the 100,000 identifiers of a call are in use.
 _COLLECTION = (20_000, 20, 50)
 
-# Beside the calls' connections: two for unknown keys, one for those of calls that wait for their message, the
-# bookkeeping of keys, the streams' poller, and one to spare.
+# Beside the calls' connections: two for unknown keys, one for keys of calls that wait for their message, one for the
+# last use of keys, one for the streams' poller, and a spare one.
 _EXTRA_CONNECTIONS = 6 + READERS
 
 # An SQLite connection has its file, the write-ahead log and shared memory open; the rest is files, pipes and pollers.
@@ -49,8 +50,8 @@ class Service:
 
     Args:
         settings: the configuration.
-        link: to the supervisor, if this is one of several that share a port and speak for each other's health.
-        addresses: on how many addresses it is to serve.
+        link: to the supervisor, if this is one of several processes that share a port and report one health.
+        addresses: how many addresses it serves on.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable: the database cannot be served.
@@ -94,53 +95,53 @@ class Service:
         )
         self._certificate: Served | None = None
         self._stopping = threading.Event()
-        # Beside the maintenance, whose other tasks wait for a database that hangs.
-        self._watch = threading.Thread(target=self._look_after_health, name="health", daemon=True)
-        self._upkeep = Maintenance(self._database, keys, self._authenticator.take_used, settings.request_id_hours)
+        # Not part of the maintenance thread, which may wait for a database that hangs.
+        self._watch = threading.Thread(target=self._watch_health, name="health", daemon=True)
+        self._maintenance = Maintenance(self._database, keys, self._authenticator.take_used, settings.request_id_hours)
 
     def start(self, *addresses: str, tls: Tls | None = None) -> int:
         """Serves on addresses. Returns the first one's port."""
         self._certificate = None if tls is None else Served(tls)
         ports = self._server.listen(addresses, None if self._certificate is None else self._certificate.credentials)
         if self._link is not None:
-            self._link.start(self._hear_of_others)
-        # The tables have been read. No probe yet, which would take a busy database for one that is away.
-        self._tell_health(Found(reads=True, writes=self._database.writable()))
+            self._link.start(self._set_others_serve)
+        # The tables have been read. A probe at this moment would take a busy database for one that is away.
+        self._set_health(Found(reads=True, writes=self._database.writable()))
         self._watch.start()
-        self._upkeep.start()
+        self._maintenance.start()
         for address, port in zip(addresses, ports, strict=True):
             log.info("serving", address=address, port=port, tls=tls is not None, version=VERSION)
         return ports[0]
 
     def renew(self, tls: Tls) -> None:
-        """Shows another certificate to connections that come from now on."""
+        """Uses another certificate for connections that come from now on."""
         if self._certificate is not None:
             self._certificate.replace(tls)
 
     def stop(self) -> bool:
-        """Finishes what is in flight, within the time that the settings give, and lets go of everything."""
+        """Finishes the calls in flight, within `drain_seconds`, and closes everything. Returns whether all finished."""
         log.info("stopping", seconds=self._settings.drain_seconds)
         self._stopping.set()
         finished = self._server.drain(self._settings.drain_seconds)
         self._watch.join(_HEALTH_END_SECONDS)
-        self._upkeep.stop()
+        self._maintenance.stop()
         self._probe.close()
         self._database.close()
         log.info("stopped", calls_cancelled=not finished)
         return finished
 
-    def _look_after_health(self) -> None:
+    def _watch_health(self) -> None:
         while not self._stopping.wait(_HEALTH_SECONDS):
             try:
-                self._tell_health(self._probe.ask())
+                self._set_health(self._probe.ask())
             except Exception:  # noqa: BLE001  # whatever it is, the database is asked again
-                log.exception("health not told")
+                log.exception("health not set")
 
-    def _hear_of_others(self, all_serve: bool) -> None:  # noqa: FBT001  # a state, not an option
-        self._tell_health(others_serve=all_serve)
+    def _set_others_serve(self, all_serve: bool) -> None:  # noqa: FBT001  # a state, not an option
+        self._set_health(others_serve=all_serve)
 
-    def _tell_health(self, found: Found | None = None, *, others_serve: bool | None = None) -> None:
-        """Tells health checks whether all workers serve, and the supervisor whether this one does."""
+    def _set_health(self, found: Found | None = None, *, others_serve: bool | None = None) -> None:
+        """Sets what health checks answer, which is for all workers, and reports this one's state to the supervisor."""
         with self._health:
             self._found = self._found if found is None else found
             self._others_serve = self._others_serve if others_serve is None else others_serve
@@ -165,19 +166,19 @@ def serve(
         settings: the configuration.
         addresses: each `host:port`; port 0 takes a free one.
         tls: the certificate and key; None serves plaintext.
-        started: is told the first address's port once the server answers.
-        link: to the supervisor, which alone is asked with SIGINT then; the port is shared.
+        started: is called with the first address's port once the server answers.
+        link: to the supervisor, which handles SIGINT; the port is shared with other processes.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable, CertificateUnusable: it cannot be
             served.
     """
-    # Before anything else: nothing but a handler ends the first process of a container.
+    # First of all: a signal without a handler does not end process 1 of a container.
     ends = (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,)
     with Signals(*ends, HANGUP) as signals:
         gc.freeze()
         gc.set_threshold(*_COLLECTION)
-        with affinity.together():
+        with affinity.together() if settings.cpu_affinity else nullcontext():
             _check_certificate(tls, supervised=link is not None)
             service = Service(settings, link, addresses=len(addresses))
             started(service.start(*addresses, tls=None if tls is None else tls.value))
@@ -194,7 +195,7 @@ def serve(
 
 
 def _check_certificate(tls: Renewed[Tls] | None, *, supervised: bool) -> None:
-    """Tries what is to be served. Under a supervisor that has been done, but perhaps long ago."""
+    """Tries the certificate with gRPC's own client. The supervisor has done it, but perhaps long ago."""
     if tls is None:
         return
     if not supervised:
@@ -203,10 +204,7 @@ def _check_certificate(tls: Renewed[Tls] | None, *, supervised: bool) -> None:
 
 
 def _connections(settings: Settings, addresses: int) -> int:
-    """Returns how many callers may be connected to each address.
-
-    So many that the files of the database can always be opened.
-    """
+    """Returns how many callers may be connected to each address, so that the database's files can still be opened."""
     database = settings.threads + _EXTRA_CONNECTIONS + 1
     free = open_files.raise_limit() - _OTHER_DESCRIPTORS - _DESCRIPTORS_PER_DATABASE_CONNECTION * database
     connections = min(settings.connections, max(1, free // addresses))
@@ -216,7 +214,7 @@ def _connections(settings: Settings, addresses: int) -> int:
 
 
 def check(settings: Settings) -> None:
-    """Sees whether the database can be served, and lets go of it.
+    """Checks that the database can be served, and closes it.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable: it cannot.

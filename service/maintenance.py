@@ -1,4 +1,4 @@
-"""What has to be done now and then while the service runs, beside its calls."""
+"""Periodic tasks of a server, beside its calls."""
 
 import threading
 import time
@@ -19,12 +19,12 @@ _END_SECONDS = 5.0
 
 
 class Maintenance:
-    """Notes when keys were used, renews the database's statistics, and forgets old request ids.
+    """Writes when keys were last used, renews the database's statistics, and deletes old request ids.
 
     Args:
-        database: where.
+        database: the database.
         keys: the keys in it.
-        take_used: gives when each key was last used since the last time this was asked.
+        take_used: returns when each key was last used, for those used since the previous call.
         request_id_hours: how long request ids are kept.
     """
 
@@ -36,42 +36,42 @@ class Maintenance:
         self._take_used = take_used
         self._request_id_hours = request_id_hours
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep_up, name="maintenance", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self) -> None:
-        """Begins, in a thread of its own."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends, and notes the last use of keys, if the database does not take too long for it."""
+        """Stops the thread, which writes the last use of keys if the database answers in time."""
         self._stopping.set()
         self._thread.join(_END_SECONDS)
 
-    def _keep_up(self) -> None:
+    def _run(self) -> None:
         tasks: list[tuple[float, Callable[[], None]]] = [
-            (_KEYS_SECONDS, self._note_used_keys),
+            (_KEYS_SECONDS, self._write_used_keys),
             (_STATISTICS_SECONDS, self._renew_statistics),
-            (_REPLIES_SECONDS, self._forget_replies),
+            (_REPLIES_SECONDS, self._delete_replies),
         ]
         due = [time.monotonic() + seconds for seconds, _ in tasks]
         while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
             for index, (seconds, task) in enumerate(tasks):
                 if time.monotonic() >= due[index]:
-                    self._do(task)
+                    self._try(task)
                     due[index] = time.monotonic() + seconds
-        self._do(self._note_used_keys)
+        self._try(self._write_used_keys)
 
-    def _do(self, task: Callable[[], None]) -> None:
+    def _try(self, task: Callable[[], None]) -> None:
         try:
             task()
-        except Exception:  # noqa: BLE001  # whatever it is, the other tasks go on, and this one next time
+        except Exception:  # noqa: BLE001  # whatever it is, the other tasks go on, and this one is tried again
             log.exception("maintenance failed", task=task.__name__)
 
-    def _note_used_keys(self) -> None:
+    def _write_used_keys(self) -> None:
         try:
             self._keys.used(self._take_used())
         except ServiceError as error:
-            log.warning("last use of keys not noted", reason=error.reason)
+            log.warning("last use of keys not written", reason=error.reason)
 
     def _renew_statistics(self) -> None:
         try:
@@ -82,11 +82,11 @@ class Maintenance:
             if tables:
                 log.info("statistics renewed", tables=tables)
 
-    def _forget_replies(self) -> None:
+    def _delete_replies(self) -> None:
         try:
             count = housekeeping.forget_replies(self._database, timedelta(hours=self._request_id_hours))
         except ServiceError as error:
-            log.warning("old request ids not forgotten", reason=error.reason)
+            log.warning("old request ids not deleted", reason=error.reason)
         else:
             if count:
-                log.info("old request ids forgotten", count=count)
+                log.info("old request ids deleted", count=count)

@@ -306,8 +306,8 @@ STREAM_AND_UPKEEP = [
     Work("give places and ask for more", 10_000, _wait),
     Work("read the stream from its beginning", 2_000, _watch()),
     Work("read a customer's stream", 50, _watch(customer_email=small(71))),
-    Work("note the use of keys", 0, lambda grown: grown.service._upkeep._note_used_keys),
-    Work("forget request ids", 150_000, lambda grown: grown.service._upkeep._forget_replies),
+    Work("note the use of keys", 0, lambda grown: grown.service._maintenance._write_used_keys),
+    Work("forget request ids", 150_000, lambda grown: grown.service._maintenance._delete_replies),
 ]
 
 ALL = [*WRITES, *READS, *STREAM_AND_UPKEEP]

@@ -47,7 +47,7 @@ def grounds() -> Iterator[Grounds]:
         recorder = Recorder(database, own.log)
         service = Service(Settings(database_url=url, key_cache_seconds=0))
         api = Api(service.start("127.0.0.1:0"))
-        service._upkeep.stop()  # its statements are not those of the calls that are looked at
+        service._maintenance.stop()  # its statements are not those of the calls that are looked at
         yield Grounds(database, Grown(fleet.MILLION, service, api, tenant), recorder)
         api.channel.close()
         service.stop()
@@ -146,7 +146,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grown]:
         tenant = fleet.fill(database, fleet.THOUSANDS)
         service = Service(Settings(database_url=url, key_cache_seconds=0))
         api = Api(service.start("127.0.0.1:0"))
-        service._upkeep.stop()  # its statements are not those of the calls that are looked at
+        service._maintenance.stop()  # its statements are not those of the calls that are looked at
         yield Grown(fleet.THOUSANDS, service, api, tenant)
         api.channel.close()
         service.stop()

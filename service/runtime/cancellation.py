@@ -27,21 +27,21 @@ class Cancellation:
         self._deadline = deadline
         self._cancelled = False
         self._stop: Callable[[], None] | None = None
-        # Whether a request to stop may arrive when somebody else has the connection.
+        # Whether a request to stop may arrive when another call uses the connection.
         self.unsure = False
-        # Held while a statement is being stopped, so that a connection is never handed on to somebody else with a
-        # cancellation still under way.
+        # Held while a statement is being stopped, so that a connection never goes to another call while a cancellation
+        # is on its way.
         self._lock = threading.Lock()
 
     def cancel(self) -> bool:
-        """Notes that the caller went away. Returns whether something is running that `stop` has to end."""
+        """Notes that the caller has cancelled. Returns whether a statement is running that `stop` has to end."""
         self._cancelled = True
         return self._stop is not None
 
     def stop(self) -> None:
-        """Stops what is running, if anything still is. May block: a database is asked over the network.
+        """Stops the running statement, if there is one. May block: the request goes to the database over the network.
 
-        It asks again until it has worked: a request that arrives between two statements has no effect.
+        It is repeated until it has worked: a request that arrives between two statements has no effect.
         """
         while True:
             with self._lock:
@@ -49,13 +49,13 @@ class Cancellation:
                     return
                 try:
                     self._stop()
-                except Exception:  # noqa: BLE001  # asked again below; and what was asked may yet arrive, late
+                except Exception:  # noqa: BLE001  # repeated below; and the request may still arrive later
                     self.unsure = True
             time.sleep(_ASK_AGAIN_SECONDS)
 
     @contextmanager
     def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Names what an cancellation has to call while the block runs."""
+        """Sets what a cancellation calls while the block runs."""
         with self._lock:
             self._stop = stop
         try:
@@ -70,7 +70,7 @@ class Cancellation:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def wait(self, seconds: float) -> None:
-        """Lets so much time pass. Raises as `check` does, as soon as the caller's patience ends."""
+        """Waits for a time. Raises as `check` does, as soon as the call is cancelled or its deadline passes."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.check()

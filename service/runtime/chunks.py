@@ -1,4 +1,4 @@
-"""Long lists in parts, so that no single step keeps the interpreter from the threads of other calls for long."""
+"""Divides long lists into chunks, so that no single step keeps the interpreter lock from other calls for long."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def parts(listed: Sequence[T]) -> Iterable[Sequence[T]]:
-    """Cuts a list into parts of at most SIZE members, in their order. A short one is a part itself."""
+    """Divides a list into chunks of at most SIZE members, in their order. A short list is one chunk."""
     if len(listed) <= SIZE:
         return (listed,)
     fairness.lengthen()
@@ -19,7 +19,7 @@ def parts(listed: Sequence[T]) -> Iterable[Sequence[T]]:
 
 
 def weighed(listed: Iterable[T], weight: Callable[[T], int]) -> Iterator[T]:
-    """Goes through a list whose members have lists of their own, and gives way after SIZE of the inner members.
+    """Iterates over a list whose members have lists of their own, and gives way after SIZE of the inner members.
 
     Args:
         listed: the outer list.

@@ -1,9 +1,11 @@
-"""Whose turn it is to compute, where a call works on a long list beside others that are short.
+"""Lets short calls run beside long ones, which work on long lists.
 
-One thread at a time has the interpreter. Python takes it away after 5 ms if others wait for it. That suits small calls,
-which are done sooner; but each waits for it a dozen times, and beside a long one would wait so long each time. So while
-there is a long call, turns are short; and a long call gives way between the parts of its lists, for as long as there
-are others.
+One thread at a time holds Python's interpreter lock, and gives it up after the switch interval, 5 ms, if others wait. A
+short call needs the lock a dozen times, and beside a long call waits 5 ms each time. So while there is a long call, the
+interval is 0.2 ms, and the long call sleeps between the chunks of its lists while there are short ones.
+
+The figures are in docs/decisions/long-calls.md. To measure it again, run `python -m benchmarks.fairness`. To do without
+it, have `give_way` return and `_change` not set the interval.
 """
 
 import sys
@@ -11,16 +13,16 @@ import threading
 import time
 from contextvars import ContextVar
 
-_USUAL_SECONDS = 0.005
-_SHORT_SECONDS = 0.0002
-_AWAY_SECONDS = 0.0003
+_USUAL_INTERVAL_SECONDS = 0.005
+_SHORT_INTERVAL_SECONDS = 0.0002
+_SLEEP_SECONDS = 0.0003
 
 _SHORT, _LONG, _STREAM = range(3)
 
 _lock = threading.Lock()
-# How many calls there are of each kind.
+# The number of calls of each kind.
 _counts = [0, 0, 0]
-# The kind of the call in this context; None where there is no call, or a stream that waits for what is new.
+# The kind of the call in this context; None without a call, and for a stream that waits for new operations.
 _kind: ContextVar[int | None] = ContextVar("kind", default=None)
 
 
@@ -41,22 +43,22 @@ def lengthen() -> None:
 
 
 def catch_up() -> None:
-    """Notes that the stream in this context reads what is past, until `end`.
+    """Notes that the stream in this context reads old operations, until `end`.
 
-    It is a long call, but turns stay as they are: each of its steps is shorter than a turn, and many streams that wait
-    for short turns would wake up all the time.
+    It gives way like a long call, but does not shorten the switch interval: each of its steps is shorter than that, and
+    many waiting threads would ask for the lock all the time.
     """
     _change(_STREAM)
 
 
 def give_way() -> None:
-    """Lets others compute, if there are any that are short.
+    """Sleeps for a moment if there are short calls and this one is not.
 
-    The more long calls there are, the longer each is away, so that there are moments when all of them are.
+    The more long calls there are, the longer each sleeps, so that there are moments when all of them do.
     """
     kind = _kind.get()
     if kind is not None and kind != _SHORT and _counts[_SHORT]:
-        time.sleep(_AWAY_SECONDS * (_counts[_LONG] + _counts[_STREAM]))
+        time.sleep(_SLEEP_SECONDS * (_counts[_LONG] + _counts[_STREAM]))
 
 
 def _change(kind: int | None) -> None:
@@ -70,4 +72,4 @@ def _change(kind: int | None) -> None:
         if kind is not None:
             _counts[kind] += 1
         if _LONG in {before, kind}:
-            sys.setswitchinterval(_SHORT_SECONDS if _counts[_LONG] else _USUAL_SECONDS)
+            sys.setswitchinterval(_SHORT_INTERVAL_SECONDS if _counts[_LONG] else _USUAL_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""Bounds how much of the log a flood of equal events may fill."""
+"""Limits how many lines a second the log has of equal events."""
 
 import threading
 import time
@@ -20,17 +20,17 @@ class LogLimits:
 
     Args:
         most: how many of a kind are written in a second.
-        clock: gives seconds.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, most: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._clock = clock
         self._seconds: dict[Hashable, _Second] = {}
-        self._lock = threading.RLock()  # the collector may run meanwhile, and what it frees may log
+        self._lock = threading.RLock()  # the garbage collector may run while it is held, and finalizers may log
 
     def admit(self, kind: Hashable) -> int | None:
-        """Asks whether an event is written. The number of kinds must be bounded, because each is kept.
+        """Decides whether an event is written. The number of kinds must be bounded, because each is kept.
 
         Returns:
             How many of the kind were left out before it; None if it is left out too.

@@ -1,4 +1,4 @@
-"""The file descriptors that this process may have open at once: each connection and each open file takes one."""
+"""The limit of open files of this process. Each connection and each file uses one descriptor."""
 
 import resource
 

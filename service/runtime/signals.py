@@ -1,4 +1,4 @@
-"""Signals for the main thread, which reads them in its own time: none is lost, and none interrupts other work."""
+"""Signals that the main thread reads from a socket: none is lost, and none interrupts other work."""
 
 import select
 import signal
@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 HANGUP = getattr(signal, "SIGHUP", None)
-"""Asks a server to read its files again; some systems do not have it."""
+"""The number of SIGHUP, on which a server reads its files again; None on systems without it."""
 
 
 def ignore_hangup() -> None:
@@ -18,10 +18,10 @@ def ignore_hangup() -> None:
 
 
 class Signals:
-    """Takes signals over, from its making until its end.
+    """Handles signals while it is open.
 
     A thread that waits for a lock is not woken by a signal that the system hands to another thread of the process. So
-    the main thread waits for a socket, to which Python's handler writes the number in whichever thread that runs.
+    the main thread waits for a socket, to which Python's handler writes the number, whatever thread it runs in.
     """
 
     def __init__(self, *numbers: int | None) -> None:
@@ -37,18 +37,18 @@ class Signals:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for number in self._numbers:
-            # At its end Python gives signals that have a handler their usual effect back.
+            # When Python ends, signals with a handler get their default effect again.
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(self._before_fd)
         self._reader.close()
         self._writer.close()
 
     def __iter__(self) -> Iterator[int]:
-        """Waits for signals and gives their numbers, those that came earlier first."""
+        """Waits for signals and yields their numbers, in the order in which they came."""
         while True:
             select.select([self._reader], [], [])
             yield self._reader.recv(1)[0]
 
 
 def _note(_number: int, _frame: object) -> None:
-    """Does nothing: what counts is the byte on the socket."""
+    """Does nothing: Python has written the number to the socket."""

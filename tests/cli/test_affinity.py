@@ -112,3 +112,10 @@ def test_a_system_that_holds_no_thread_to_a_cpu_is_free(monkeypatch: pytest.Monk
     monkeypatch.delattr(os, "sched_setaffinity")
     with affinity.together():
         assert "affinity" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_with_the_setting_turned_off_every_thread_may_run_anywhere(sqlite: Command, launch: Launch) -> None:
+    pid = launch(sqlite, DEVICE_ASSIGNMENT_CPU_AFFINITY="false").process.pid
+    for _ in range(6):  # longer than it takes them to be moved
+        time.sleep(0.5)
+        assert set(cpus(pid)) == {USABLE}

@@ -84,7 +84,7 @@ def test_what_was_planned_for_empty_tables_is_planned_anew_after_an_import() -> 
         for _ in range(2 * service._settings.threads):
             look(0)
         bulk.import_lines(database, tenant.id, lines(20_000), skip_bad_lines=False)
-        service._upkeep.stop()  # its statements are not those of the calls that are looked at
+        service._maintenance.stop()  # its statements are not those of the calls that are looked at
         with recorder.recording() as recording:
             look(1_999)
         api.channel.close()
