@@ -30,8 +30,8 @@ class Work:
         chunk: how many go into a call.
         doing: names it in the progress bar.
         words: the outcomes that there are.
-        outcomes: tells from an answer what became of each device: a word, and a reason or nothing.
-        totals: tells from the last answer what is true of the whole.
+        outcomes: returns each device's outcome in an answer: a word, and a reason or nothing.
+        totals: returns the totals of the whole from the last answer.
     """
 
     method: str

@@ -37,7 +37,7 @@ _AT_THE_DATABASE = (
 )
 _AT_A_SERVER = (
     _Command("unassign", "writes", "unassign", "Take devices from a customer."),
-    _Command("assign", "writes", "assign", "Give devices to a customer."),
+    _Command("assign", "writes", "assign", "Assign devices to a customer."),
     _Command("transfer", "writes", "transfer", "Move devices to another customer."),
     _Command("decommission", "single_writes", "decommission", "Take everything from a leaving customer."),
     _Command("owners", "lookups", "owners", "Show who owns devices, or owned them."),
@@ -111,7 +111,7 @@ def main() -> None:
         finally:
             streams.finish_output()
     except KeyboardInterrupt:
-        sys.exit(130)  # as a shell tells of a process that SIGINT ended
+        sys.exit(130)  # as a shell reports a process that SIGINT ended
     except Exception as error:  # noqa: BLE001  # whatever it is, it is one sentence and an exit code
         if not isinstance(error, BrokenPipeError):  # the reader has what it wanted
             streams.say(f"error: {_sentence(error)}")

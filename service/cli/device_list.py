@@ -75,7 +75,7 @@ def _read_file(file: str) -> list[str]:
 
 
 def _values(text: io.TextIOWrapper) -> Iterator[tuple[int, str]]:
-    """Gives the file's values and their lines' numbers, without the white space around them and without empty lines."""
+    """Yields each line's number and value, without white space around it. Empty lines are left out."""
     first = text.readline()
     header = [name.strip() for name in next(csv.reader([first]), [])]
     if COLUMN not in header:

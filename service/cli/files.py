@@ -61,8 +61,8 @@ def import_file(
     if as_json:
         print_json(summary)
         return
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.items() if value != "")
-    print(told)
+    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.items() if value != "")
+    print(shown)
 
 
 def _read(file: Path) -> tuple[list[Line], list[BadLine]]:
@@ -92,7 +92,7 @@ def _watched(file: Path) -> Iterator[Iterable[bytes]]:
 
 
 def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
-    # Line by line, because a larger piece cannot tell which of its lines is the bad one.
+    # Line by line, because the error of a larger piece does not name the line.
     for number, line in enumerate(lines, 1):
         try:
             yield line.decode()

@@ -35,7 +35,7 @@ def check_listening(option: str, *addresses: str, plaintext: bool) -> None:
     """Refuses addresses to listen on, as wrong usage of an option.
 
     Args:
-        option: what gives them.
+        option: the option that names them.
         addresses: each `host:port`.
         plaintext: whether plaintext may be served where others can listen in; with TLS it is not served.
     """
@@ -58,7 +58,7 @@ def check_plaintext(address: str, option: str, *, allowed: bool) -> None:
     """Refuses to serve plaintext where others can listen in, unless that is allowed."""
     if not allowed and not is_loopback(address):
         raise typer.BadParameter(
-            "plaintext beyond loopback shows API keys to the network: give --tls-cert and --tls-key, or --insecure",
+            "plaintext beyond loopback shows API keys to the network: use --tls-cert and --tls-key, or --insecure",
             param_hint=option,
         )
 

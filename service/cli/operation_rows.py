@@ -10,12 +10,12 @@ _SHOWN_CUSTOMERS = 2
 
 
 def plain(operation: dict[str, Any]) -> dict[str, Any]:
-    """Gives an operation with its kind as a plain word."""
+    """Returns an operation with its kind as a plain word."""
     return operation | {"kind": printing.word(operation["kind"], "OPERATION_KIND_")}
 
 
 def row(operation: dict[str, Any]) -> tuple[str, ...]:
-    """Gives an operation's line of a table."""
+    """Returns an operation's row of a table."""
     kind = plain(operation)["kind"]
     if reverted := operation["reverts_operation_id"]:
         kind += f" of {reverted}"

@@ -58,8 +58,8 @@ def show(tally: Tally, words: Sequence[str], values: dict[str, Any], *, as_json:
     created = {f"new {name.removesuffix('_was_created').removeprefix('to_')}": "yes" for name in sorted(tally.flags)}
     ids = tally.operation_ids
     listed = ids if len(ids) <= _SHOWN else [*ids[:_SHOWN], f"and {len(ids) - _SHOWN} more; --json names all"]
-    told = {**numbers, **created, **values, "operations": listed}
-    printing.facts({name.replace("_", " "): value for name, value in told.items()})
+    shown = {**numbers, **created, **values, "operations": listed}
+    printing.facts({name.replace("_", " "): value for name, value in shown.items()})
     if tally.skipped:
         print()
         printing.table(("skipped", "reason"), ((device, reason.replace("_", " ")) for device, reason in tally.skipped))

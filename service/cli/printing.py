@@ -1,4 +1,4 @@
-"""Prints what a server told: tables in which every character is what it is, and one JSON object a line."""
+"""Prints what a server answered: tables, in which control characters are shown, and one JSON object a line."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,5 +43,5 @@ def word(name: str, prefix: str) -> str:
 
 
 def is_attended() -> bool:
-    """Whether somebody sits there who can be asked."""
+    """Returns whether standard input and output are a terminal, so that the user can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()

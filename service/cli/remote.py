@@ -1,4 +1,4 @@
-"""What the commands against a running server share: where it is, who asks, and how a failure is told."""
+"""What the commands against a running server share: its address, the API key, and how a failure is shown."""
 
 import codecs
 import functools
@@ -74,7 +74,7 @@ def remote(command: Callable[Concatenate[Client, P], None]) -> Callable[..., Non
                 command(Client(connection, api_key, timeout, _news()), **given)  # type: ignore[call-arg]  # typer's word
             except CallFailed as failed:
                 source = api_key_file or KEY_VARIABLE
-                sys.stderr.write(told(failed, f"the key came from {source}"))
+                sys.stderr.write(failure_text(failed, f"the key came from {source}"))
                 raise typer.Exit(1) from None
 
     shared = list(inspect.signature(run, eval_str=True).parameters.values())[:-1]
@@ -176,10 +176,10 @@ def _text(content: bytes) -> str:
 
 
 def _news() -> Callable[[CallFailed, float], None]:
-    """Tells of retries, and of the same trouble once a minute."""
+    """Returns what reports retries: a failure that repeats is reported once a minute."""
     last: tuple[str, float] = ("", 0.0)
 
-    def tell(failed: CallFailed, delay: float) -> None:
+    def report(failed: CallFailed, delay: float) -> None:
         nonlocal last
         text, when = last
         if failed.text == text and time.monotonic() < when + _SAME_NEWS_SECONDS:
@@ -187,10 +187,10 @@ def _news() -> Callable[[CallFailed, float], None]:
         last = (failed.text, time.monotonic())
         sys.stderr.write(f"{failed.code}: {failed.text}; trying again in {delay:.1f} s\n")
 
-    return tell
+    return report
 
 
-def told(failed: CallFailed, key_source: str = "") -> str:
+def failure_text(failed: CallFailed, key_source: str = "") -> str:
     """Words a failure: the server's sentence with the call's id, and a line for each field that is wrong."""
     # With violations the sentence ends in the first of them, which have lines of their own here.
     text = failed.text.partition(": ")[0] if failed.violations else failed.text

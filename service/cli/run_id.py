@@ -1,9 +1,9 @@
 """Names a run of many calls, so that a broken one can be taken up again.
 
 A run id is a UUID (version 8) of three parts: when the run began, chance, and a digest of what it does. Each call's
-request id follows from it, so a repeat with the same run id gets the first answers to what was done and does the rest.
-The digest tells a repeat of something else before anything is sent; the time tells a run that the server may have
-forgotten, and whose calls would then be made afresh.
+request id is derived from it: a repeat with the same run id gets the first answers to calls that were made and makes
+the others. By the digest a repeat is distinguished from another run before anything is sent; by the time, a run whose
+request ids the server may have deleted is refused.
 """
 
 import hashlib

@@ -116,10 +116,10 @@ def _tell(answer: dict[str, Any], names: tuple[str, ...], *, as_json: bool) -> N
 
 @contextmanager
 def _uncertain() -> Iterator[None]:
-    """Says so if nobody can tell whether the change was made."""
+    """Adds a sentence to an error after which the change may have been made."""
     try:
         yield
     except CallFailed as failed:
         if failed.uncertain:
-            sys.stderr.write("It may have been done nonetheless: `device-assignment history` tells.\n")
+            sys.stderr.write("The change may have been made: `device-assignment history` shows it.\n")
         raise

@@ -59,7 +59,7 @@ def watch(
     connection alone.
     """
     if from_now and after is not None:
-        raise typer.BadParameter("give --after or --from-now, not both", param_hint="--from-now")
+        raise typer.BadParameter("use --after or --from-now, not both", param_hint="--from-now")
     token = after or ""
     interrupt = _Interrupt()
     messages = client.watch(after=after, from_now=from_now, customer_email=customer)
@@ -72,7 +72,7 @@ def watch(
                     print_json(operation_rows.plain(operation) | {"resume_token": message["resume_token"]})
                 elif operation is not None:
                     print("  ".join(map(visible, operation_rows.row(operation))).rstrip())
-                # Whoever reads a pipe sees each line at once; and what is not written is not done with.
+                # A pipe's reader gets each line at once, and the token moves on only when the line has been written.
                 sys.stdout.flush()
                 token = message["resume_token"]
     except KeyboardInterrupt:

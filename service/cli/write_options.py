@@ -31,13 +31,13 @@ ChunkSize = Annotated[int, typer.Option(metavar="N", min=1, help="How many devic
 
 
 def refuse_unattended(*, yes: bool, file: str | None = None) -> None:
-    """Ends the command if it would have to ask and nobody can answer."""
+    """Ends the command if it would have to ask and the user cannot be asked."""
     if yes:
         return
     if file == "-":
-        fail("standard input is the list of devices, so there is nobody to ask: give --yes, or look with --preview")
+        fail("standard input is the list of devices, so the command cannot ask: add --yes, or use --preview")
     if not printing.is_attended():
-        fail("this is no terminal, so there is nobody to ask: give --yes, or look with --preview")
+        fail("this is no terminal, so the command cannot ask: add --yes, or use --preview")
 
 
 def for_the_question() -> AbstractContextManager[object]:

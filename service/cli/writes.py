@@ -99,7 +99,7 @@ def assign(
     chunk_size: ChunkSize = _CHUNK,
     as_json: AsJson = False,
 ) -> None:
-    """Give devices to a customer, beside the owners that they have already.
+    """Assign devices to a customer, in addition to the owners that they have.
 
     A customer who is not there yet is created. Each call of 10,000 devices is done as a whole or not at all. A run
     that broke can be taken up again with --resume.

@@ -154,7 +154,7 @@ def _load_authorities(into: ssl.SSLContext, pem: bytes) -> None:
 
 @contextmanager
 def _file(content: bytes) -> Iterator[str]:
-    """Gives content a path, because OpenSSL reads certificates from files alone; on Linux it stays in memory."""
+    """Makes a path for content, because OpenSSL reads certificates only from files; on Linux it stays in memory."""
     if sys.platform == "linux":
         number = os.memfd_create("pem")
         with os.fdopen(number, "wb") as file:

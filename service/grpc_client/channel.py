@@ -12,7 +12,7 @@ _OPTIONS: Options = (
     # A server that restarts is found again at once: gRPC's own delays grow to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A server that vanished without a word is noticed, also by a stream that has nothing to tell.
+    # A server that is gone without closing the connection is noticed, also by a stream without messages.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )

@@ -142,7 +142,7 @@ class Client:
         connection: the channel.
         api_key: the key.
         seconds: how long a call may take, its retries included.
-        on_retry: is told what went wrong and how long the wait is.
+        on_retry: is called with the failure and the seconds until the retry.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Client:
     def watch(self, **request: Any) -> Iterator[Values]:
         """Streams operations, and goes on behind the last one when the stream ends or breaks.
 
-        Gives the messages of `WatchOperations`, and, whenever a stream has begun, one with its `resume_token` alone.
+        Yields the messages of `WatchOperations`, and, each time a stream has begun, one with only its `resume_token`.
 
         Raises:
             CallFailed: it cannot go on; or it could not begin, after as many tries as a call gets.
@@ -191,7 +191,7 @@ class Client:
             try:
                 metadata, messages = self._connection.stream("WatchOperations", request, self._api_key)
                 if token := metadata.get(RESUME_TOKEN):
-                    # From here on nothing may be missed, so it never gives up.
+                    # From here on no operation may be missed, so it retries without end.
                     attempt, deadline = 0, float("inf")
                     request = {**request, "after": token, "from_now": False}
                     yield {"resume_token": token}

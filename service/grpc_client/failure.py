@@ -37,7 +37,7 @@ class CallFailed(Exception):
         """Whether the same call, with the same request id, may do better in a while."""
         match self.code:
             case "UNAVAILABLE" | "CANCELLED":
-                # Cancelled by the server, that is, which stopped: nobody here cancels a call and goes on.
+                # The server, which is stopping, has cancelled it: no caller here cancels a call and goes on.
                 return True
             case "ABORTED":
                 return self.reason == "ERROR_REASON_CONFLICT"

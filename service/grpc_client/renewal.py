@@ -169,8 +169,8 @@ class Renewed(Generic[T]):
         if self._told is not None and self._told[0] == over and now < self._told[1] + _AGAIN:
             return
         self._told = (over, now)
-        tell = log.error if over else log.warning
-        tell(
+        write = log.error if over else log.warning
+        write(
             "certificate has ended" if over else "certificate ends soon",
             files=self.names,
             ends=ends.isoformat(),

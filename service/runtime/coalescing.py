@@ -1,8 +1,11 @@
-"""Small lookups of one organisation that come at the same time become one question to the database.
+"""Coalesces small lookups of one organisation that come at the same time into one query.
 
-Most of what a small one costs is the way there and back, so that while one is under way those that come wait for its
-end, and then one of them asks for all. An answer is as exact as that of a question of its own, because nobody joins one
-that has been sent: whatever was committed before a call came is in its answer.
+Most of the cost of a small query is the round trip. While one is in flight, the lookups that come wait for its end, and
+then one of them sends a query for all. An answer is as exact as that of a query of its own, because no lookup joins a
+query that has been sent: it includes all that was committed before the lookup came.
+
+The figures are in docs/decisions/shared-lookups.md. To measure it again, set `_MAX_SHARED` beside its user
+to 0 and run `make bench`, which also does without it.
 """
 
 import threading
@@ -24,12 +27,12 @@ _ANSWER_SECONDS = 0.05
 
 
 class _Call(Generic[Found]):
-    """A call that asks, or for which another one does.
+    """A call that sends the query, or waits for another one that does.
 
     Attributes:
-        asks: whether it is the one that asks.
-        found: what another one has found for it, and for others; None if that failed.
-        woken: held until one of the two is so.
+        asks: whether it is the one that sends.
+        found: the answer of another call's query; None if that failed.
+        woken: held until it is to send, or has an answer.
     """
 
     __slots__ = ("asks", "found", "identifiers", "woken")
@@ -43,7 +46,7 @@ class _Call(Generic[Found]):
 
 
 class _Organization(Generic[Found]):
-    """How many of an organisation's questions are under way, and which calls wait for their end."""
+    """How many queries of an organisation are in flight, and which calls wait for one to end."""
 
     __slots__ = ("asking", "waiting")
 
@@ -53,10 +56,10 @@ class _Organization(Generic[Found]):
 
 
 class Coalescer(Generic[C, Found]):
-    """Asks for several calls at once where they come at once.
+    """Sends one query for several calls of an organisation that come at the same time.
 
     Args:
-        ask: finds the owners of an organisation's devices, in one statement and so at one moment.
+        ask: runs a query for an organisation, in one statement and so at one moment.
     """
 
     def __init__(self, ask: Callable[[str, C, list[str]], Found]) -> None:
@@ -65,15 +68,15 @@ class Coalescer(Generic[C, Found]):
         self._lock = threading.Lock()
 
     def find(self, organization_id: str, cancellation: C, identifiers: list[str]) -> Found:
-        """Finds the owners of few devices.
+        """Finds what is known of a few identifiers.
 
         Returns:
-            They, by device, and perhaps those of devices that other calls of the organisation have asked for. The
-            clock is that of the question that was asked for all of them, and so behind every one of these calls.
+            The answer of the query, which may be about identifiers of other calls too. Its clock was read after each of
+            these calls came.
 
         Raises:
-            ServiceError: the call's own cancellation ended it, or a question of its own failed. What others' fail from
-                stays with them: who joined one of these asks alone.
+            Exception: this call was cancelled, or a query of its own failed. Where a query of another call fails, this
+                one sends its own.
         """
         with self._lock:
             organization = self._organizations.get(organization_id)
@@ -94,7 +97,7 @@ class Coalescer(Generic[C, Found]):
         return call.found
 
     def _wait(self, organization: _Organization[Found], call: _Call[Found]) -> None:
-        """Waits until it is the call's turn to ask or another one has asked for it; for neither longer than it may."""
+        """Waits until this call is to send the query, or another one has an answer for it; for a limited time each."""
         if call.woken.acquire(timeout=_PATIENCE_SECONDS):
             return
         with self._lock:
@@ -102,7 +105,7 @@ class Coalescer(Generic[C, Found]):
                 organization.waiting.remove(call)
                 organization.asking += 1
                 call.asks = True
-        if not call.asks:  # it is part of a question that has been sent
+        if not call.asks:  # a query that has been sent includes it
             call.woken.acquire(timeout=_ANSWER_SECONDS)
 
     def _ask_for_all(
@@ -111,7 +114,7 @@ class Coalescer(Generic[C, Found]):
         others: list[_Call[Found]] = []
         found: Found | None = None
         try:
-            cancellation.check()  # whoever waits should not be asked for by one who will not hear the answer
+            cancellation.check()  # the waiting lookups must not depend on one that is cancelled
             with self._lock:
                 others, organization.waiting = organization.waiting, []
             wanted = {identifier: None for each in (call, *others) for identifier in each.identifiers}
@@ -124,12 +127,12 @@ class Coalescer(Generic[C, Found]):
                 other.woken.release()
 
     def _hand_on(self, organization_id: str, organization: _Organization[Found]) -> None:
-        """Has the next one ask, if one waits and no other question is under way, at whose end it would."""
+        """Wakes the next call to send a query, if one waits and no other query is in flight."""
         with self._lock:
             if organization.waiting and organization.asking == 1:
-                heir = organization.waiting.pop(0)
-                heir.asks = True
-                heir.woken.release()
+                following = organization.waiting.pop(0)
+                following.asks = True
+                following.woken.release()
                 return
             organization.asking -= 1
             if not organization.asking:

@@ -2,4 +2,4 @@
 
 
 class OperatorError(Exception):
-    """Its text tells an operator what is wrong and what to do."""
+    """An error whose text is one sentence for an operator: what is wrong and what to do."""

@@ -7,7 +7,7 @@ from tests.cli.conftest import Command
 
 def test_wrong_usage_is_told_before_anything_is_opened(plain: Command) -> None:
     runs = {
-        ("--rest-address", "0.0.0.0:8080"): "plaintext beyond loopback shows API keys to the network: give --tls-cert",
+        ("--rest-address", "0.0.0.0:8080"): "plaintext beyond loopback shows API keys to the network: use --tls-cert",
         ("--rest-address", "8080"): "must be HOST:PORT",
         ("--grpc-target", "127.0.0.1"): "must be HOST:PORT, such as 127.0.0.1:50051",
         ("--grpc-ca", __file__, "--grpc-insecure"): "--grpc-ca and --grpc-insecure exclude each other",

@@ -157,7 +157,7 @@ def test_wrong_usage_is_2_and_says_what_is_wrong(words: list[str], problem: str)
 def test_what_must_be_asked_about_is_refused_without_a_terminal_and_without_yes(words: list[str]) -> None:
     code, said = run_here(words, **{KEY_VARIABLE: "da_x"})
     assert code == 1
-    assert said.startswith("error: this is no terminal, so there is nobody to ask: give --yes")
+    assert said.startswith("error: this is no terminal, so the command cannot ask: add --yes")
 
 
 def test_plaintext_is_for_loopback_alone() -> None:

@@ -71,7 +71,7 @@ def test_a_second_server_on_the_same_port_says_that_it_is_taken(sqlite: Command,
 
 def test_wrong_usage_is_told_before_anything_is_opened(plain: Command) -> None:
     runs = {
-        ("--grpc-address", "0.0.0.0:50051"): "plaintext beyond loopback shows API keys to the network: give --tls-cert",
+        ("--grpc-address", "0.0.0.0:50051"): "plaintext beyond loopback shows API keys to the network: use --tls-cert",
         ("--grpc-address", "::1:50051"): "must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051",
         ("--tls-cert", "cert.pem"): "--tls-cert and --tls-key go together",
         ("--prot", "1"): "No such option",
