@@ -1,6 +1,5 @@
 """Builds the service from its parts, serves it, and stops it in order."""
 
-import gc
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from service.grpc_server.served import Served
 from service.grpc_server.server import Server
 from service.grpc_server.watch import READERS
 from service.maintenance import Maintenance
-from service.runtime import affinity, log, open_files
+from service.runtime import affinity, garbage, log, open_files
 from service.runtime.signals import HANGUP, Signals
 from service.storage import schema
 from service.storage.database import Database
@@ -26,9 +25,6 @@ from service.storage.probe import Found, Probe
 from service.storage.stream import Stream
 from service.supervision.heartbeat import Link
 from service.version import VERSION
-
-# A garbage collection stops all threads. Modules stay for good, and the 100,000 identifiers of a call are in use.
-_COLLECTION = (20_000, 20, 50)
 
 # Beside the calls' connections: two for unknown keys, one for keys of calls that wait for their message, one for the
 # last use of keys, one for the streams' poller, and a spare one.
@@ -176,8 +172,7 @@ def serve(
     # First of all: a signal without a handler does not end process 1 of a container.
     ends = (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,)
     with Signals(*ends, HANGUP) as signals:
-        gc.freeze()
-        gc.set_threshold(*_COLLECTION)
+        garbage.run_seldom()
         with affinity.together() if settings.cpu_affinity else nullcontext():
             _check_certificate(tls, supervised=link is not None)
             service = Service(settings, link, addresses=len(addresses))

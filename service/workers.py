@@ -1,6 +1,5 @@
 """Serves with several processes under a supervisor: workers that share a port, and the REST gateway."""
 
-import gc
 import ipaddress
 import os
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from service.grpc_client.channel import Identity, Trust
 from service.grpc_client.renewal import Renewed
 from service.grpc_server import served
 from service.rest_gateway.certificates import Trusted
-from service.runtime import log
+from service.runtime import garbage, log
 from service.runtime.operator_error import OperatorError
 from service.supervision.heartbeat import Link
 from service.supervision.port import SharedPort
@@ -102,9 +101,7 @@ def serve(
             log.info("all workers serving", **where, workers=workers, version=VERSION)
             started(port.number, None if rest_port is None else rest_port.number)
 
-        # The garbage collector writes to each object that it visits, and would so copy the memory that is shared.
-        gc.collect()
-        gc.freeze()
+        garbage.share_with_children()
         return Supervisor(
             children,
             stop_seconds=settings.drain_seconds + _STOP_MARGIN_SECONDS,
