@@ -128,17 +128,17 @@ class Side:
         self._samples[line.name].append(done.rate if line.in_flight > 1 else done.p50)
 
     def median(self, what: str) -> float:
-        """Gives the median over the rounds."""
+        """Returns the median over the rounds."""
         return median(self._samples[what])
 
     @property
     def beside(self) -> float:
-        """Gives the slowest of a hundred small calls beside a long one, in seconds."""
+        """Returns the slowest of a hundred small calls beside a long one, in seconds."""
         return self._beside.p99("with") if self._beside else 0
 
     @property
     def fairness(self) -> list[Result]:
-        """Gives the lines of the two organisations."""
+        """Returns the lines of the two organisations."""
         return self._fairness.rows() if self._fairness else []
 
 

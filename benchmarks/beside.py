@@ -48,12 +48,12 @@ class Beside:
 
     @staticmethod
     def customers(rounds: int) -> int:
-        """Tells how many small customers are needed."""
+        """Returns how many small customers are needed."""
         return rounds * (_WARMING + RATE * (_SECONDS + _LONG_SECONDS))
 
     @classmethod
     def customers_of(cls, rounds: int) -> list[tuple[int, int, int]]:
-        """Tells which customers there are: the first number, how many, and how many devices each has."""
+        """Returns which customers there are: the first number, how many, and how many devices each has."""
         return [(FIRST, cls.customers(rounds), OWNED), (_LONG, rounds * _LONG_CALLS, SIZE)]
 
     def prepare(self, rounds: int) -> None:
@@ -63,7 +63,7 @@ class Beside:
         self.fleet.settle()
 
     def p99(self, what: str) -> float:
-        """Gives a time in seconds: of the small calls `without` and `with`."""
+        """Returns a time in seconds: of the small calls `without` and `with`."""
         times = sorted(self._samples[what])
         return times[len(times) * 99 // 100]
 

@@ -86,7 +86,7 @@ class Fairness:
                 self._time(running.port, load)
 
     def p99(self, what: str, load: str) -> float:
-        """Gives the slowest of a hundred, in milliseconds."""
+        """Returns the slowest of a hundred, in milliseconds."""
         times = sorted(self._samples[what, load])
         return times[len(times) * 99 // 100] * 1_000
 

@@ -51,7 +51,7 @@ class Fleet:
 
     @property
     def postgresql(self) -> bool:
-        """Tells the one kind of database from the other."""
+        """Distinguishes the two kinds of database."""
         return self.url.startswith("postgresql")
 
     def add(self, first: int, count: int, owned: int = OWNED, free: int = 0) -> None:

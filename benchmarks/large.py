@@ -61,7 +61,7 @@ class Large:
     _samples: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def median(self, what: str) -> float:
-        """Gives the median over the rounds: `service` and `bare` in seconds, `memory` in MB."""
+        """Returns the median over the rounds: `service` and `bare` in seconds, `memory` in MB."""
         return median(self._samples[what])
 
     def prepare(self) -> None:

@@ -34,7 +34,7 @@ def find() -> str | None:
 
 
 def version(binary: str) -> str:
-    """Gives its name and version."""
+    """Returns its name and version."""
     return " ".join(
         subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[:3:2]
     )

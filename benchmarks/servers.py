@@ -27,11 +27,11 @@ class Running:
     pid: int
 
     def megabytes(self, what: str = "VmRSS") -> float:
-        """Gives the memory that it uses now, or the most that it has used (`VmHWM`)."""
+        """Returns the memory that it uses now, or the most that it has used (`VmHWM`)."""
         return _megabytes(self.pid, what)
 
     def workers_megabytes(self) -> list[float]:
-        """Gives the memory that each of its child processes uses now."""
+        """Returns the memory that each of its child processes uses now."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [_megabytes(int(pid), "VmRSS") for pid in children]
 

@@ -66,7 +66,7 @@ class Subject:
 
     @property
     def pattern(self) -> trace.Pattern:
-        """Gives what the calls send to the database, recorded when it is first asked for."""
+        """Returns what the calls send to the database, recorded when it is first asked for."""
         if self._pattern is None:
             self._pattern = trace.record(self.fleet, self.work, self._take(self.work.calls_traced))
         return self._pattern
@@ -77,11 +77,11 @@ class Subject:
         return self.work.name if self.fleet.postgresql else f"SQLite: {self.work.name}"
 
     def median(self, what: str) -> float:
-        """Gives the median over the rounds."""
+        """Returns the median over the rounds."""
         return median(self._samples[what])
 
     def has(self, what: str) -> bool:
-        """Tells whether something was measured."""
+        """Returns whether something was measured."""
         return bool(self._samples[what])
 
     def measure(self, tools: Tools) -> None:
@@ -202,7 +202,7 @@ class Subject:
 
     @property
     def database_rate(self) -> tuple[float, str]:
-        """Gives the rate of the SQL alone, and what ran it: pgbench, or so many processes of the bare loop."""
+        """Returns the rate of the SQL alone, and what ran it: pgbench, or so many processes of the bare loop."""
         if self.has("pgbench rate"):
             return self.median("pgbench rate"), "pgbench"
         rates = [(self.median(f"bare rate {count}"), count) for count in self.processes]
@@ -210,7 +210,7 @@ class Subject:
         return best, f"bare in {count} process{'es' * (count > 1)}"
 
     def sum_of_costs(self, how: str) -> float:
-        """Gives the rate of a call that costs as much as its SQL and an empty call together.
+        """Returns the rate of a call that costs as much as its SQL and an empty call together.
 
         The empty call is that of as many processes, or of fewer where these are quicker: so few cores are soon too few.
         """

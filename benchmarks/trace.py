@@ -68,7 +68,7 @@ class Pattern(NamedTuple):
     answer_bytes: int
 
     def of(self, number: int) -> Transaction:
-        """Gives the transaction of the call of a number."""
+        """Returns the transaction of the call of a number."""
         filled = [s._replace(parameters=_filled(s.parameters, str(number))) for s in self.transaction.statements]
         return self.transaction._replace(statements=filled)
 

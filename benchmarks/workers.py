@@ -112,7 +112,7 @@ def _memory(pid: int) -> list[Memory]:
 
 
 def _call(port: int, api_key: str, seconds: float) -> float:
-    """Looks devices up for so long. Gives the calls a second. Any call that fails ends the benchmark."""
+    """Looks devices up for so long. Returns the calls a second. Any call that fails ends the benchmark."""
     requests = [
         pb.LookupOwnersRequest(device_identifiers=[f"d-{customer}-{device}"]).SerializeToString()
         for device in range(_DEVICES)

@@ -43,7 +43,7 @@ class Work:
 
     @property
     def path(self) -> str:
-        """Gives the method's path on the wire."""
+        """Returns the method's path on the wire."""
         return f"/deviceassignment.v1.DeviceAssignmentService/{self.method}"
 
 
@@ -74,7 +74,7 @@ def unassign_many(size: int) -> Work:
 
 
 def assign(size: int, first: int = OWNED) -> Work:
-    """Gives a customer so many devices that nobody has: those behind the customer's own, unless told which."""
+    """Assigns so many unassigned devices to a customer: those after the customer's own, unless others are named."""
 
     def request(number: int) -> pb.AssignDevicesRequest:
         return pb.AssignDevicesRequest(
@@ -88,7 +88,7 @@ def assign(size: int, first: int = OWNED) -> Work:
 
 
 def transfer(size: int) -> Work:
-    """Gives so many devices of a customer to another, who is there and has none."""
+    """Transfers so many devices of a customer to another, who exists and has none."""
 
     def request(number: int) -> pb.TransferDevicesRequest:
         return pb.TransferDevicesRequest(

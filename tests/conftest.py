@@ -147,7 +147,7 @@ class Tenant:
         return (("x-api-key", self.api_key),)
 
     def assign(self, email: str, identifiers: Iterable[str]) -> str:
-        """Gives devices to a customer, both made if they are new. Returns the operation's id."""
+        """Returns devices to a customer, both made if they are new. Returns the operation's id."""
         text = [HEADER, *(f'"{email}","{i.replace(chr(34), chr(34) * 2)}",thermostat' for i in identifiers)]
         lines = [line for line in read_lines(f"{row}\n" for row in text) if isinstance(line, Line)]
         assert len(lines) == len(text) - 1

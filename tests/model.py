@@ -54,11 +54,11 @@ class Names:
         assert self._model.setdefault(real, model) == model
 
     def real(self, model: str) -> str:
-        """Gives what the service calls it; something strange if the service has not named it yet."""
+        """Returns what the service calls it; something strange if the service has not named it yet."""
         return self._real.get(model, f"unheard of: {model}")
 
     def model(self, real: str) -> str:
-        """Gives what the model calls it."""
+        """Returns what the model calls it."""
         return self._model.get(real, f"unheard of: {real}")
 
 
@@ -118,11 +118,11 @@ class Customer:
         return f"revision of {self.number}: {range(len(self.history))[number]}"
 
     def revision_at(self, at: datetime) -> int:
-        """Tells which revision was the current one at a moment."""
+        """Returns which revision was the current one at a moment."""
         return sum(operation.time <= at for operation in self.made_by)
 
     def since(self, device: str, revision: int = -1) -> datetime:
-        """Tells when the assignment began that the customer had at a revision."""
+        """Returns when the assignment began that the customer had at a revision."""
         return self.made_by[self.history[revision][device] - 1].time
 
     def move(self, operation: Operation) -> None:
@@ -154,14 +154,14 @@ class Organization:
         return self.customers.get(email.lower())
 
     def customer(self, email: str) -> Customer:
-        """Gives a customer who must exist."""
+        """Returns a customer who must exist."""
         found = self.find(email)
         if found is None:
             raise Refusal(CUSTOMER_NOT_FOUND)
         return found
 
     def customer_of_id(self, real_id: str) -> Customer:
-        """Gives a customer who must exist, by the id that the service gave them."""
+        """Returns a customer who must exist, by the id that the service gave them."""
         name = self.names.model(real_id)
         for customer in self.customers.values():
             if customer.name == name:
@@ -169,7 +169,7 @@ class Organization:
         raise Refusal(CUSTOMER_NOT_FOUND)
 
     def operation(self, real_id: str) -> Operation:
-        """Gives an operation, by the id that the service gave it."""
+        """Returns an operation, by the id that the service gave it."""
         name = self.names.model(real_id)
         for operation in self.operations:
             if operation.name == name:
@@ -182,11 +182,11 @@ class Organization:
             raise Refusal(MOVED)
 
     def add_customer(self, email: str) -> Customer:
-        """Gives a customer, added if they are new; they keep the address as it was first given."""
+        """Returns a customer, added if they are new; they keep the address as it was first given."""
         return self.customers.setdefault(email.lower(), Customer(f"{self.name}/{len(self.customers)}", email))
 
     def rename(self, customer: Customer, email: str) -> None:
-        """Gives a customer another address; one that is the same is kept as it was first given."""
+        """Returns a customer another address; one that is the same is kept as it was first given."""
         if email.lower() != customer.email.lower():
             del self.customers[customer.email.lower()]
             customer.email = email
@@ -219,7 +219,7 @@ class Organization:
         return operation
 
     def imported(self, email: str, identifiers: Iterable[str]) -> Operation | None:
-        """Gives devices, as the command `import` does. Gives the operation, if anything changed."""
+        """Returns devices, as the command `import` does. Gives the operation, if anything changed."""
         customer = self.add_customer(email)
         wanted = list(dict.fromkeys(identifiers))
         self.add_devices(wanted)

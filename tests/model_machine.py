@@ -133,7 +133,7 @@ class Machine(RuleBasedStateMachine):
         return [made for model in self.model for made in model.operations]
 
     def moment(self, number: int, offset: int | None) -> Timestamp | None:
-        """Gives a moment so many microseconds after some operation, which may be another organisation's."""
+        """Returns a moment so many microseconds after some operation, which may be another organisation's."""
         made = self.operations()
         if offset is None or not made:
             return None
@@ -142,7 +142,7 @@ class Machine(RuleBasedStateMachine):
         return written
 
     def shown_before(self, number: int) -> Timestamp | None:
-        """Gives a moment that an answer about now has shown."""
+        """Returns a moment that an answer about now has shown."""
         if not self.moments:
             return None
         written = Timestamp()
@@ -244,7 +244,7 @@ def copied(message: Any) -> Any:
 
 
 def _going_on(request: Any, page_token: str) -> Any:
-    """Gives the request for the next page. That of a customer's devices needs nothing but the token."""
+    """Returns the request for the next page. That of a customer's devices needs nothing but the token."""
     following = type(request)() if isinstance(request, pb.ListAssignedDevicesRequest) else copied(request)
     following.page_token = page_token
     return following

@@ -85,7 +85,7 @@ def asked_at(model: Organization, request: Any) -> datetime | None:
 
 
 def question(request: Any) -> Question:
-    """Gives what a page token holds of a request: all fields but the page."""
+    """Returns what a page token holds of a request: all fields but the page."""
     same = type(request)()
     same.CopyFrom(request)
     same.ClearField("page_size")
@@ -98,7 +98,7 @@ def question(request: Any) -> Question:
 def _listed_customer(
     model: Organization, request: pb.ListAssignedDevicesRequest, token: DevicesToken | None
 ) -> Customer:
-    """Gives the customer whose devices are listed; with a token, of the same question."""
+    """Returns the customer whose devices are listed; with a token, of the same question."""
     by_id = {customer.name: customer for customer in model.customers.values()}
     if request.customer_email:
         customer = model.find(request.customer_email)

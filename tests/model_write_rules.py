@@ -209,12 +209,12 @@ class Writes(Machine):
         self.write(who, request)
 
     def operation_id(self, who: int, number: int, recent: bool) -> str:
-        """Gives the id of one of the organisation's last three operations, or of any, or now and then of none."""
+        """Returns the id of one of the organisation's last three operations, or of any, or now and then of none."""
         made = self.model[who].operations[-3:] if recent else self.operations()
         return self.names.real(made[number % len(made)].name) if number % 50 else "op_of_nobody"
 
     def revision(self, who: int, email: str, expected: str) -> str:
-        """Gives a revision to expect of a customer."""
+        """Returns a revision to expect of a customer."""
         customers = self.model[who].customers
         if expected in {"right", "stale"} and (customer := self.model[who].find(email)):
             return self.names.real(customer.revision(-1 if expected == "right" else 0))

@@ -216,7 +216,7 @@ def test_unassigning_from_an_address_that_changes_hands_is_exact_for_the_custome
     over = threading.Event()
 
     def rename(client: Client) -> None:
-        """Gives the address to the one and the other customer by fairness."""
+        """Returns the address to the one and the other customer by fairness."""
         while not over.is_set():
             for customer in ("one", "two"):
                 for email in (ADA, f"{customer}@example.com"):

@@ -34,7 +34,7 @@ Rename = Callable[[Email, Email], None]
 
 @pytest.fixture
 def rename(database: Database, tenant: Tenant) -> Rename:
-    """Gives a customer another address, in a transaction of its own."""
+    """Changes the address of a customer, in a transaction of its own."""
 
     def run(old: Email, new: Email) -> None:
         with database.session() as connection:

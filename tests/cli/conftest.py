@@ -46,7 +46,7 @@ class Command:
     url: str
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """Gives the environment of a run: this process's, with no settings but the test's."""
+        """Returns the environment of a run: this process's, with no settings but the test's."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("DEVICE_ASSIGNMENT_")}
         inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # dozens of starts, each a third faster
         return inherited | {"DEVICE_ASSIGNMENT_DATABASE_URL": self.url} | variables

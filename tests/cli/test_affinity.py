@@ -46,7 +46,7 @@ def found(pid: int) -> bool:
 
 @contextmanager
 def busy(cpu: int) -> Iterator[None]:
-    """Has a process that holds on to a CPU compute without end."""
+    """Has a process on a CPU compute without end."""
     program = f"import os; os.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", program]) as process:
         try:

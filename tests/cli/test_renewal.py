@@ -32,7 +32,7 @@ every_way = pytest.mark.parametrize("arguments", [(), REST, (*REST, "--workers",
 
 
 def shown(port: int, protocol: str = "h2") -> str:
-    """Gives the certificate that a port shows, in PEM."""
+    """Returns the certificate that a port shows, in PEM."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([protocol])

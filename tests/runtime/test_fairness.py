@@ -38,12 +38,12 @@ class Clock:
         self.seconds: list[float] = []
 
     def sleep(self, seconds: float) -> None:
-        """Gives way."""
+        """Returns way."""
         self._sleeps += 1
         self.seconds.append(seconds)
 
     def sleeps(self, context: Context) -> int:
-        """Has a call go through a long list, and tells how often it gives way."""
+        """Has a call go through a long list, and returns how often it gives way."""
         before = self._sleeps
         context.run(lambda: list(parts(LONG)))
         return self._sleeps - before

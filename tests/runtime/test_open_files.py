@@ -38,7 +38,7 @@ def under(soft: int, hard: int, *arguments: str | Path, log: Path, **variables: 
 
 
 def raised(soft: int, hard: int) -> int:
-    """Gives what a process with these limits raises its soft limit to."""
+    """Returns what a process with these limits raises its soft limit to."""
     script = "from service.runtime import open_files; print(open_files.raise_limit())"
     command = ["bash", "-c", f'ulimit -Sn {soft}; ulimit -Hn {hard}; exec "$@"', "bash", sys.executable, "-c", script]
     return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)

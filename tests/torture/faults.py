@@ -120,7 +120,7 @@ class Misbehave(Fault):
 
 
 def connection_faults(proxy: Proxy, where: str) -> list[Fault]:
-    """Gives all the faults of a proxy's connections."""
+    """Returns all the faults of a proxy's connections."""
     return [
         CutConnections(proxy, where),
         Misbehave(proxy, where, Mode.REFUSE, "connections refused"),

@@ -162,7 +162,7 @@ class Node:
                 connection.execute(statement)
 
     def value(self, question: str) -> Any:
-        """Gives the one value that a statement returns; None if there is no row."""
+        """Returns the one value that a statement returns; None if there is no row."""
         with self.connect() as connection:
             row = connection.execute(question).fetchone()
             return None if row is None else row[0]

@@ -56,7 +56,7 @@ class PostgresStage:
             time.sleep(0.1)
 
     def faults(self) -> list[Fault]:
-        """Gives the faults of the database."""
+        """Returns the faults of the database."""
         return [
             KillPostgres(self, self._chance),
             HoldCustomer(self, self._chance),

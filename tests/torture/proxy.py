@@ -34,7 +34,7 @@ class _Connection:
                 side.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Lets go of both sockets."""
+        """Closes both sockets."""
         self.near.close()
         self.far.close()
 

@@ -55,7 +55,7 @@ class Record:
         return entry
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """Gives the rows of a table, to be changed."""
+        """Returns the rows of a table, to be changed."""
         return [entry["row"] for entry in self.entries if entry["kind"] == "row" and entry["table"] == table]
 
     def row(self, table: str, **values: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Record:
         return customer_id
 
     def rename(self, customer_id: str, email: str) -> dict[str, Any]:
-        """Gives a customer another address."""
+        """Returns a customer another address."""
         self.customers[customer_id]["email"] = email
         request = {"email": email, "telemetron_customer_id": customer_id}
         return self.call("CreateOrUpdateCustomer", request, {"telemetron_customer_id": customer_id})

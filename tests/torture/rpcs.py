@@ -75,5 +75,5 @@ class Stubs:
         ]
 
     def method(self, rpc: str) -> Any:
-        """Gives the callable of an rpc."""
+        """Returns the callable of an rpc."""
         return next(getattr(stub, rpc) for stub in self._stubs if hasattr(stub, rpc))

@@ -40,7 +40,7 @@ class SQLiteStage:
         """Nothing goes on when no process is left."""
 
     def faults(self) -> list[Fault]:
-        """Gives the faults of the database."""
+        """Returns the faults of the database."""
         return [HoldFile(self.file), FillDisk(self.disk, self.mounted)]
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class Stage(Protocol):
         """Where the service finds it."""
 
     def faults(self) -> list[Fault]:
-        """Gives the faults of the database."""
+        """Returns the faults of the database."""
 
     def settle(self) -> None:
         """Waits until no transaction is under way, when the service has been stopped."""

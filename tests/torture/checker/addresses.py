@@ -97,7 +97,7 @@ def check_group(said: list[Said], places: int) -> list[Violation]:
 
 
 def _events(said: list[Said]) -> Iterator[tuple[int, bool]]:
-    """Gives the starts and the ends in the order of time; calls that touch are taken to overlap."""
+    """Returns the starts and the ends in the order of time; calls that touch are taken to overlap."""
     starts = [(each.start, 0, index) for index, each in enumerate(said)]
     ends = [(each.end, 1, index) for index, each in enumerate(said) if each.end < inf]
     for _, kind, index in sorted(starts + ends):

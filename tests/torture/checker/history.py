@@ -125,7 +125,7 @@ class History:
 
 
 def _unstable(fault: dict[str, Any]) -> tuple[int, int] | None:
-    """Gives the span of time that comes twice, with what the clock needs to be read anew, and the last second."""
+    """Returns the span of time that comes twice, with what the clock needs to be read anew, and the last second."""
     if "unstable_seconds" not in fault:
         return None
     lasted = (fault["end"] - fault["start"]) // 1_000
