@@ -8,6 +8,7 @@ GRPC_ADDRESS ?= 127.0.0.1:50051
 # One command serves both on Linux only; elsewhere `device-assignment gateway` serves REST beside it.
 REST_ADDRESS ?= $(if $(filter Linux,$(shell uname)),127.0.0.1:8080)
 PROTOS := $(wildcard protos/deviceassignment/v1/*.proto)
+REFLECTION := protos/grpc/reflection/v1/reflection.proto
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +30,9 @@ proto: install ## Make generated/ from protos/.
 	@rm -rf generated && mkdir -p generated/deviceassignment/v1
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-	  --python_out=generated --grpc_python_out=generated --mypy_out=quiet:generated --mypy_grpc_out=quiet:generated \
-	  --include_source_info --descriptor_set_out=generated/deviceassignment/v1/descriptors.binpb $(PROTOS)
+	  --python_out=generated --grpc_python_out=generated --mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
+	@$(BIN)/python -m grpc_tools.protoc -Iprotos --include_imports --include_source_info \
+	  --descriptor_set_out=generated/deviceassignment/v1/descriptors.binpb $(PROTOS) $(REFLECTION)
 
 docs: install ## Make the tables and the picture in docs/ from settings, results and tools/.
 	@$(BIN)/python -m tools.docs

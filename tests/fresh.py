@@ -15,25 +15,32 @@ from tools import docs
 def stale_generated() -> list[str]:
     """Names the files of `generated/` that differ from what the protos give."""
     with tempfile.TemporaryDirectory() as folder:
-        protos = sorted(str(path) for path in Path("protos").rglob("*.proto"))
+        protos = sorted(str(path) for path in Path("protos/deviceassignment/v1").glob("*.proto"))
         plugins = Path(sys.executable).parent
         descriptors = Path(folder) / "deviceassignment" / "v1" / "descriptors.binpb"
         descriptors.parent.mkdir(parents=True)
+        protoc = [sys.executable, "-m", "grpc_tools.protoc", "-Iprotos"]
         subprocess.run(
             [
-                sys.executable,
-                "-m",
-                "grpc_tools.protoc",
-                "-Iprotos",
+                *protoc,
                 f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
                 f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
                 f"--python_out={folder}",
                 f"--grpc_python_out={folder}",
                 f"--mypy_out=quiet:{folder}",
                 f"--mypy_grpc_out=quiet:{folder}",
+                *protos,
+            ],
+            check=True,
+        )
+        subprocess.run(
+            [
+                *protoc,
+                "--include_imports",
                 "--include_source_info",
                 f"--descriptor_set_out={descriptors}",
                 *protos,
+                "protos/grpc/reflection/v1/reflection.proto",
             ],
             check=True,
         )

@@ -1,8 +1,12 @@
-"""The protos, as generators of other languages see them."""
+"""The protos, as generators of other languages and tools see them."""
+
+import importlib.resources
 
 import pytest
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2, errors_pb2
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
 
 FILES = (customer_pb2, device_assignment_pb2, device_pb2, errors_pb2)
 MESSAGES = [message for file in FILES for message in file.DESCRIPTOR.message_types_by_name.values()]
@@ -32,3 +36,13 @@ def test_all_files_name_the_same_packages() -> None:
         "php_namespace",
         "ruby_package",
     }
+
+
+def test_the_descriptors_file_needs_no_other() -> None:
+    content = importlib.resources.files("deviceassignment.v1").joinpath("descriptors.binpb").read_bytes()
+    pool = DescriptorPool()
+    for file in FileDescriptorSet.FromString(content).file:
+        pool.AddSerializedFile(file.SerializeToString())
+    for message in MESSAGES:
+        found = pool.FindMessageTypeByName(message.full_name)
+        assert found.fields_by_name.keys() == message.fields_by_name.keys()
