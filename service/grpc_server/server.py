@@ -12,7 +12,6 @@ from deviceassignment.v1.device_assignment_pb2_grpc import (
 )
 from deviceassignment.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection
 
 from service.domain.errors import Stopping
 from service.grpc_server import health
@@ -23,6 +22,7 @@ from service.grpc_server.devices import Devices
 from service.grpc_server.history import History
 from service.grpc_server.key_check import KeyCheck
 from service.grpc_server.reception import Limits, Reception
+from service.grpc_server.reflection import Reflection
 from service.grpc_server.watch import Watchers
 from service.method_table import MAX_REQUEST_BYTES
 from service.runtime.operator_error import OperatorError
@@ -79,7 +79,7 @@ class Server:
         self.reception = Reception(authenticator, limits)
         self._health = health.Health()
         self._limits = limits
-        self._reflect = reflect
+        self._reflection = Reflection((*SERVICES, health.SERVICE_NAME)) if reflect else None
         self._share_port = share_port
         self._servers: list[grpc.Server] = []
         self._watchers = Watchers(stream, limits.stream_seconds)
@@ -140,8 +140,8 @@ class Server:
         add_DeviceServiceServicer_to_server(self._devices, server)
         health.register(self._health, server)
         server.add_generic_rpc_handlers((KeyCheck(),))
-        if self._reflect:
-            reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        if self._reflection is not None:
+            self._reflection.register(server)
         return server
 
     def serving(self, *, reads: bool, writes: bool) -> None:

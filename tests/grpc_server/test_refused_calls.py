@@ -24,7 +24,8 @@ CALLS = 300
 SERVICE = "deviceassignment.v1.DeviceAssignmentService"
 LOOKUP = f"{SERVICE}/LookupOwners"
 WATCH = f"{SERVICE}/WatchOperations"
-REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+OLDER_REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ KINDS: dict[str, tuple[str, bytes, Key | None, str]] = {
     "health of an unknown service": ("grpc.health.v1.Health/Check", b"\x0a\x01x", unknown, "NOT_FOUND"),
     "no message of health": ("grpc.health.v1.Health/Check", b"\xff\xff", unknown, "INVALID_ARGUMENT"),
     "no message of reflection": (REFLECTION, b"\xff\xff", unknown, "INVALID_ARGUMENT"),
+    "no message of older reflection": (OLDER_REFLECTION, b"\xff\xff", unknown, "INVALID_ARGUMENT"),
 }
 
 
