@@ -1,6 +1,6 @@
 # Every target sets up what it needs: a virtual environment in .venv, from the pinned versions.
 .DEFAULT_GOAL := help
-.PHONY: help install proto docs lock check test test-fast run bench bench-before bench-large torture clean
+.PHONY: help install proto contract docs lock check test test-fast run bench bench-before bench-large torture clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,9 @@ proto: install ## Make generated/ from protos/.
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos --include_imports --include_source_info \
 	  --descriptor_set_out=generated/deviceassignment/v1/descriptors.binpb $(PROTOS) $(REFLECTION)
 
+contract: install ## Renew protos/contract.yaml, with which `make check` compares the protos before the first release.
+	@$(BIN)/python -m tests.contract --renew
+
 docs: install ## Make the tables and the picture in docs/ from settings, results and tools/.
 	@$(BIN)/python -m tools.docs
 
@@ -54,6 +57,7 @@ check: install ## Check format, lint, types, walls, protos, generated code and d
 	@$(BIN)/lint-imports --no-cache --no-logo >.walls 2>&1 || { cat .walls >&2; exit 1; }; rm -f .walls
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/python -m tests.contract
 	@$(BIN)/python -m tests.fresh
 	@$(BIN)/python -m tests.audit
 	@echo "check: all is well"
