@@ -10,8 +10,6 @@ from service.grpc_server.receiver import Receiver
 from service.runtime import log
 
 _LOOK_SECONDS = 1.0
-# A message that has not come by then is counted as a long one: many at once may come at a gigabyte a second.
-_SLOW_SECONDS = 0.1
 _END_SECONDS = 5.0
 
 
@@ -41,7 +39,7 @@ class Reaper:
         self._threads = [
             threading.Thread(target=self._repeat, args=(work, seconds), name=name, daemon=True)
             for name, work, seconds in (
-                ("reaper", self._end_late, _SLOW_SECONDS),
+                ("reaper", self._end_late, _LOOK_SECONDS),
                 ("reaper-keys", self._end_revoked, _LOOK_SECONDS),
             )
         ]
@@ -70,7 +68,7 @@ class Reaper:
         for receiver in self._receivers:
             for arrival in receiver.idle(self._message_seconds):
                 receiver.fail(arrival, MessageTimeout(self._message_seconds))
-            for arrival in receiver.idle(_SLOW_SECONDS, answered=False):
+            for arrival in receiver.idle(_LOOK_SECONDS, answered=False):
                 receiver.set_aside(arrival)
 
     def _end_revoked(self) -> None:

@@ -46,10 +46,15 @@ def processes(own: Own) -> list[int]:
     return [own.pid, *(pid for pid, parent in fields if parent == own.pid)]
 
 
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 @contextmanager
 def hanging(own: Own) -> Iterator[None]:
     """Stops every process of the server where it is, for as long as a block runs."""
     os.kill(own.pid, signal.SIGSTOP)  # first, so that it begins no more
+    eventually(lambda: is_stopped(own.pid))  # it may have been about to begin one
     stopped = processes(own)
     for pid in stopped[1:]:
         os.kill(pid, signal.SIGSTOP)
