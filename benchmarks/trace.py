@@ -27,7 +27,7 @@ from benchmarks.servers import LARGE_MESSAGES
 from benchmarks.works import Work
 from service.app import Service
 from service.config import Settings
-from service.storage.postgresql.backend import _CONNECT
+from service.storage.postgresql.connect import CONNECT
 from service.storage.postgresql.libpq import Session, _written
 
 # No request has it.
@@ -186,7 +186,7 @@ def _preparing(note: Callable[[Statement], None], begins: list[str], options: li
         if sql.startswith("BEGIN"):
             begins.append(sql)
         elif sql != "COMMIT":
-            options.append(str(_CONNECT["options"]))
+            options.append(str(CONNECT["options"]))
             named = {f"p{place}": copy(value) for place, value in enumerate(values, 1)}
             texts = tuple(None if value is None else (_written(value) or b"").decode() for value in values)
             psycopgs = _DOLLAR.sub(r"%(p\1)s", sql.replace("%", "%%"))

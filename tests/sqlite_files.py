@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.storage import schema
 from service.storage.database import Database
-from service.storage.sqlite import backend as sqlite
+from service.storage.sqlite import connect as sqlite
 
 
 def fresh(path: Path) -> str:

@@ -28,7 +28,7 @@ def _of_customer(table: Table) -> Any:
 _AMONG = Statement(
     select(assignment.c.device_identifier).where(
         _of_customer(assignment),
-        among(assignment.c.device_identifier, bindparam("identifiers", type_=TextArray())),
+        among(assignment.c.device_identifier, bindparam("identifiers", type_=TextArray)),
     )
 )
 
@@ -36,7 +36,7 @@ _SHARING = Statement(
     select(assignment.c.customer_id).where(
         assignment.c.organization_id == bindparam("organization_id"),
         assignment.c.device_identifier == bindparam("identifier"),
-        among(assignment.c.customer_id, bindparam("customer_ids", type_=TextArray())),
+        among(assignment.c.customer_id, bindparam("customer_ids", type_=TextArray)),
     )
 )
 
@@ -122,9 +122,7 @@ _MOMENT_OF = Statement(_REVISION.where(customer_revision.c.revision == bindparam
 _BEGINNING = RevisionState(0, 0)
 
 # From a table: on SQLite a transaction takes its look with the first table that it reads.
-_CLOCK = Statement(
-    select(func.clock_timestamp(type_=Instant())).where(organization.c.id == bindparam("organization_id"))
-)
+_CLOCK = Statement(select(func.clock_timestamp(type_=Instant)).where(organization.c.id == bindparam("organization_id")))
 
 
 class Assignments:

@@ -1,4 +1,4 @@
-"""Where SQLite and PostgreSQL differ: one interface here, one module for each of them beside it."""
+"""What a database must answer. `postgresql/` and `sqlite/` each implement `Backend`; they have all that differs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -8,7 +8,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy
-from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy import Engine, PoolProxiedConnection, UniqueConstraint
+from sqlalchemy.exc import IntegrityError
 
 from service.domain.cancellation import Cancellation
 from service.storage.statement import Compiled, Statement
@@ -18,26 +19,26 @@ if TYPE_CHECKING:
 
 
 class View(Enum):
-    """What a transaction sees and does."""
+    """What a transaction reads, and whether it writes."""
 
-    WRITE = auto()  # each statement looks afresh, behind the locks that the ones before it took
-    SNAPSHOT = auto()  # reads; all statements see one moment
-    STATEMENT = auto()  # reads with one statement alone, which needs no transaction around it
+    WRITE = auto()  # writes; each statement reads what is committed when it begins
+    SNAPSHOT = auto()  # reads; all statements read the same committed state
+    STATEMENT = auto()  # reads with a single statement, which needs no transaction around it
 
 
 class Failure(Enum):
     """What an error of the driver means to a transaction."""
 
-    RETRY = auto()  # lost against another transaction: run it again
-    BUSY = auto()  # waited for another transaction for as long as it may
-    STOPPED = auto()  # stopped on our own request, or by a limit of the database
+    RETRY = auto()  # a conflict with another transaction: run it again
+    BUSY = auto()  # the wait for another transaction's lock has timed out
+    STOPPED = auto()  # cancelled by this service, or by a time limit of the database
     AWAY = auto()  # the database cannot be reached or does not work
     DEFECT = auto()  # anything else
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
-    """Which assignments of a customer to begin or to end, and the revision to log it under."""
+    """Which of a customer's assignments to begin or to end, and the revision under which the change is logged."""
 
     organization_id: str
     customer_id: str
@@ -46,7 +47,7 @@ class ChangeSet:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Gives it as a statement's parameters."""
+        """The same as the parameters of a statement."""
         return {
             "organization_id": self.organization_id,
             "customer_id": self.customer_id,
@@ -55,91 +56,158 @@ class ChangeSet:
         }
 
 
+class Sessions(Protocol):
+    """`Database.session`: opens a connection in a transaction of its own."""
+
+    def __call__(self, *, write: bool = True) -> AbstractContextManager[sqlalchemy.Connection]:
+        """Opens it."""
+
+
 class Backend(Protocol):
-    """What the two databases do each in their own way."""
+    """What each database does in its own way. `location.BACKENDS` lists the implementations."""
+
+    # The URL, the driver and its errors.
 
     @property
-    def lock_and_unassign(self) -> Sequence[Statement]:
-        """What `end_assignments` does, of the customer of an `email_key`, who is locked; the last tells which."""
+    def place(self) -> str:
+        """Where the database is, without user, password and options."""
+
+    @property
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        """The driver's own exceptions."""
 
     @property
     def sqlalchemy_dialect(self) -> sqlalchemy.Dialect:
-        """The SQL that statements are compiled to."""
+        """The SQLAlchemy dialect that statements are compiled for."""
 
-    def engine(self, url: str, connections: int) -> Engine:
-        """Makes an engine whose pool holds up to so many connections."""
+    def reason(self, error: Exception) -> str:
+        """Returns the first line of a driver's error, without the passwords that the driver was called with."""
+
+    def failure(self, error: Exception) -> Failure:
+        """Classifies an error of the driver, whether SQLAlchemy has wrapped it or not."""
+
+    def unconfirmed(self, pooled: PoolProxiedConnection, error: Exception) -> bool:
+        """Returns whether a commit that ended in this error may have taken effect, or may be lost later."""
+
+    def violates(self, error: IntegrityError, constraint: UniqueConstraint) -> bool:
+        """Returns whether an integrity error is about this unique constraint and no other."""
+
+    # Connections and transactions.
+
+    def engine(self, connections: int) -> Engine:
+        """Makes an engine whose pool holds at most so many connections."""
 
     def writing(self, cancellation: Cancellation) -> AbstractContextManager[None]:
-        """Waits for the right to write, as far as there is one for the whole database."""
+        """Waits until this process may write, where a database has one writer at a time."""
 
     def begin(self, pooled: PoolProxiedConnection, cancellation: Cancellation, view: View) -> None:
         """Begins a transaction."""
 
     def commit(self, pooled: PoolProxiedConnection) -> None:
-        """Ends it, keeping what it did."""
+        """Commits the transaction."""
 
     def flush(self, pooled: PoolProxiedConnection) -> None:
-        """Sees to it that everything has been sent, before somebody else uses the connection."""
+        """Sends the deferred statements, so that SQLAlchemy can use the connection."""
+
+    def broken(self, pooled: PoolProxiedConnection) -> bool:
+        """Returns whether a connection is lost."""
+
+    def stop(self, pooled: PoolProxiedConnection) -> None:
+        """Cancels the statement that a connection is running. Called from another thread."""
+
+    # Statements: how one is run.
 
     def rows(
         self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
-        """Runs a statement and gives its rows."""
+        """Runs a statement and returns its rows."""
 
     def batch(
         self, pooled: PoolProxiedConnection, statements: Iterable[tuple[Compiled, Mapping[str, Any]]]
     ) -> list[list[tuple[Any, ...]]]:
-        """Runs statements one after the other, in one round trip if there are any, and gives each one's rows."""
+        """Runs statements in order, in one round trip where there are round trips, and returns the rows of each."""
 
     def count(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> int:
-        """Runs a statement and tells how many rows it wrote."""
+        """Runs a statement and returns how many rows it wrote."""
 
     def defer(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> None:
-        """Runs a statement whose outcome nobody needs, at the latest together with the commit."""
+        """Runs a statement whose result is not needed, with the commit at the latest."""
 
-    def writable(self, engine: Engine) -> bool:
-        """Returns whether the database takes writes, rather than reads alone."""
+    # Statements that each database has in its own words.
 
-    def broken(self, pooled: PoolProxiedConnection) -> bool:
-        """Tells whether a connection is of no more use."""
-
-    def stop(self, pooled: PoolProxiedConnection) -> None:
-        """Stops the statement that a connection is running, from another thread."""
-
-    def failure(self, error: Exception) -> Failure:
-        """Tells what an error of the driver means, whether SQLAlchemy has wrapped it or not."""
-
-    def unconfirmed(self, pooled: PoolProxiedConnection, error: Exception) -> bool:
-        """Whether a commit that ended in this error may be kept all the same, or be kept and then lost."""
+    @property
+    def lock_and_unassign(self) -> Sequence[Statement]:
+        """`end_assignments` for the customer of an `email_key`, who is locked. The last one returns the identifiers."""
 
     def end_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
-        """Deletes assignments and logs their end. Gives the identifiers of those that there were."""
+        """Deletes assignments and logs it. Returns the identifiers of those that existed."""
 
     def begin_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
-        """Inserts assignments and logs their beginning. Gives the identifiers of those that were not there yet."""
+        """Inserts assignments and logs it. Returns the identifiers of those that did not exist."""
 
     def share_device(
         self, connection: "Connection", organization_id: str, identifier: str, revisions: Mapping[str, int]
     ) -> list[str]:
-        """Assigns a device to customers and logs it under a revision of each, by id. Gives those that it was new to."""
+        """Assigns a device to customers and logs it under a revision of each, by customer id.
+
+        Returns:
+            The ids of the customers who did not have the device.
+        """
 
     def end_all_assignments(
         self, connection: "Connection", organization_id: str, customer_id: str, revision: int
     ) -> int:
-        """Deletes all assignments of a customer and logs their end. Gives their number."""
+        """Deletes all assignments of a customer and logs it. Returns their number."""
 
     def create_devices(
         self, connection: "Connection", organization_id: str, device_type: str, ids: Mapping[str, str]
     ) -> None:
-        """Inserts devices, with their ids by identifier, where there are none."""
+        """Inserts those devices that do not exist, with their ids by identifier."""
 
     def record_operation(
         self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
     ) -> None:
-        """Writes an operation and moves each of its customers on by a revision, at one later time for all.
+        """Inserts an operation and gives each of its customers the next revision, all at the same time.
 
-        The time is `lead` ahead of the clock.
+        The time is `lead` ahead of the clock, and later than each customer's previous operation.
         """
 
     def operation_changes(self, connection: "Connection", parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Lists an operation's changes as customer, device and change, by the first two, from behind such a pair."""
+        """Lists customer, device and change of an operation, in this order, after a given customer and device."""
+
+    def lock_reverted_customers(self, connection: sqlalchemy.Connection, operation: Mapping[str, Any]) -> None:
+        """Locks the customers of an operation and the present owners of its devices, in the order of their ids."""
+
+    def lock_reverted_devices(self, connection: sqlalchemy.Connection, operation: Mapping[str, Any]) -> None:
+        """Locks the devices in the table `revert_change`, so that no other transaction assigns one of them."""
+
+    # Administration.
+
+    def create_file(self) -> None:
+        """Makes the database's file, where a database is a file and does not exist.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+
+    def missing_file(self, remedy: str) -> str:
+        """Returns a sentence that says that the file is missing and ends in the remedy; empty if none is missing.
+
+        Raises:
+            OSError: the system does not let this user look for the file.
+        """
+
+    def lock_schema(self, connection: sqlalchemy.Connection) -> None:
+        """Keeps other upgrades out until the transaction ends."""
+
+    def unsuitable(self, connection: sqlalchemy.Connection) -> str:
+        """Returns a sentence that says why the database cannot store every text; empty if it can."""
+
+    def writable(self, engine: Engine) -> bool:
+        """Returns whether the database takes writes."""
+
+    def renew_statistics(self, session: Sessions, tables: Sequence[str], *, committed: bool) -> list[str]:
+        """Renews the planner's statistics of the tables that have outgrown them. See `statistics.renew`."""
+
+    def durability_warnings(self, session: Sessions) -> list[str]:
+        """Returns a sentence for each setting under which a crash can undo what was confirmed."""

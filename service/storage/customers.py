@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from service.domain.email import Email
 from service.domain.ids import new_id
 from service.domain.values import Customer, CustomerRecord
-from service.storage.conflicts import violates
+from service.storage.backend import Backend
 from service.storage.connection import Connection
 from service.storage.replies import Retry
 from service.storage.statement import Statement
@@ -29,7 +29,7 @@ LOCK = Statement(_OF_EMAIL.with_for_update(key_share=True))
 # Ordered by what is no column: SQLite would read all of the organisation's customers in the order of their ids instead.
 _LOCK_ALL = Statement(
     _CUSTOMER.add_columns(customer.c.email_key)
-    .where(among(customer.c.email_key, bindparam("email_keys", type_=TextArray())))
+    .where(among(customer.c.email_key, bindparam("email_keys", type_=TextArray)))
     .order_by(customer.c.id.concat(""))
     .with_for_update(key_share=True)
 )
@@ -54,9 +54,10 @@ _RECORDS = _RECORD.where(customer.c.id > bindparam("after")).order_by(customer.c
 class Customers:
     """See `domain.unit_of_work.Customers`."""
 
-    def __init__(self, connection: Connection, organization_id: str) -> None:
+    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self._connection = connection
         self._organization_id = organization_id
+        self._backend = backend
 
     def lock(self, email: Email) -> Customer | None:
         """Finds a customer and holds their assignments still until the transaction ends."""
@@ -108,7 +109,7 @@ class Customers:
                     .values(email=email.given, email_key=email.key)
                 )
         except IntegrityError as error:
-            if violates(error, UNIQUE_EMAIL):
+            if self._backend.violates(error, UNIQUE_EMAIL):
                 return False
             raise
         return True

@@ -16,7 +16,7 @@ from service.storage.types import TextArray, among
 _KNOWN = Statement(
     select(device.c.identifier, device.c.id).where(
         device.c.organization_id == bindparam("organization_id"),
-        among(device.c.identifier, bindparam("identifiers", type_=TextArray())),
+        among(device.c.identifier, bindparam("identifiers", type_=TextArray)),
     )
 )
 _RECORD = select(device.c.identifier, device.c.id, device.c.type, device.c.properties, device.c.created_at).where(

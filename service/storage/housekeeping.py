@@ -16,7 +16,7 @@ _OLD = select(reply.c.organization_id, reply.c.request_id).where(_IS_OLD).order_
 # Whoever else cleans up may have been faster, and a request id that is gone may be used again: that answer is young.
 _FORGET = delete(reply).where(
     reply.c.organization_id == bindparam("organization_id"),
-    among(reply.c.request_id, bindparam("request_ids", type_=TextArray())),
+    among(reply.c.request_id, bindparam("request_ids", type_=TextArray)),
     _IS_OLD,
 )
 

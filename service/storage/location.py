@@ -1,131 +1,61 @@
-"""Where a database is, read from its URL, and what may be told of that: never its user, its password or its options."""
+"""Chooses the backend of a URL, and words the driver's errors without the user, the password and the options."""
 
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
-from psycopg import pq
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
-from service.runtime.operator_error import OperatorError
+from service.storage.backend import Backend
+from service.storage.database_url import WANTED, DatabaseRefused, UnsupportedDatabase, parsed
+from service.storage.postgresql.backend import PostgreSQL
+from service.storage.sqlite.backend import SQLite
 
-WANTED = "use sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
-
-
-class UnsupportedDatabase(OperatorError):
-    """The URL names no database that this service works with; the text says which it does."""
-
-
-class DatabaseRefused(OperatorError):
-    """The database does not do what a command needs; the text says what it said."""
+BACKENDS: dict[str, type[PostgreSQL | SQLite]] = {
+    "sqlite": SQLite,
+    "postgresql": PostgreSQL,
+    "postgresql+psycopg": PostgreSQL,
+}
+"""The backends, by what stands before `://` in a URL. Nothing else chooses between databases."""
 
 
-def parsed(url: str) -> URL:
-    """Reads a URL. No error quotes it: where a part is misread, a piece of the password may stand in another.
+def backend_of(url: str) -> Backend:
+    """Makes the backend that a URL asks for.
 
     Raises:
-        UnsupportedDatabase: it cannot be read, or another part of it than the password may be the password.
+        UnsupportedDatabase: no backend has such URLs, or the backend cannot use this one.
     """
-    rest = url.partition("://")[2]
-    if rest.partition(":")[2].count("@") > 1 or "@" in rest.partition("?")[2]:
-        raise UnsupportedDatabase(
-            "the database URL cannot be read: write special characters in the user, the password and the options "
-            "percent-encoded, @ as %40 and ? as %3F for example"
-        )
-    try:
-        url.encode()
-        found = make_url(url)
-    except (ArgumentError, ValueError):
-        raise UnsupportedDatabase(f"the database URL cannot be read; {WANTED}") from None
-    if found.drivername == "sqlite":
-        _check_path(url, found)
-    elif found.drivername in {"postgresql", "postgresql+psycopg"}:
-        _check_options(found)
-    return found
-
-
-def sqlite_path(url: str) -> str:
-    """Names the file of an SQLite database."""
-    return parsed(url).database or ""
-
-
-def _check_path(url: str, found: URL) -> None:
-    if "?" in url:
-        raise UnsupportedDatabase("the URL of an SQLite database takes no options; write a ? in its path as %3F")
-    if found.host:
-        raise UnsupportedDatabase("the URL of an SQLite file begins with sqlite:/// and three slashes, or with four")
-    if "\0" in (found.database or ""):
-        raise UnsupportedDatabase("the path of an SQLite database has a NUL character")
-
-
-def _check_options(found: URL) -> None:
-    """Refuses options that the driver does not know: those of other drivers, such as `pgbouncer`, are common."""
-    try:
-        found.get_dialect()().create_connect_args(found)
-    except ArgumentError:
-        raise UnsupportedDatabase(f"the hosts and ports of the database URL cannot be read; {WANTED}") from None
-    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-    unknown = sorted(set(found.query) - known)
-    if unknown:
-        # Behind a password that is not encoded, a piece of it may look like an option.
-        secret = any("password" in name for name in found.query)
-        named = "" if secret else f": {', '.join(unknown)}"
-        raise UnsupportedDatabase(f"the database URL has an option that PostgreSQL's driver does not know{named}")
-
-
-def _connection(found: URL) -> Mapping[str, Any]:
-    """Gives what the driver is called with, over its defaults."""
-    defaults = {option.keyword.decode(): option.val for option in pq.Conninfo.get_defaults()}
-    given: Mapping[str, Any] = found.get_dialect()().create_connect_args(found)[1]
-    known = {name: value.decode(errors="replace") for name, value in defaults.items() if value is not None}
-    return {**known, **given}
+    name = parsed(url).drivername
+    if (backend := BACKENDS.get(name)) is None:
+        raise UnsupportedDatabase(f"the database URL names {name}, which is not supported; {WANTED}")
+    return backend(url)
 
 
 def place(url: str) -> str:
-    """Tells where a database is."""
-    found = parsed(url)
-    if found.drivername == "sqlite":
-        return found.database or ""
-    values = _connection(found)
-    host = values.get("host") or values.get("hostaddr") or "the local socket"
-    return f"{values.get('dbname') or values.get('user')} on {host}, port {values['port']}"
-
-
-_LEAST_SECRET = 4
+    """Returns where a database is: a file, or a name, a host and a port."""
+    return backend_of(url).place
 
 
 def cause(url: str, error: Exception) -> str:
-    """Gives the first line of what the driver said, without the passwords that it was called with."""
+    """Returns the first line of the driver's error, without the passwords that the driver was called with."""
     original: Any = getattr(error, "orig", None) or error
-    said = getattr(getattr(original, "diag", None), "message_primary", None) or str(original)
-    line = next(iter(said.strip().splitlines()), type(original).__name__)
-    if line.startswith("connection to server"):
-        line = line.partition(" failed: ")[2] or line
-    found = parsed(url)
-    if found.drivername != "sqlite":
-        for name, value in _connection(found).items():
-            # A shorter one would stand in words by chance; and what follows the connection's parameters has none.
-            if "password" in name and len(str(value)) >= _LEAST_SECRET:
-                line = line.replace(str(value), "***")
-    return line
+    return backend_of(url).reason(original)
 
 
 def refused(url: str, error: Exception) -> DatabaseRefused:
-    """Words what the driver said."""
+    """Makes the error that quotes the driver's."""
     return DatabaseRefused(f"the database {place(url)} does not allow this: {cause(url, error)}")
 
 
 @contextmanager
 def worded(url: str) -> Iterator[None]:
-    """Has a command end in a sentence where the driver raises an error.
+    """Turns an error of the driver into one sentence, for the commands.
 
     Raises:
-        DatabaseRefused: it did.
+        DatabaseRefused: the driver raised an error.
     """
+    errors: tuple[type[Exception], ...] = (DBAPIError, *backend_of(url).driver_errors)
     try:
         yield
-    except (DBAPIError, psycopg.Error, sqlite3.Error) as error:
+    except errors as error:
         raise refused(url, error) from error

@@ -39,7 +39,7 @@ RECORDED = select(
     operation.c.position,
 ).where(operation.c.organization_id == bindparam("organization_id"))
 _TIMES = Statement(
-    select(operation.c.occurred_at, func.clock_timestamp(type_=Instant())).where(
+    select(operation.c.occurred_at, func.clock_timestamp(type_=Instant)).where(
         operation.c.organization_id == bindparam("organization_id"), operation.c.id == bindparam("operation_id")
     )
 )
@@ -55,7 +55,7 @@ _ranked = (
     )
     .where(
         customer_revision.c.organization_id == bindparam("organization_id"),
-        among(customer_revision.c.operation_id, bindparam("operation_ids", type_=TextArray())),
+        among(customer_revision.c.operation_id, bindparam("operation_ids", type_=TextArray)),
     )
     .subquery()
 )
@@ -166,7 +166,7 @@ class Operations:
 
     def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
         """Locks the operation's customers and finds out which of its devices have not changed owners since."""
-        return reverts.prepare(self._connection.core, self._organization_id, operation_id, shown)
+        return reverts.prepare(self._connection.core, self._backend, self._organization_id, operation_id, shown)
 
     def apply_revert(self) -> tuple[dict[str, int], int, int]:
         """Does to the devices found the opposite of what the operation did."""

@@ -6,7 +6,6 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from service.domain.ids import new_id
-from service.storage.conflicts import violates
 from service.storage.database import Database
 from service.storage.tables import UNIQUE_NAME, organization
 
@@ -37,7 +36,7 @@ class Organizations:
             with self._database.session() as connection:
                 connection.execute(insert(organization).values(created_at=func.clock_timestamp()), values)
         except IntegrityError as error:
-            if violates(error, UNIQUE_NAME):
+            if self._database.backend.violates(error, UNIQUE_NAME):
                 raise NameTaken(name) from error
             raise
         return made

@@ -23,9 +23,9 @@ from service.storage.statement import Statement
 from service.storage.tables import assignment, assignment_change, customer, customer_revision, device
 from service.storage.types import Instant, TextArray, among
 
-_WANTED = bindparam("identifiers", type_=TextArray())
+_WANTED = bindparam("identifiers", type_=TextArray)
 _ORGANIZATION: BindParameter[str] = bindparam("organization_id")
-_AT = bindparam("at", type_=Instant())
+_AT = bindparam("at", type_=Instant)
 
 
 def _moment(of: FromClause, revision: Any) -> Any:
@@ -98,7 +98,7 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSele
         none("device_identifier"),
         none("customer_id"),
         none("email"),
-        func.clock_timestamp(type_=Instant()).label("since"),
+        func.clock_timestamp(type_=Instant).label("since"),
         none("owner_count"),
         none("place"),
     )

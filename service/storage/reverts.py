@@ -1,36 +1,37 @@
-"""Finds and does the opposite of an operation, set by set, without bringing its devices here."""
+"""Finds what an operation did and does the opposite, in statements on whole sets of devices."""
 
-from sqlalchemy import Connection, text
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, SmallInteger, Table, text
+from sqlalchemy.schema import CreateTable, DropTable
 
 from service.domain.values import Revertible
+from service.storage.backend import Backend
+from service.storage.types import Ordered
 
-# In the order of the ids, as every transaction that locks several customers does.
-# The devices' present owners are locked too: what they are giving up at this moment is a change since.
-# ANY (ARRAY (…)), because of IN the planner expects so many that it reads all of the organisation's customers.
-_LOCK_CUSTOMERS = text("""
-SELECT c.id FROM customer AS c
-WHERE c.organization_id = :organization_id AND c.id = ANY (ARRAY (
-  SELECT r.customer_id FROM customer_revision AS r
-  WHERE r.organization_id = :organization_id AND r.operation_id = :operation_id
-  UNION
-  SELECT a.customer_id
-  FROM customer_revision AS r CROSS JOIN assignment_change AS ch CROSS JOIN assignment AS a
-  WHERE r.organization_id = :organization_id AND r.operation_id = :operation_id
-    AND ch.organization_id = :organization_id AND ch.customer_id = r.customer_id AND ch.revision = r.revision
-    AND a.organization_id = :organization_id AND a.device_identifier = ch.device_identifier))
-ORDER BY c.id FOR NO KEY UPDATE OF c
-""")
+_metadata = MetaData()
 
-_LOCK_DEVICES = text("""
-SELECT count(*) FROM (
-  SELECT 1 FROM device
-  WHERE organization_id = :organization_id
-    AND identifier = ANY (ARRAY (SELECT DISTINCT device_identifier FROM revert_change))
-  ORDER BY identifier FOR UPDATE
-) AS locked
-""")
+# What the operation did to the devices that can be reverted.
+_change = Table(
+    "revert_change",
+    _metadata,
+    Column("customer_id", Ordered),
+    Column("device_identifier", Ordered),
+    Column("change", SmallInteger),
+    Column("revision", BigInteger),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
 
-# CROSS JOIN, here and below: SQLite takes the tables in this order then.
+# The devices that cannot be reverted, because a later operation has changed their assignments.
+_left = Table(
+    "revert_left",
+    _metadata,
+    Column("device_identifier", Ordered),
+    Column("already_reverted", Integer),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
+
+# CROSS JOIN, here and below, makes SQLite read the tables in this order.
 _FIND_CHANGES = text("""
 INSERT INTO revert_change (customer_id, device_identifier, change, revision)
 SELECT ch.customer_id, ch.device_identifier, ch.change, ch.revision
@@ -39,8 +40,8 @@ WHERE r.organization_id = :organization_id AND r.operation_id = :operation_id
   AND ch.organization_id = :organization_id AND ch.customer_id = r.customer_id AND ch.revision = r.revision
 """)
 
-# Another operation at the same microsecond is taken for a later one: leaving a device alone is always safe.
-# Device by device: joined, the planner would rather read what has ever happened in the organisation.
+# An operation in the same microsecond counts as later: not to revert a device is always safe.
+# A subquery for each device: for a join the planner chooses to read every change of the organisation.
 _FIND_LEFT = text("""
 INSERT INTO revert_left (device_identifier, already_reverted)
 WITH found AS MATERIALIZED (
@@ -62,7 +63,7 @@ SELECT device_identifier, already_reverted FROM found WHERE already_reverted IS 
 
 _LEAVE = text("DELETE FROM revert_change WHERE device_identifier IN (SELECT device_identifier FROM revert_left)")
 
-# What ends began with the operation that is undone: nothing has happened to its device since.
+# An assignment that is ended here began with the operation that is reverted: its device has not changed since.
 _LOG_ENDS = text("""
 INSERT INTO assignment_change
   (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
@@ -98,27 +99,19 @@ FROM revert_change GROUP BY customer_id
 """)
 
 
-def prepare(connection: Connection, organization_id: str, operation_id: str, shown: int) -> Revertible:
-    """Locks the operation's customers and sets its devices apart: those that can go back, and those that cannot."""
-    postgresql = connection.dialect.name == "postgresql"
+def prepare(
+    connection: Connection, backend: Backend, organization_id: str, operation_id: str, shown: int
+) -> Revertible:
+    """Locks the operation's customers and devices, and separates the devices that can be reverted from the others."""
     which = {"organization_id": organization_id, "operation_id": operation_id}
-    if postgresql:
-        # SQLite has only one writer: there is nothing to hold still.
-        connection.execute(_LOCK_CUSTOMERS, which).close()
-    for name, columns in (
-        ("revert_change", "customer_id text, device_identifier text, change smallint, revision bigint"),
-        ("revert_left", "device_identifier text, already_reverted integer"),
-    ):
-        collated = columns.replace("text", 'text COLLATE "C"') if postgresql else columns
-        connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
-        connection.execute(
-            text(f"CREATE TEMPORARY TABLE {name} ({collated})" + (" ON COMMIT DROP" if postgresql else ""))
-        )
+    backend.lock_reverted_customers(connection, which)
+    for table in (_change, _left):
+        # Of an earlier revert in the same session of SQLite, which keeps temporary tables.
+        connection.execute(DropTable(table, if_exists=True))
+        connection.execute(CreateTable(table))
     connection.execute(_FIND_CHANGES, which)
     connection.execute(text("ANALYZE revert_change"))
-    if postgresql:
-        # Whoever gives one of these devices to somebody at this moment holds a lock on it, through the foreign key.
-        connection.execute(_LOCK_DEVICES, which).close()
+    backend.lock_reverted_devices(connection, which)
     connection.execute(_FIND_LEFT, which)
     connection.execute(text("ANALYZE revert_left"))
     connection.execute(_LEAVE)
@@ -132,7 +125,11 @@ def prepare(connection: Connection, organization_id: str, operation_id: str, sho
 
 
 def apply(connection: Connection, organization_id: str) -> tuple[dict[str, int], int, int]:
-    """Does the opposite to the devices that `prepare` found. Gives each customer's difference, and the two counts."""
+    """Does the opposite of the operation to the devices that `prepare` found.
+
+    Returns:
+        By how much each customer's number of devices changed, how many assignments began, and how many ended.
+    """
     who = {"organization_id": organization_id}
     connection.execute(text("ANALYZE revert_change"))
     for statement in (_LOG_ENDS, _END, _BEGIN, _LOG_BEGINNINGS):

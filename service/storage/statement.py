@@ -62,13 +62,13 @@ class Statement:
 
     def __init__(self, clause: ClauseElement) -> None:
         self._clause = clause
-        self._compiled: dict[str, Compiled] = {}
+        self._compiled: dict[Dialect, Compiled] = {}
 
     def compiled(self, dialect: Dialect) -> Compiled:
         """Gives its words for a database."""
-        known = self._compiled.get(dialect.name)
+        known = self._compiled.get(dialect)
         if known is None:
-            known = self._compiled[dialect.name] = _compile(self._clause, dialect)
+            known = self._compiled[dialect] = _compile(self._clause, dialect)
         return known
 
 

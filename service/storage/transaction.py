@@ -24,7 +24,7 @@ class Transaction:
     @cached_property
     def customers(self) -> Customers:
         r"""The organisation's customers."""
-        return Customers(self.connection, self.organization_id)
+        return Customers(self.connection, self.organization_id, self.backend)
 
     @cached_property
     def devices(self) -> Devices:

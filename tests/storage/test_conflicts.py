@@ -11,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 
 from service.domain.cancellation import Cancellation
 from service.domain.email import Email
-from service.storage.conflicts import violates
 from service.storage.database import Database
 from service.storage.tables import UNIQUE_EMAIL, UNIQUE_NAME, organization
 from service.storage.transaction import Transaction
@@ -60,7 +59,7 @@ def test_an_integrity_error_names_the_constraint_that_a_row_breaks(database: Dat
         row = {"id": "org_new", "name": "another", "created_at": datetime.now(UTC), **values}
         with pytest.raises(IntegrityError) as caught, database.session() as connection:
             connection.execute(insert(organization), row)
-        return [violates(caught.value, each) for each in (UNIQUE_NAME, UNIQUE_EMAIL)]
+        return [database.backend.violates(caught.value, each) for each in (UNIQUE_NAME, UNIQUE_EMAIL)]
 
     assert broken(name="acme") == [True, False]
     assert broken(id=tenant.id) == [False, False]

@@ -16,8 +16,9 @@ from service.domain.cancellation import Cancellation
 from service.domain.email import Email
 from service.domain.errors import Cancelled, Conflict, CustomerNotFound, DeadlineExceeded, OutcomeUnknown
 from service.domain.values import Operation
-from service.storage.database import Database, backend_of
-from service.storage.location import UnsupportedDatabase
+from service.storage.database import Database
+from service.storage.database_url import UnsupportedDatabase
+from service.storage.location import backend_of
 from service.storage.tables import device
 from service.storage.transaction import Retry, Transaction
 from tests.conftest import Client, Serve, Tenant, new_tenant

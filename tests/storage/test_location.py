@@ -8,7 +8,8 @@ from service.domain.errors import DatabaseUnavailable
 from service.runtime.operator_error import OperatorError
 from service.storage import location, schema
 from service.storage.database import Database
-from service.storage.location import UnsupportedDatabase
+from service.storage.database_url import UnsupportedDatabase, parsed
+from service.storage.location import backend_of
 from tests.postgres import Postgres
 
 # Each piece of the password hunter2 that could stand in an error.
@@ -87,7 +88,7 @@ def test_the_place_is_what_the_driver_makes_of_the_url(
     for name in [name for name in os.environ if name.startswith("PG")]:
         monkeypatch.delenv(name)
     if place is None:
-        assert location.parsed(url).username == "me@server"
+        assert parsed(url).username == "me@server"
     else:
         assert location.place(url) == place
 
@@ -103,4 +104,4 @@ def test_an_option_that_the_driver_does_not_know_is_named() -> None:
 @pytest.mark.parametrize("url", ["sqlite:///x.db?mode=ro", "sqlite:////a/x?y.db", "sqlite://a/x.db", "sqlite:///a%00b"])
 def test_what_an_sqlite_url_would_lose_is_refused(url: str) -> None:
     with pytest.raises(UnsupportedDatabase, match="SQLite"):
-        location.parsed(url)
+        backend_of(url)

@@ -11,7 +11,7 @@ import pytest
 from service.storage import schema
 from service.storage.database import Database
 from service.storage.probe import Probe
-from service.storage.sqlite import backend as sqlite
+from service.storage.sqlite import connect as sqlite
 from tests.conftest import new_tenant
 
 _NAMES = ["c#d", "x?y", "50%", "a%23b", "a b", "Gerät ☃", "a&b=c;d", "a:b", "mode=ro", "'\"", "a\\b", "%00", "~", "+"]

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from service.storage.sqlite import backend as sqlite
+from service.storage.sqlite import connect as sqlite
 
 VARIABLE = "TORTURE_CLOCK"
 """Names the file that holds the offset."""

@@ -34,7 +34,7 @@ def no_lock() -> None:
     """Reads a customer's row where it has to be locked."""
     table = tables.customer
     read = Statement(customers._OF_EMAIL)
-    among_them = among(table.c.email_key, bindparam("email_keys", type_=TextArray()))
+    among_them = among(table.c.email_key, bindparam("email_keys", type_=TextArray))
     read_all = customers._CUSTOMER.add_columns(table.c.email_key).where(among_them)
     cast("Any", customers).LOCK = cast("Any", assignments).LOCK = read
     cast("Any", customers)._LOCK_ALL = Statement(read_all)

@@ -1,0 +1,121 @@
+"""A pool of connections, and what becomes of a connection when a transaction on it ends or fails."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Pool, PoolProxiedConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from service.domain.cancellation import Cancellation
+from service.domain.errors import Conflict, DatabaseUnavailable, DeadlineExceeded, OutcomeUnknown, Overloaded
+from service.storage import location
+from service.storage.backend import Failure, View
+from service.storage.connection import Connection
+from service.storage.transaction import Retry
+
+
+class ConnectionPool:
+    """The connections to a database.
+
+    Args:
+        url: one of the forms in `database_url.WANTED`.
+        connections: the largest number of connections.
+
+    Raises:
+        UnsupportedDatabase: the URL has no such form.
+    """
+
+    def __init__(self, url: str, connections: int) -> None:
+        self.url = url
+        self.backend = location.backend_of(url)
+        self.engine = self.backend.engine(connections)
+        self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, *self.backend.driver_errors)
+
+    @contextmanager
+    def _connected(self, cancellation: Cancellation, view: View, *, again: bool) -> Iterator[Connection]:
+        """Begins a transaction, commits it if the block ends without an error, and rolls it back otherwise.
+
+        Args:
+            cancellation: what can end it early.
+            view: what it reads, and whether it writes.
+            again: whether it can be run again if the connection turns out to be lost.
+
+        Raises:
+            Retry: it has failed, and can be run again.
+            Conflict, DeadlineExceeded, DatabaseUnavailable, Overloaded, Cancelled: it has failed.
+            OutcomeUnknown: it may have been committed.
+        """
+        pool = self.engine.pool
+        try:
+            pooled = self.engine.raw_connection()
+        except PoolTimeoutError as error:
+            raise Overloaded from error
+        except self._driver_errors as error:
+            raise self._translated(error, cancellation, lost=False) from error
+        connection = Connection(self.engine, pooled, self.backend)
+        committing = False
+        try:
+            with cancellation.stopping(lambda: self.backend.stop(pooled)):
+                self.backend.begin(pooled, cancellation, view)
+                yield connection
+            # From here on nothing is cancelled. If a COMMIT that waits for a standby is cancelled, PostgreSQL answers
+            # with success, and other transactions read what may still be lost.
+            cancellation.check()
+            committing = True
+            self.backend.commit(pooled)
+        except self._driver_errors as error:
+            # A pooled connection may have been lost long ago, in a restart of the database; then nothing was done.
+            # After a COMMIT it is not known whether something was, and only the caller can ask, by the request id.
+            lost = self._lost(pooled, pool, error) and again and not committing
+            failure: Exception
+            if committing and view is View.WRITE and self.backend.unconfirmed(pooled, error):
+                failure = OutcomeUnknown()
+            else:
+                failure = self._translated(error, cancellation, lost=lost)
+            try:
+                if failure is error:
+                    raise
+                raise failure from error
+            finally:
+                # Its traceback refers to this frame: a cycle, which only the garbage collector would free.
+                del failure
+        finally:
+            # A connection that returns to a pool that the engine has replaced would never be closed.
+            replaced = self.engine.pool is not pool
+            self._release(connection, pooled, discard=replaced or cancellation.unsure)
+
+    def _lost(self, pooled: PoolProxiedConnection, pool: Pool, error: Exception) -> bool:
+        if getattr(error, "connection_invalidated", False):
+            return True
+        if not self.backend.broken(pooled):
+            return False
+        # The other connections of the pool are probably lost too, unless another thread has replaced the pool already.
+        if self.engine.pool is pool:
+            self.engine.dispose()
+        return True
+
+    def _release(self, connection: Connection, pooled: PoolProxiedConnection, *, discard: bool) -> None:
+        if pooled.is_valid and (discard or self.backend.broken(pooled)):
+            pooled.invalidate()
+        try:
+            connection.close()
+        except self._driver_errors:
+            # The rollback has found that the connection is lost. The call's result does not depend on it.
+            if pooled.is_valid:
+                pooled.invalidate()
+
+    def _translated(self, error: Exception, cancellation: Cancellation, *, lost: bool) -> Exception:
+        match self.backend.failure(error):
+            case Failure.RETRY:
+                return Retry()
+            case Failure.BUSY:
+                cancellation.check()
+                return Conflict()
+            case Failure.STOPPED:
+                cancellation.check()
+                return DeadlineExceeded()
+            case Failure.AWAY:
+                return Retry() if lost else DatabaseUnavailable()
+            case Failure.DEFECT:
+                return error

@@ -1,0 +1,85 @@
+"""What commands and maintenance ask of PostgreSQL: upgrades, the planner's statistics, settings."""
+
+from collections.abc import Sequence
+
+import sqlalchemy
+from sqlalchemy import Engine, text
+
+from service.storage.backend import Sessions
+
+# Any number that no other program uses for a lock of this kind in the same database.
+_UPGRADE_LOCK = 0x0DE71CE
+
+_WRITABLE = text("SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'")
+
+# Settings under which a crash undoes what was confirmed.
+_DANGERS = {
+    "synchronous_commit": "after a crash of the database, calls that were answered can be undone",
+    "fsync": "after a crash of the machine, the database can be damaged",
+}
+
+# In pages of usually 8 KiB. A smaller table can be read whole.
+_SMALL = 10
+
+# Goes by size, which is known at once; the counts of rows follow some time after the commit. Only an owner of a table
+# may renew its statistics; if the service is none, PostgreSQL's autovacuum has to.
+_OUTGROWN = text("""
+SELECT relation.relname
+FROM unnest(CAST(:names AS text[])) AS ours (name) JOIN pg_class AS relation ON relation.oid = to_regclass(ours.name)
+WHERE pg_relation_size(relation.oid) / current_setting('block_size')::int
+  > greatest(
+    CAST(:small AS integer),
+    CASE WHEN :committed AND relation.reltuples < relation.relpages THEN 0 ELSE 2 * relation.relpages END
+  )
+  AND pg_has_role(relation.relowner, 'USAGE')
+ORDER BY relation.relname
+""")
+
+
+class Administration:
+    """See `backend.Backend`."""
+
+    def create_file(self) -> None:
+        """Does nothing: an administrator creates the database."""
+
+    def missing_file(self, remedy: str) -> str:  # noqa: ARG002  # the interface's
+        """Returns nothing: whether the database exists is found out by connecting."""
+        return ""
+
+    def lock_schema(self, connection: sqlalchemy.Connection) -> None:
+        """Takes an advisory lock."""
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+
+    def unsuitable(self, connection: sqlalchemy.Connection) -> str:
+        """Goes by the database's encoding."""
+        encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+        return "" if encoding == "UTF8" else f"the database's encoding is {encoding}; make one with encoding UTF8"
+
+    def writable(self, engine: Engine) -> bool:
+        """Asks for what makes transactions read-only: recovery, as on a standby, and a setting."""
+        with engine.connect() as connection:
+            return bool(connection.execute(_WRITABLE).scalar_one())
+
+    def renew_statistics(self, session: Sessions, tables: Sequence[str], *, committed: bool) -> list[str]:
+        """Runs ANALYZE on the tables that have more than doubled since it last ran.
+
+        A prepared statement keeps its plan until there are new statistics. A plan that was made for an empty table
+        reads a whole organisation where one row is needed, which is as fast there; autovacuum runs once a minute.
+        """
+        with session() as connection:
+            parameters = {"names": tables, "small": _SMALL, "committed": committed}
+            outgrown = list(connection.execute(_OUTGROWN, parameters).scalars())
+            if outgrown:
+                # A table that another process analyses at this moment is skipped, unless that began before the commit.
+                how = "" if committed else "(SKIP_LOCKED)"
+                connection.execute(text(f"ANALYZE {how} {', '.join(outgrown)}"))
+        return outgrown
+
+    def durability_warnings(self, session: Sessions) -> list[str]:
+        """Names each dangerous setting that is off, as seen by this service's connections."""
+        with session(write=False) as connection:
+            return [
+                f"{name} is off: {danger}; set {name} to on"
+                for name, danger in _DANGERS.items()
+                if connection.execute(text("SELECT current_setting(:name)"), {"name": name}).scalar_one() == "off"
+            ]
