@@ -28,7 +28,8 @@ from benchmarks.works import Work
 from service.app import Service
 from service.config import Settings
 from service.storage.postgresql.connect import CONNECT
-from service.storage.postgresql.libpq import Session, _written
+from service.storage.postgresql.libpq import Session
+from service.storage.postgresql.parameters import written
 
 # No request has it.
 PLACE = "\N{SECTION SIGN}"
@@ -188,7 +189,7 @@ def _preparing(note: Callable[[Statement], None], begins: list[str], options: li
         elif sql != "COMMIT":
             options.append(str(CONNECT["options"]))
             named = {f"p{place}": copy(value) for place, value in enumerate(values, 1)}
-            texts = tuple(None if value is None else (_written(value) or b"").decode() for value in values)
+            texts = tuple(None if value is None else (written(value) or b"").decode() for value in values)
             psycopgs = _DOLLAR.sub(r"%(p\1)s", sql.replace("%", "%%"))
             note(Statement(psycopgs, named, wire=sql, texts=texts, types=(0,) * len(values)))
         return prepared(self, sql, values)

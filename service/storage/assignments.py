@@ -4,30 +4,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Subquery, Table, and_, bindparam, desc, func, select, union_all
+from sqlalchemy import bindparam, func, select
 
 from service.domain.email import Email
-from service.domain.values import AssignedDevice, Change, Customer, Ended, Ownership, RevisionState
+from service.domain.values import AssignedDevice, Customer, Ended, Ownership, RevisionState
 from service.storage import owners
 from service.storage.backend import Backend, ChangeSet
 from service.storage.connection import Connection
 from service.storage.customers import LOCK
+from service.storage.past_assignments import AT_REVISION, BEFORE_FIRST, STATE_AT, STATE_AT_REVISION, of_customer
 from service.storage.replies import Retry
 from service.storage.statement import Statement
-from service.storage.tables import assignment, assignment_change, customer, customer_revision, device, organization
+from service.storage.tables import assignment, customer, organization
 from service.storage.types import Instant, TextArray, among
 
-
-def _of_customer(table: Table) -> Any:
-    return and_(
-        table.c.organization_id == bindparam("organization_id"),
-        table.c.customer_id == bindparam("customer_id"),
-    )
-
-
-_AMONG = Statement(
+_WHICH_ARE_ASSIGNED = Statement(
     select(assignment.c.device_identifier).where(
-        _of_customer(assignment),
+        of_customer(assignment),
         among(assignment.c.device_identifier, bindparam("identifiers", type_=TextArray)),
     )
 )
@@ -42,7 +35,7 @@ _SHARING = Statement(
 
 _CURRENT = Statement(
     select(assignment.c.device_identifier)
-    .where(_of_customer(assignment), assignment.c.device_identifier > bindparam("after"))
+    .where(of_customer(assignment), assignment.c.device_identifier > bindparam("after"))
     .order_by(assignment.c.device_identifier)
     .limit(bindparam("limit"))
 )
@@ -63,63 +56,6 @@ _CURRENT_OF = Statement(
     .limit(bindparam("limit"))
 )
 
-
-def _page(table: Table, *conditions: Any) -> Subquery:
-    """Reads one page of a part of the list; the whole list's page is among its parts' pages."""
-    return (
-        select(table.c.device_identifier, table.c.assigned_revision)
-        .where(
-            _of_customer(table),
-            table.c.device_identifier > bindparam("after"),
-            table.c.assigned_revision <= bindparam("revision"),
-            *conditions,
-        )
-        .order_by(table.c.device_identifier)
-        .limit(bindparam("limit"))
-        .subquery()
-    )
-
-
-# What a customer had at a revision: what there is now and began by then, and what began by then and ended later. Both
-# are read in one statement, because an end takes a row from the one to the other.
-_still = _page(assignment)
-_ended = _page(
-    assignment_change,
-    assignment_change.c.revision > bindparam("revision"),
-    assignment_change.c.change == Change.UNASSIGNED.value,
-)
-_had = union_all(
-    select(_still.c.device_identifier, _still.c.assigned_revision),
-    select(_ended.c.device_identifier, _ended.c.assigned_revision),
-).subquery()
-_AT = Statement(
-    select(_had.c.device_identifier, device.c.id, customer_revision.c.occurred_at)
-    .join(
-        device,
-        and_(
-            device.c.organization_id == bindparam("organization_id"),
-            device.c.identifier == _had.c.device_identifier,
-        ),
-    )
-    .join(
-        customer_revision,
-        and_(_of_customer(customer_revision), customer_revision.c.revision == _had.c.assigned_revision),
-    )
-    .order_by(_had.c.device_identifier)
-    .limit(bindparam("limit"))
-)
-
-_REVISION = select(
-    customer_revision.c.revision, customer_revision.c.device_count, customer_revision.c.occurred_at
-).where(_of_customer(customer_revision))
-_MOMENT_AT = Statement(
-    _REVISION.where(customer_revision.c.occurred_at <= bindparam("at"))
-    .order_by(desc(customer_revision.c.revision))
-    .limit(1)
-)
-_MOMENT_OF = Statement(_REVISION.where(customer_revision.c.revision == bindparam("revision")))
-
-_BEGINNING = RevisionState(0, 0)
 
 # From a table: on SQLite a transaction takes its look with the first table that it reads.
 _CLOCK = Statement(select(func.clock_timestamp(type_=Instant)).where(organization.c.id == bindparam("organization_id")))
@@ -191,7 +127,7 @@ class Assignments:
 
     def which_are_assigned(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Tells which of these devices the customer has, in no particular order."""
-        return [row[0] for row in self._rows(_AMONG, customer, identifiers=list(identifiers))]
+        return [row[0] for row in self._rows(_WHICH_ARE_ASSIGNED, customer, identifiers=list(identifiers))]
 
     def current(self, customer: Customer, after: str, limit: int) -> list[str]:
         """Lists identifiers of the customer's devices in their order."""
@@ -199,19 +135,19 @@ class Assignments:
 
     def assigned_at_revision(self, customer: Customer, revision: int, after: str, limit: int) -> list[AssignedDevice]:
         """Lists the devices that the customer had at a revision, in the order of their identifiers."""
-        rows = self._rows(_AT, customer, revision=revision, after=after, limit=limit)
+        rows = self._rows(AT_REVISION, customer, revision=revision, after=after, limit=limit)
         return [AssignedDevice(*row) for row in rows]
 
     def state_at(self, customer: Customer, at: datetime) -> RevisionState:
         """Finds the customer's state at an instant."""
-        rows = self._rows(_MOMENT_AT, customer, at=at)
-        return RevisionState(*rows[0]) if rows else _BEGINNING
+        rows = self._rows(STATE_AT, customer, at=at)
+        return RevisionState(*rows[0]) if rows else BEFORE_FIRST
 
     def state_at_revision(self, customer: Customer, revision: int) -> RevisionState | None:
         """Finds the customer's state at a revision, or None if there was none such."""
         if revision == 0:
-            return _BEGINNING
-        rows = self._rows(_MOMENT_OF, customer, revision=revision)
+            return BEFORE_FIRST
+        rows = self._rows(STATE_AT_REVISION, customer, revision=revision)
         return RevisionState(*rows[0]) if rows else None
 
     def _rows(self, statement: Statement, customer: Customer, **parameters: Any) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from service.domain.values import OperationRecord
 from service.storage.database import Database
-from service.storage.operations import RECORDED, recorded
+from service.storage.operation_records import RECORDED, recorded
 from service.storage.tables import customer_revision, operation, organization
 
 _BATCH = 1_000

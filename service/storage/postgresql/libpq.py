@@ -1,14 +1,12 @@
-"""Prepared statements on a PostgreSQL connection, by libpq's own calls.
+"""Prepared statements on a PostgreSQL connection, with libpq's own functions.
 
-psycopg's cursors take 50 µs and more for a small statement, which is more than libpq and PostgreSQL's planned statement
-take together; its documented `psycopg.pq` takes 10. The connection stays psycopg's: it is opened, cancelled and closed
-there, and its transaction state is libpq's, so that cursors can be used in between.
+psycopg's cursors take 50 µs or more for a small statement, which is longer than libpq and PostgreSQL take for a planned
+one; psycopg's documented module `psycopg.pq` takes 10 µs. The connection stays psycopg's: psycopg opens, cancels and
+closes it, and the transaction's state is libpq's, so that cursors can be used in between.
 """
 
-import select
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg.adapt import Transformer
@@ -18,42 +16,36 @@ from psycopg.pq.abc import PGresult
 from sqlalchemy import PoolProxiedConnection
 
 from service.runtime.chunks import parts
+from service.storage.postgresql.parameters import written
+from service.storage.postgresql.pipeline import Pipeline, Prepared
 
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _KEY = "libpq"
 
 
 class Unconfirmed(psycopg.OperationalError):
-    """A commit has succeeded with a warning: perhaps no standby has it, though one is to be waited for."""
-
-
-class _Prepared(NamedTuple):
-    name: bytes
-    values: Any
-    formats: list[Format]
+    """A commit succeeded with a warning: it was to wait for a standby, which may not have it."""
 
 
 class Session:
-    """A connection, what is prepared on it, and what waits to be sent.
+    """A connection, the statements that are prepared on it, and the deferred ones.
 
     Args:
-        connection: the connection, of which one thread makes use at a time.
+        connection: the connection, which one thread uses at a time.
     """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._libpq = connection.pgconn
         self._names: dict[str, bytes] = {}
-        self._waiting: list[_Prepared] = []
+        self._deferred: list[Prepared] = []
         self._warnings: list[str] = []
-        connection.add_notice_handler(_noting(self._warnings))
+        connection.add_notice_handler(_collecting(self._warnings))
         self._reader = Transformer(connection)
-        self._readable, self._ready = select.poll(), select.poll()
-        self._readable.register(self._libpq.socket, select.POLLIN)
-        self._ready.register(self._libpq.socket, select.POLLIN | select.POLLOUT)
+        self._pipeline = Pipeline(self._libpq)
 
     @classmethod
     def of(cls, pooled: PoolProxiedConnection) -> "Session":
-        """Gives a connection's session, which lives as long as the connection."""
+        """Returns a connection's session, which lives as long as the connection."""
         session = pooled.info.get(_KEY)
         if session is None:
             driver: Any = pooled.driver_connection
@@ -63,25 +55,25 @@ class Session:
 
     @property
     def broken(self) -> bool:
-        """Whether the connection is of no more use."""
+        """Whether the connection is lost."""
         return self._libpq.status != ConnStatus.OK
 
     def begin(self, command: str | None) -> None:
-        """Forgets what an earlier transaction has not sent, and begins one, together with its first statement."""
-        self._waiting.clear()
+        """Discards what an earlier transaction deferred, and defers the command that begins one."""
+        self._deferred.clear()
         if command is not None:
             self.defer(command, ())
 
     def commit(self) -> None:
-        """Commits, together with what waits. A transaction without a statement has never begun.
+        """Commits, together with the deferred statements. A transaction without a statement was never begun.
 
         Raises:
-            psycopg.Error: it failed; also if the transaction had failed before, which PostgreSQL does not call one.
-            Unconfirmed: PostgreSQL has stopped waiting for a standby. It says so in a warning beside the success, and
-                the warning's own code is that of any warning; but a commit has no other.
+            psycopg.Error: it failed, or the transaction had failed before, which PostgreSQL reports as no error.
+            Unconfirmed: PostgreSQL has stopped waiting for a standby. It says so in a warning beside the success; the
+                warning has the code of any other warning, but a commit has no other warning.
         """
-        if self._libpq.transaction_status == TransactionStatus.IDLE and len(self._waiting) <= 1:
-            self._waiting.clear()
+        if self._libpq.transaction_status == TransactionStatus.IDLE and len(self._deferred) <= 1:
+            self._deferred.clear()
             return
         self._warnings.clear()
         done = self.run("COMMIT", ()).command_status
@@ -91,40 +83,40 @@ class Session:
             raise psycopg.InternalError(f"the commit ended in {done!r}")
 
     def defer(self, sql: str, values: Sequence[Any]) -> None:
-        """Sends a statement together with the next one, in one round trip; nobody needs to know what it gives."""
-        self._waiting.append(self._prepared(sql, values))
+        """Sends a statement, whose result is not needed, together with the next one in one round trip."""
+        self._deferred.append(self._prepared(sql, values))
 
     def flush(self) -> None:
-        """Sends what waits now, because somebody else will use the connection."""
-        if self._waiting:
+        """Sends the deferred statements now, because SQLAlchemy is going to use the connection."""
+        if self._deferred:
             self._exchange()
 
     def run(self, sql: str, values: Sequence[Any]) -> PGresult:
-        """Runs a statement, which is prepared the first time, behind those that wait.
+        """Runs a statement after the deferred ones, and prepares it the first time.
 
         Args:
             sql: the statement, its parameters numbered `$1`, `$2`, …
             values: the parameters, in the order of their numbers.
 
         Raises:
-            psycopg.Error: it failed, or one that waited did.
+            psycopg.Error: it failed, or a deferred one did.
         """
         prepared = self._prepared(sql, values)
-        if not self._waiting:
+        if not self._deferred:
             return self._checked(self._libpq.exec_prepared(*prepared))
-        self._waiting.append(prepared)
+        self._deferred.append(prepared)
         return self._exchange()[-1]
 
     def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Runs a statement and gives its rows, read as psycopg reads them."""
+        """Runs a statement and returns its rows, converted as psycopg converts them."""
         return self._read(self.run(sql, values))
 
     def batch(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> list[list[tuple[Any, ...]]]:
-        """Runs statements in one round trip, each of which sees what the one before it left; gives each one's rows."""
-        waited = len(self._waiting)
+        """Runs statements in order in one round trip, and returns the rows of each."""
+        deferred = len(self._deferred)
         for sql, values in statements:
             self.defer(sql, values)
-        return [self._read(result) for result in self._exchange()[waited:]]
+        return [self._read(result) for result in self._exchange()[deferred:]]
 
     def _read(self, result: PGresult) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []
@@ -135,101 +127,44 @@ class Session:
             rows += self._reader.load_rows(part[0], part[-1] + 1, tuple)
         return rows
 
-    def _prepared(self, sql: str, values: Sequence[Any]) -> _Prepared:
+    def _prepared(self, sql: str, values: Sequence[Any]) -> Prepared:
         name = self._names.get(sql)
         if name is None:
             name = f"da_{len(self._names)}".encode()
             self._checked(self._libpq.prepare(name, sql.encode()))
             self._names[sql] = name
         formats = [Format.BINARY if isinstance(value, bytes) else Format.TEXT for value in values]
-        return _Prepared(name, [_written(value) for value in values], formats)
+        return Prepared(name, [written(value) for value in values], formats)
 
     def _exchange(self) -> list[PGresult]:
-        """Sends what waits in one go and gives each statement's result; behind one that failed, none is run."""
-        sent, self._waiting = self._waiting, []
+        """Sends the deferred statements and returns the result of each. After one that fails, the rest is not run."""
+        sent, self._deferred = self._deferred, []
         try:
-            results = self._talk(sent)
+            results = self._pipeline.run(sent)
         except BaseException:
-            # Nobody knows how far it came: the connection must not be used again.
+            # It is not known which statements were sent, so the connection must not be used again.
             self._libpq.finish()
             raise
         for result in results:
             self._checked(result)
         return results
 
-    def _talk(self, statements: Sequence[_Prepared]) -> list[PGresult]:
-        libpq = self._libpq
-        libpq.enter_pipeline_mode()
-        for prepared in statements:
-            libpq.send_query_prepared(*prepared)
-        libpq.pipeline_sync()
-        while libpq.flush():
-            self._ready.poll()
-            libpq.consume_input()
-        results = []
-        while True:
-            # libpq's own waiting would keep the interpreter for itself.
-            while libpq.is_busy():
-                self._readable.poll()
-                libpq.consume_input()
-            result = libpq.get_result()
-            if result is None:  # the end of one statement's results
-                if self.broken:
-                    raise psycopg.OperationalError("the connection is lost")
-                continue
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                break
-            results.append(result)
-        libpq.exit_pipeline_mode()
-        return results
-
     def _checked(self, result: PGresult) -> PGresult:
         if result.status in _DONE:
             return result
         if self.broken or result.error_field(DiagnosticField.SQLSTATE) is None:
-            # An error without a code is libpq's own. It reports one it met in writing before it has found out by
-            # reading that the server is gone, and takes the connection for a good one until then.
+            # An error without a code is libpq's own. When a write fails, libpq reports it before it has read that the
+            # server is gone, and until then the connection's status is still OK.
             self._libpq.finish()
             raise psycopg.OperationalError("the connection is lost")
         raise error_from_result(result)
 
 
-def _noting(warnings: list[str]) -> Callable[[Diagnostic], None]:
-    """Makes a handler of notices. It knows no session: what refers to each other is freed by the collector alone."""
+def _collecting(warnings: list[str]) -> Callable[[Diagnostic], None]:
+    """Makes a handler of notices. It does not refer to the session, so that no reference cycle keeps them."""
 
-    def note(notice: Diagnostic) -> None:
+    def collect(notice: Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             warnings.append(notice.message_primary or "")
 
-    return note
-
-
-def _written(value: Any) -> bytes | None:
-    """Writes a parameter as PostgreSQL reads it: in text, but for bytes."""
-    match value:
-        case None | bytes():
-            return value
-        case str():
-            text = value
-        case int():
-            text = str(value)
-        case list():
-            text = _array(value)
-        case datetime():
-            text = value.isoformat()
-        case _:
-            raise psycopg.ProgrammingError(f"no parameter is a {type(value).__name__}")
-    written = text.encode()
-    if b"\0" in written:  # libpq would take it for the end
-        raise psycopg.DataError("PostgreSQL has no NUL character in text")
-    return written
-
-
-def _array(values: list[Any]) -> str:
-    if not values:
-        return "{}"
-    texts = values if isinstance(values[0], str) else [str(value) for value in values]
-    joined = '","'.join(texts)
-    if "\\" in joined or joined.count('"') != 2 * (len(texts) - 1):
-        joined = '","'.join(text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return f'{{"{joined}"}}'
+    return collect
