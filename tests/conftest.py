@@ -30,7 +30,8 @@ from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import Organizations
 from service.storage.sqlite import backend as sqlite
-from tests import postgres, sqlite_files
+from tests import postgres
+from tests.databases import KINDS
 from tests.postgres import Postgres
 
 if folder := postgres.memory():
@@ -112,16 +113,11 @@ def postgres_server() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh database with today's tables, of each kind."""
-    if request.param == "sqlite":
-        yield sqlite_files.fresh(tmp_path / "test.db")
-        return
-    server: Postgres = request.getfixturevalue("postgres_server")
-    url = server.fresh()
-    yield url
-    server.drop(url)
+    with KINDS[request.param].fresh(request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

@@ -105,3 +105,11 @@ def test_an_option_that_the_driver_does_not_know_is_named() -> None:
 def test_what_an_sqlite_url_would_lose_is_refused(url: str) -> None:
     with pytest.raises(UnsupportedDatabase, match="SQLite"):
         backend_of(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "postgresql+asyncpg://host/db"]
+)
+def test_a_url_of_another_database_is_refused_with_what_to_write(url: str) -> None:
+    with pytest.raises(UnsupportedDatabase, match=r"use sqlite:///path/to/file\.db or postgresql\+psycopg://"):
+        backend_of(url)

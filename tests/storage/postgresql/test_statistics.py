@@ -1,4 +1,4 @@
-"""PostgreSQL's planner knows a young table that has grown, and what was planned for an empty one is planned anew."""
+"""The planner's statistics are renewed when a young table has grown, and statements are then planned again."""
 
 import pytest
 from sqlalchemy import text
@@ -16,6 +16,9 @@ from tests.plans import Recorder
 
 COUNT = 2_000
 
+pytestmark = pytest.mark.postgresql
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
 
 def lines(count: int, first: int = 0) -> list[Line]:
     """Lines that give each of some customers ten devices."""
@@ -23,24 +26,23 @@ def lines(count: int, first: int = 0) -> list[Line]:
     return [line for line in read_lines(f"{row}\n" for row in rows) if isinstance(line, Line)]
 
 
-def nobody_else_looks(database: Database) -> None:
-    """Keeps PostgreSQL's own maintenance away."""
+def disable_autovacuum(database: Database) -> None:
+    """Keeps PostgreSQL from renewing the statistics itself."""
     with database.session() as connection:
         connection.execute(text("ALTER TABLE assignment SET (autovacuum_enabled = off)"))
 
 
 def known(database: Database) -> int:
-    """How many assignments the planner takes there to be; -1 if it has never looked."""
+    """Returns how many assignments the planner expects; -1 if there are no statistics."""
     with database.session(write=False) as connection:
         found = connection.execute(text("SELECT reltuples FROM pg_class WHERE oid = to_regclass('assignment')"))
         return int(found.scalar_one())
 
 
-def test_tables_that_have_more_than_doubled_are_looked_at_again(database: Database, tenant: Tenant) -> None:
+@on_postgresql
+def test_the_statistics_of_tables_that_have_more_than_doubled_are_renewed(database: Database, tenant: Tenant) -> None:
     assert statistics.renew(database) == []
-    if database.engine.dialect.name == "sqlite":
-        return
-    nobody_else_looks(database)
+    disable_autovacuum(database)
     bulk.import_lines(database, tenant.id, lines(COUNT), skip_bad_lines=False)
     assert known(database) == COUNT
     bulk.import_lines(database, tenant.id, lines(COUNT // 10, COUNT), skip_bad_lines=False)
@@ -50,12 +52,11 @@ def test_tables_that_have_more_than_doubled_are_looked_at_again(database: Databa
     assert statistics.renew(database) == []
 
 
-def test_a_server_sees_to_it_as_well(client: Client, tenant: Tenant, database: Database) -> None:
+@on_postgresql
+def test_a_server_renews_them_as_well(client: Client, tenant: Tenant, database: Database) -> None:
     tenant.assign("ada@example.com", ["A"])
     assert client.devices(tenant, "ada@example.com") == ["A"]
-    if database.engine.dialect.name == "sqlite":
-        return
-    nobody_else_looks(database)
+    disable_autovacuum(database)
     assert known(database) == -1
     with database.session() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
@@ -66,7 +67,7 @@ def test_a_server_sees_to_it_as_well(client: Client, tenant: Tenant, database: D
 
 
 @pytest.mark.process
-def test_what_was_planned_for_empty_tables_is_planned_anew_after_an_import() -> None:
+def test_statements_planned_for_empty_tables_are_planned_again_after_an_import() -> None:
     with postgres.own(postgres.memory()) as own:
         url = own.server.fresh()
         database = Database(url)

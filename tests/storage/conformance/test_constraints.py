@@ -1,8 +1,6 @@
-"""Every `ON CONFLICT` names its target, and an integrity error is taken for nothing but the constraint it names."""
+"""An integrity error is about the constraint that it names and no other."""
 
-import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,42 +13,6 @@ from service.storage.database import Database
 from service.storage.tables import UNIQUE_EMAIL, UNIQUE_NAME, organization
 from service.storage.transaction import Transaction
 from tests.conftest import Tenant
-
-ROOT = Path(__file__).parents[2]
-# Without a target, or in words that have none, any conflict passes for the one that is meant.
-UNTARGETED = re.compile(
-    r"ON\s+CONFLICT(?!\s*\()|INSERT\s+OR\s+(IGNORE|REPLACE)|\bREPLACE\s+INTO|on_conflict_do_\w+\(\s*\)",
-    re.IGNORECASE,
-)
-
-
-def untargeted(text: str) -> list[str]:
-    """Finds the statements that would take any conflict. Text in backticks speaks of SQL and is none."""
-    return [found.group() for found in UNTARGETED.finditer(re.sub(r"`[^`\n]*`", "", text))]
-
-
-def test_every_on_conflict_names_its_target() -> None:
-    sources = [path for folder in ("service", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-    assert len(sources) > 100
-    found = {
-        str(path.relative_to(ROOT)): words
-        for path in sources
-        if path != Path(__file__) and (words := untargeted(path.read_text()))
-    }
-    assert found == {}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING",
-        "INSERT INTO t VALUES (1)\non conflict\n  do update set a = 1",
-        "INSERT OR IGNORE INTO t VALUES (1)",
-        "insert(t).on_conflict_do_nothing()",
-    ],
-)
-def test_one_without_a_target_is_found(text: str) -> None:
-    assert untargeted(text)
 
 
 def test_an_integrity_error_names_the_constraint_that_a_row_breaks(database: Database, tenant: Tenant) -> None:

@@ -1,4 +1,4 @@
-"""What grows old goes, and nothing that is younger than it may be."""
+"""Stored answers are deleted once they are old enough, and not before."""
 
 import uuid
 from datetime import timedelta
@@ -10,6 +10,7 @@ from service.storage import housekeeping
 from service.storage.database import Database
 from service.storage.tables import reply
 from tests.conftest import Client, Tenant, failure
+from tests.databases import kind_of
 
 DAY = timedelta(hours=24)
 
@@ -17,7 +18,7 @@ DAY = timedelta(hours=24)
 def age(database: Database, hours: float) -> None:
     """Makes every answer so much older."""
     with database.session() as connection:
-        older = f"{int(hours * 3_600_000_000)}" if connection.dialect.name == "sqlite" else f"interval '{hours} hours'"
+        older = kind_of(database).interval(timedelta(hours=hours))
         connection.execute(text(f"UPDATE reply SET kept_at = kept_at - {older}"))
 
 

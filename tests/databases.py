@@ -1,0 +1,122 @@
+"""The databases that the tests run on: what a test has to know of each, beside its backend.
+
+Every test with the fixture `database_url` or `database` runs on each of `KINDS`.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+import pytest
+from sqlalchemy import event, make_url, text
+
+from service.storage.database import Database
+from tests import sqlite_files
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres
+
+
+class Kind(Protocol):
+    """A kind of database."""
+
+    def fresh(self, request: pytest.FixtureRequest, folder: Path) -> Any:
+        """Makes a database with today's tables. Returns a context manager of its URL."""
+
+    def empty(self, request: pytest.FixtureRequest, folder: Path) -> Any:
+        """Makes a database without tables, or only its URL. Returns a context manager of its URL."""
+
+    def interval(self, length: timedelta) -> str:
+        """Writes a length of time as SQL that can be added to a column of times."""
+
+    def busy(self) -> Exception:
+        """Makes an error with which the driver ends a transaction that can be run again."""
+
+    def slow_down(self, database: Database) -> None:
+        """Makes every insert into `customer_revision` take a millisecond."""
+
+
+class SQLiteKind:
+    """See `Kind`."""
+
+    @contextmanager
+    def fresh(self, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:  # noqa: ARG002  # the interface's
+        """Copies a migrated file."""
+        yield sqlite_files.fresh(folder / "test.db")
+
+    @contextmanager
+    def empty(self, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:  # noqa: ARG002  # the interface's
+        """Makes no file: `schema.upgrade` does."""
+        yield f"sqlite:///{folder / 'empty.db'}"
+
+    def interval(self, length: timedelta) -> str:
+        """Writes microseconds."""
+        return str(length // timedelta(microseconds=1))
+
+    def busy(self) -> Exception:
+        """The database is locked."""
+        error = sqlite3.OperationalError()
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        return error
+
+    def slow_down(self, database: Database) -> None:
+        """Adds a trigger that calls Python."""
+
+        def connected(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.create_function("slow", 0, lambda: time.sleep(0.001))
+
+        event.listen(database.engine, "connect", connected)
+        database.engine.dispose()
+        with database.session() as connection:
+            connection.execute(text("CREATE TRIGGER slow BEFORE INSERT ON customer_revision BEGIN SELECT slow(); END"))
+
+
+class PostgresKind:
+    """See `Kind`."""
+
+    @contextmanager
+    def fresh(self, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:  # noqa: ARG002  # the interface's
+        """Copies a migrated database."""
+        server: Postgres = request.getfixturevalue("postgres_server")
+        url = server.fresh()
+        yield url
+        server.drop(url)
+
+    @contextmanager
+    def empty(self, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:  # noqa: ARG002  # the interface's
+        """Makes a database."""
+        server: Postgres = request.getfixturevalue("postgres_server")
+        url = server.create()
+        yield url
+        server.drop(url)
+
+    def interval(self, length: timedelta) -> str:
+        """Writes an interval."""
+        return f"interval '{length.total_seconds()} seconds'"
+
+    def busy(self) -> Exception:
+        """A serialization failure."""
+        return psycopg.errors.SerializationFailure()
+
+    def slow_down(self, database: Database) -> None:
+        """Adds a trigger that sleeps."""
+        with database.session() as connection:
+            connection.execute(
+                text("""
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON customer_revision FOR EACH ROW EXECUTE FUNCTION slow()""")
+            )
+
+
+# A third database adds itself here, and every test of `service/storage` that is not about one database runs on it.
+KINDS: dict[str, Kind] = {"sqlite": SQLiteKind(), "postgresql": PostgresKind()}
+
+
+def kind_of(database: Database) -> Kind:
+    """Returns the kind of a database."""
+    return KINDS[make_url(database.url).get_backend_name()]

@@ -1,0 +1,1 @@
+"""What `service/storage` promises on every database. Each test here runs on each of `tests.databases.KINDS`."""
