@@ -88,6 +88,8 @@ def exchanges(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ("text[]", [""]),
         ("text[]", ["a", 'b"c', "d\\e", "f,g", "{h}", "NULL", " i ", "é"]),
         ("text[]", ["plain", "words"]),
+        ("text[]", ["d\\e", "f\\"]),
+        ("text[]", ['"', ""]),
         ("bigint[]", [1, -2, 2**40]),
         ("timestamptz", datetime(2024, 2, 29, 23, 59, 59, 999_999, UTC)),
     ],
