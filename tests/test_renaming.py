@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from service.domain.assign import AssignDevice, AssignDevices, assign_device, assign_devices
+from service.domain.assign_device import AssignDevice, assign_device
+from service.domain.assign_devices import AssignDevices, assign_devices
 from service.domain.cancellation import Cancellation
-from service.domain.customers import SaveCustomer, save_customer
+from service.domain.create_or_update_customer import CreateOrUpdateCustomer, create_or_update_customer
 from service.domain.email import Email
 from service.domain.errors import Conflict
 from service.domain.options import Options
@@ -138,9 +139,9 @@ def test_a_new_customer_whose_address_is_taken_and_given_back_meanwhile_is_made(
     monkeypatch: pytest.MonkeyPatch, database: Database, tenant: Tenant, rename: Rename
 ) -> None:
     tenant.assign(OTHER.given, ["A"])
-    wish = SaveCustomer(ADA, "", Options("key"))
+    wish = CreateOrUpdateCustomer(ADA, "", Options("key"))
     with renamed_around_the_insert(monkeypatch, rename, times=1):
-        customer_id = database.write(tenant.id, Cancellation(), lambda uow: save_customer(uow, wish))
+        customer_id = database.write(tenant.id, Cancellation(), lambda uow: create_or_update_customer(uow, wish))
     assert replayed(database, tenant.id).customers[customer_id].email == ADA.given
 
 

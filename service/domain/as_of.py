@@ -1,22 +1,22 @@
-"""Which moment an answer shows."""
+"""Which instant an answer shows."""
 
 from datetime import datetime, timedelta
 
 from service.domain.errors import InvalidFields, Violation
 
-# So far apart the clocks of a caller and of the database may be.
+# How far apart the clocks of a caller and of the database may be.
 MAX_AHEAD = timedelta(seconds=60)
 
 
 def as_of(at: datetime | None, now: datetime) -> datetime:
-    """Gives the moment that was asked for, or now if none was or if it is a little ahead.
+    """Returns the requested instant, or now if there is none or if it is a little ahead.
 
     Args:
-        at: what was asked for.
-        now: the database's clock when the answer was read.
+        at: the requested instant.
+        now: the time on the database's clock when the answer was read.
 
     Raises:
-        InvalidFields: it is further ahead.
+        InvalidFields: it is more than `MAX_AHEAD` ahead.
     """
     if at is None:
         return now

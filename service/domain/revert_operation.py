@@ -1,9 +1,9 @@
-"""Undoes one operation, as a new one, where nothing has happened since."""
+"""Reverts one operation, by a new operation, for the devices whose owners have not changed since."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
-from service.domain.history import get_operation
+from service.domain.get_operation import get_operation
 from service.domain.ids import new_id
 from service.domain.options import Options
 from service.domain.replay import Request
@@ -14,7 +14,7 @@ SHOWN_LEFT = 1_000
 
 
 class LeftReason(IntEnum):
-    """Why a device was left as it is."""
+    """Why a device was not reverted."""
 
     CHANGED_SINCE = 1
     ALREADY_REVERTED = 2
@@ -22,19 +22,19 @@ class LeftReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RevertOperation:
-    """A validated wish."""
+    """The command, validated."""
 
     operation_id: str
     options: Options
 
     def request(self) -> Request:
-        """Tells what the request id stands for."""
+        """Returns what the request id stands for."""
         return self.options.request("RevertOperation", self.operation_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Reverted:
-    """What was undone, in devices, and what was left: the first 1,000, and how many in all."""
+    """The result: how many devices were reverted and how many were not, and the first 1,000 of the latter."""
 
     operation_id: str
     reverted_count: int
@@ -42,15 +42,15 @@ class Reverted:
     left: list[tuple[str, LeftReason]]
 
 
-def revert_operation(uow: UnitOfWork, wish: RevertOperation) -> Reverted:
-    """Gives each device of an operation the owners that it had before, unless they have changed since.
+def revert_operation(uow: UnitOfWork, command: RevertOperation) -> Reverted:
+    """Assigns each device of an operation to its owners of before, unless the owners have changed since.
 
     Raises:
         OperationNotFound: the organisation has no such operation.
     """
-    options = wish.options
-    get_operation(uow, wish.operation_id)
-    found = uow.operations.prepare_revert(wish.operation_id, SHOWN_LEFT)
+    options = command.options
+    get_operation(uow, command.operation_id)
+    found = uow.operations.prepare_revert(command.operation_id, SHOWN_LEFT)
     operation_id = ""
     if found.count and not options.validate_only:
         operation_id = new_id("op")
@@ -64,7 +64,7 @@ def revert_operation(uow: UnitOfWork, wish: RevertOperation) -> Reverted:
                 deltas,
                 assigned,
                 unassigned,
-                reverts_operation_id=wish.operation_id,
+                reverts_operation_id=command.operation_id,
             )
         )
     reasons = (LeftReason.CHANGED_SINCE, LeftReason.ALREADY_REVERTED)

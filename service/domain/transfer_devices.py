@@ -1,23 +1,23 @@
-"""Moves devices from one customer to another, in one step that nobody sees half of."""
+"""Moves devices from one customer to another, in one transaction."""
 
 from dataclasses import dataclass
 
-from service.domain.assign import lock_or_create
+from service.domain.customer_locks import lock_or_create
 from service.domain.email import Email
 from service.domain.errors import CustomerNotFound
 from service.domain.identifiers import divided, unique
 from service.domain.ids import new_id
 from service.domain.options import Options
 from service.domain.replay import Request
+from service.domain.skipped_devices import SkipReason, refusal, skip_reasons
 from service.domain.tokens import revision_token
-from service.domain.unassign_devices import SkipReason, refusal, skip_reasons
 from service.domain.values import Operation
 from service.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
 class TransferDevices:
-    """A validated wish; the two customers differ. `options.expected_revision` is the source's."""
+    """The command, validated. The two customers differ. `options.expected_revision` is the source's."""
 
     source: Email
     target: Email
@@ -27,14 +27,14 @@ class TransferDevices:
     require_all: bool = False
 
     def request(self) -> Request:
-        """Tells what the request id stands for."""
+        """Returns what the request id stands for."""
         content = (self.source.key, self.target.key, unique(self.identifiers))
         return self.options.request("TransferDevices", *content, self.require_existing_customer, self.require_all)
 
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """What became of it. `skip_reasons[i]` says why `skipped[i]`."""
+    """The result. `skip_reasons[i]` says why `skipped[i]`."""
 
     source_id: str
     target_id: str
@@ -49,36 +49,36 @@ class Transferred:
     target_revision: str
 
 
-def transfer_devices(uow: UnitOfWork, wish: TransferDevices) -> Transferred:
-    """Moves what the source has of the wished devices and skips the rest.
+def transfer_devices(uow: UnitOfWork, command: TransferDevices) -> Transferred:
+    """Moves the named devices that the source has, and skips the others.
 
     Raises:
         CustomerNotFound: the source does not exist, or the target does not and must.
         RevisionMoved: `expected_revision` differs.
         DevicesSkipped: `require_all` is set and a device would be skipped.
     """
-    options = wish.options
-    # The source is never created; looked for first, because the lock below adds who is missing.
-    if uow.customers.find(email=wish.source) is None:
+    options = command.options
+    # The source is never created, so it is looked up first: the lock below creates missing customers.
+    if uow.customers.find(email=command.source) is None:
         raise CustomerNotFound
     customers, created = lock_or_create(
         uow,
-        [wish.source, wish.target],
-        must_exist=wish.require_existing_customer,
+        [command.source, command.target],
+        must_exist=command.require_existing_customer,
         validate_only=options.validate_only,
     )
-    if wish.source.key in created:  # the source has got another address since the look
+    if command.source.key in created:  # the source's address has changed since it was looked up
         raise CustomerNotFound
-    source = customers[wish.source.key]
-    target = customers.get(wish.target.key) if options.validate_only else customers[wish.target.key]
+    source = customers[command.source.key]
+    target = customers.get(command.target.key) if options.validate_only else customers[command.target.key]
     options.guard(source)
-    wanted = unique(wish.identifiers)
-    look_first = options.validate_only or wish.require_all
+    wanted = unique(command.identifiers)
+    look_first = options.validate_only or command.require_all
     touch = uow.assignments.which_are_assigned if look_first else uow.assignments.end
     moved, skipped = divided(wanted, touch(source, wanted))
     reasons = skip_reasons(uow, skipped)
-    if wish.require_all and skipped:
-        raise refusal(wish.identifiers, dict(zip(skipped, reasons, strict=True)))
+    if command.require_all and skipped:
+        raise refusal(command.identifiers, skipped, reasons)
     if look_first and moved and not options.validate_only:
         uow.assignments.end(source, moved)
 

@@ -1,4 +1,4 @@
-"""Ends everything that a departing customer has, in one operation."""
+"""Ends all assignments of one customer, in one operation."""
 
 from dataclasses import dataclass
 
@@ -14,20 +14,20 @@ from service.storage.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class UnassignAllDevices:
-    """A validated wish. `expected_count` is how many devices the caller believes the customer has."""
+    """The command, validated. `expected_count` is how many devices the caller expects the customer to have."""
 
     customer: Email
     expected_count: int
     options: Options
 
     def request(self) -> Request:
-        """Tells what the request id stands for."""
+        """Returns what the request id stands for."""
         return self.options.request("UnassignAllDevices", self.customer.key, self.expected_count)
 
 
 @dataclass(frozen=True, slots=True)
 class AllUnassigned:
-    """How much it was."""
+    """The result."""
 
     customer_id: str
     unassigned_count: int
@@ -35,21 +35,21 @@ class AllUnassigned:
     revision: str
 
 
-def unassign_all_devices(uow: UnitOfWork, wish: UnassignAllDevices) -> AllUnassigned:
-    """Ends all of a customer's assignments, without bringing any of them here.
+def unassign_all_devices(uow: UnitOfWork, command: UnassignAllDevices) -> AllUnassigned:
+    """Ends all of a customer's assignments, without reading them.
 
     Raises:
         CustomerNotFound: the organisation has no such customer.
         RevisionMoved: `expected_revision` differs.
         CountDiffers: the customer has another number of devices.
     """
-    options = wish.options
-    customer = uow.customers.lock(wish.customer)
+    options = command.options
+    customer = uow.customers.lock(command.customer)
     if customer is None:
         raise CustomerNotFound
     options.guard(customer)
     count = customer.device_count
-    if count != wish.expected_count:
+    if count != command.expected_count:
         raise CountDiffers(count)
     operation_id = ""
     if count and not options.validate_only:

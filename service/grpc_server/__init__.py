@@ -1,5 +1,5 @@
-"""How gRPC reaches the use cases: servicers, the interceptor, the status table.
+"""The gRPC server: what every call passes, and the rpcs.
 
-`interceptor.py` is what every call passes, and `admission.py` lets it in; `assignments.py` turns messages into wishes
-and results into messages.
+Every call passes `interceptor.py`, which has `admission.py` check it. The servicers hand a call to the file of its use
+case in `rpcs`.
 """

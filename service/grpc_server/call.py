@@ -45,7 +45,7 @@ _unpaid = LogLimits(10)
 
 
 def current() -> tuple[Call, Principal]:
-    """Gives the call that this thread serves, and whose it is. For servicers, which run behind the interceptor."""
+    """Returns the call that this thread serves, and whose key it has. Servicers use it, after the interceptor."""
     call = _current.get()
     if call.principal is None:
         raise LookupError("the call's key has not been checked")
@@ -55,6 +55,16 @@ def current() -> tuple[Call, Principal]:
 def enter(call: Call) -> None:
     """Makes a call the current one. gRPC runs each call in a context of its own, so there is no way back to take."""
     _current.set(call)
+
+
+def key_id() -> str:
+    """Returns the id of the current call's key."""
+    return current()[1].key_id
+
+
+def count(**counts: int | bool) -> None:
+    """Adds numbers to the current call's line in the log."""
+    current()[0].counts.update(counts)
 
 
 def tell(call: Call, started: float, error: ServiceError | None) -> None:

@@ -12,8 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from service.domain import identifiers
 from service.domain.email import Email
 from service.domain.errors import InvalidFields, Violation
-from service.domain.list_assigned_devices import DEFAULT_PAGE_SIZE
 from service.domain.options import Options
+from service.domain.pages import DEFAULT_PAGE_SIZE
 from service.grpc_server import structs
 from service.runtime.chunks import parts
 
@@ -101,14 +101,17 @@ class Fields:
             self.wrong(field, f"must have at most {most} members, but has {len(listed)}")
         return listed
 
-    def device_type(self, field: str, text: str, *, required: bool, why: str = "is required") -> str:
-        """Reads a device's type: as an identifier, but it may be absent unless it is required."""
-        if not text:
-            if required:
-                self.wrong(field, why)
-        elif (problem := identifiers.problem(text)) is not None:
+    def device_type(self, field: str, text: str) -> str:
+        """Reads an optional type of a device, which is checked as an identifier is."""
+        if text and (problem := identifiers.problem(text)) is not None:
             self.wrong(field, problem)
         return text
+
+    def type_of_new_devices(self, text: str, *, required: bool) -> str:
+        """Reads the type that devices get if they are created."""
+        if required and not text:
+            self.wrong("device_type", "is required when devices may be created")
+        return self.device_type("device_type", text)
 
     def text(self, field: str, text: str, most: int = 255) -> str:
         """Reads a text of at most so many characters."""

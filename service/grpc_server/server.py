@@ -6,23 +6,21 @@ from collections.abc import Sequence
 import grpc
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
 from deviceassignment.v1.customer_pb2_grpc import add_CustomerServiceServicer_to_server
-from deviceassignment.v1.device_assignment_pb2_grpc import (
-    DeviceAssignmentServiceServicer,
-    add_DeviceAssignmentServiceServicer_to_server,
-)
+from deviceassignment.v1.device_assignment_pb2_grpc import add_DeviceAssignmentServiceServicer_to_server
 from deviceassignment.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
 from grpc_health.v1 import health_pb2
 
 from service.domain.errors import Stopping
 from service.grpc_server import health
-from service.grpc_server.assignments import Assignments
+from service.grpc_server.assignment_servicer import AssignmentServicer
 from service.grpc_server.authentication import Authenticator
-from service.grpc_server.customers import Customers
-from service.grpc_server.devices import Devices
-from service.grpc_server.history import History
+from service.grpc_server.customer_servicer import CustomerServicer
+from service.grpc_server.device_servicer import DeviceServicer
 from service.grpc_server.key_check import KeyCheck
+from service.grpc_server.owner_lookup import OwnerLookup
 from service.grpc_server.reception import Limits, Reception
 from service.grpc_server.reflection import Reflection
+from service.grpc_server.use_cases import UseCases
 from service.grpc_server.watch import Watchers
 from service.method_table import MAX_REQUEST_BYTES
 from service.runtime.operator_error import OperatorError
@@ -55,14 +53,6 @@ class AddressUnavailable(OperatorError):
         self.address = address
 
 
-class DeviceAssignments(Assignments, History, DeviceAssignmentServiceServicer):
-    """The whole DeviceAssignmentService."""
-
-    def __init__(self, storage: Storage, watchers: Watchers, max_answer_bytes: int) -> None:
-        Assignments.__init__(self, storage, max_answer_bytes)
-        History.__init__(self, storage, watchers, max_answer_bytes)
-
-
 class Server:
     """Serves the use cases over gRPC."""
 
@@ -83,10 +73,10 @@ class Server:
         self._share_port = share_port
         self._servers: list[grpc.Server] = []
         self._watchers = Watchers(stream, limits.stream_seconds)
-        answer_bytes = limits.max_answer_bytes
-        self._assignments = DeviceAssignments(storage, self._watchers, answer_bytes)
-        self._customers = Customers(storage, answer_bytes)
-        self._devices = Devices(storage, answer_bytes)
+        use_cases = UseCases(storage, limits.max_answer_bytes)
+        self._assignments = AssignmentServicer(use_cases, OwnerLookup(storage), self._watchers)
+        self._customers = CustomerServicer(use_cases)
+        self._devices = DeviceServicer(use_cases)
         self._served: dict[str, bool] = {}
         self.serving(reads=False, writes=False)
 

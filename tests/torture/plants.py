@@ -10,15 +10,15 @@ from typing import Any, cast
 
 from sqlalchemy import bindparam, text
 
-from service.domain import assign
+from service.domain import assign_devices as assign
 from service.domain import transfer_devices as transfer
-from service.domain.assign import AssignDevices, DeviceAssigned, DevicesAssigned
+from service.domain.assign_devices import AssignDevices, DeviceAssigned, DevicesAssigned
 from service.domain.errors import CustomerNotFound, RequestIdReused
 from service.domain.identifiers import unique
 from service.domain.ids import new_id
 from service.domain.values import Reply
-from service.grpc_server import assignments as assignment_rpcs
-from service.grpc_server import writing
+from service.grpc_server import use_cases
+from service.grpc_server.rpcs import assign_devices as assign_devices_rpc
 from service.storage import assignments, customers, tables
 from service.storage.backend import View
 from service.storage.database import Database
@@ -73,7 +73,7 @@ def replay_behind() -> None:
         uow.replies.keep(request.request_id, Reply(fingerprint, codec.encode(answer)))
         return answer, False
 
-    cast("Any", writing).answer_once = answer_once
+    cast("Any", use_cases).answer_once = answer_once
 
 
 _CREATE_CUSTOMER = Statement(
@@ -121,17 +121,17 @@ def customer_missing() -> None:
     """Goes on without a customer whose address changed while it was being created, and answers as if all were done."""
     real = assign.assign_devices
 
-    def assign_devices(uow: Any, wish: AssignDevices) -> DevicesAssigned:
-        must_exist, validate_only = wish.require_existing_customer, wish.options.validate_only
+    def assign_devices(uow: Any, command: AssignDevices) -> DevicesAssigned:
+        must_exist, validate_only = command.require_existing_customer, command.options.validate_only
         _kept.locked = None
-        locked = _lock_or_create(uow, [wish.customer], must_exist=must_exist, validate_only=validate_only)
-        if validate_only or wish.customer.key in locked[0]:
+        locked = _lock_or_create(uow, [command.customer], must_exist=must_exist, validate_only=validate_only)
+        if validate_only or command.customer.key in locked[0]:
             _kept.locked = locked
             try:
-                return real(uow, wish)
+                return real(uow, command)
             finally:
                 _kept.locked = None
-        known = uow.devices.known(unique(wish.identifiers))
+        known = uow.devices.known(unique(command.identifiers))
         assigned = [DeviceAssigned(identifier, known[identifier], was_created=False) for identifier in known]
         return DevicesAssigned(
             customer_id="",
@@ -146,7 +146,7 @@ def customer_missing() -> None:
 
     for module in (assign, transfer):
         cast("Any", module).lock_or_create = _lock_or_create
-    for module_ in (assign, assignment_rpcs):
+    for module_ in (assign, assign_devices_rpc):
         cast("Any", module_).assign_devices = assign_devices
 
 

@@ -1,0 +1,17 @@
+"""Gets one operation: who changed how many assignments, when and why."""
+
+from service.domain.errors import OperationNotFound
+from service.domain.values import OperationRecord
+from service.storage.unit_of_work import UnitOfWork
+
+
+def get_operation(uow: UnitOfWork, operation_id: str) -> OperationRecord:
+    """Returns one operation.
+
+    Raises:
+        OperationNotFound: the organisation has no such operation.
+    """
+    operation = uow.operations.find(operation_id)
+    if operation is None:
+        raise OperationNotFound
+    return operation
