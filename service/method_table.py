@@ -1,7 +1,7 @@
-"""The table of rpcs: the scope that each needs, and how long its request may be. Others are refused."""
+"""The table of rpcs: what each one needs, takes and answers before its request is read. Other rpcs are refused."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from deviceassignment.v1 import customer_pb2, device_pb2
 from deviceassignment.v1 import device_assignment_pb2 as pb
@@ -10,20 +10,41 @@ from google.protobuf.message import DecodeError
 _KIB = 1024
 
 MAX_REQUEST_BYTES = 4 * _KIB * _KIB
-"""The longest message that gRPC takes in, whatever the method."""
+"""The longest message that gRPC receives, whatever the method."""
+
+HTTP_PREFIX = "/api/ext-v1"
+"""What the paths of all rpcs begin with over HTTP."""
+
+
+class RequestLimits(NamedTuple):
+    """How long a request may be.
+
+    Attributes:
+        bytes: the length of its message.
+        json_bytes: the length of its JSON body over HTTP, where each character may be escaped.
+        json_values: the number of JSON values in that body; an empty array or object counts twice.
+    """
+
+    bytes: int
+    json_bytes: int
+    json_values: int
+
 
 # Ids, addresses, tokens and options.
-_SHORT = 64 * _KIB
+_SHORT = RequestLimits(64 * _KIB, 64 * _KIB, 2_000)
 # 64 KiB of metadata as JSON may take up to seven times as much as a Struct: `0,` is a double, a kind and two lengths.
-_METADATA = 512 * _KIB
+# Each character may be escaped, as \u0041. The shortest JSON values, with their commas, take three bytes.
+_METADATA = RequestLimits(512 * _KIB, (64 + 6 * 64) * _KIB, 45_000)
 # 1,000 identifiers of 255 characters of at most four bytes, or 1,000 e-mail addresses.
-_THOUSAND = 1_088 * _KIB
-_LIST = MAX_REQUEST_BYTES
+_THOUSAND = RequestLimits(1_088 * _KIB, 4 * _KIB * _KIB, 2_000)
+# 3 MiB of identifiers. Characters beyond ASCII take at most three times as much when they are escaped.
+_LIST = RequestLimits(MAX_REQUEST_BYTES, 10 * _KIB * _KIB, 101_000)
+_METADATA_LIST = RequestLimits(MAX_REQUEST_BYTES, 10 * _KIB * _KIB, 100_000)
 
 _LONG_PAGE = 1_000
 """A page of more members than this is a long answer."""
 _MAX_PAGE_REQUEST = 4 * _KIB
-"""A listing's request needs no more; it is parsed by the thread that takes all calls in."""
+"""A listing's request needs no more; it is parsed by the thread that accepts all calls."""
 _MAX_FEW_DEVICES = 2 * _KIB
 """About a hundred identifiers, each of which may have a hundred owners."""
 
@@ -61,47 +82,78 @@ class Rpc(NamedTuple):
     """What is known of an rpc before its request is read.
 
     Attributes:
-        scope: what the key must be allowed to do; empty for a method that takes no key.
-        max_bytes: the longest request, in bytes on the wire.
-        long_answer: whether the answer to a request, in bytes, may be a long one; such a call counts as a large one.
+        scopes: what the key must be allowed to do, all of it; empty for a method that takes no key.
+        limits: how long its request may be.
+        http_method: its verb over HTTP; None if it has no path there.
+        path: its path over HTTP, after `HTTP_PREFIX`; `{name}` is the request's field of that name.
+        long_answer: returns whether the answer to a request, in bytes, may be long. Such a call counts as a large one.
+        optional_scopes: what the key must be allowed to do to get all fields of the answer.
+        map_field: a list in the request that is an object in JSON: from the first field of a member to its second.
     """
 
-    scope: str
-    max_bytes: int
+    scopes: tuple[str, ...]
+    limits: RequestLimits
+    http_method: Literal["GET", "POST"] | None = None
+    path: str = ""
     long_answer: Callable[[bytes], bool] = _never
+    optional_scopes: tuple[str, ...] = ()
+    map_field: str = ""
 
 
-RPCS: dict[str, Rpc] = {
-    f"deviceassignment.v1.{name}": rpc
-    for name, rpc in {
-        "DeviceAssignmentService/UnassignDevices": Rpc("assignments:write", _LIST),
-        "DeviceAssignmentService/UnassignDevice": Rpc("assignments:write", _SHORT),
-        "DeviceAssignmentService/AssignDevices": Rpc("assignments:write", _LIST),
-        "DeviceAssignmentService/AssignDevice": Rpc("assignments:write", _THOUSAND),
-        "DeviceAssignmentService/TransferDevices": Rpc("assignments:write", _LIST),
-        "DeviceAssignmentService/UnassignAllDevices": Rpc("assignments:write", _SHORT),
-        "DeviceAssignmentService/RevertOperation": Rpc("assignments:write", _SHORT),
-        "DeviceAssignmentService/ListAssignedDevices": Rpc("assignments:read", _SHORT, _ASSIGNED),
-        "DeviceAssignmentService/LookupOwners": Rpc("assignments:read", _THOUSAND, _many_devices),
-        "DeviceAssignmentService/ListOperations": Rpc("assignments:read", _SHORT, _OPERATIONS),
-        "DeviceAssignmentService/GetOperation": Rpc("assignments:read", _SHORT),
-        "DeviceAssignmentService/ListOperationChanges": Rpc("assignments:read", _SHORT, _CHANGES),
-        "DeviceAssignmentService/WatchOperations": Rpc("assignments:read", _SHORT),
-        "CustomerService/CreateOrUpdateCustomer": Rpc("customers:write", _METADATA),
-        "CustomerService/QueryCustomer": Rpc("customers:read", _SHORT),
-        "CustomerService/GetCustomer": Rpc("customers:read", _SHORT),
-        "CustomerService/ListCustomers": Rpc("customers:read", _SHORT, _CUSTOMERS),
-        "DeviceService/CreateOrUpdateDevice": Rpc("devices:write", _METADATA),
-        "DeviceService/BulkUpdateDeviceMetadata": Rpc("devices:write", _LIST),
-        "DeviceService/GetDevice": Rpc("devices:read", _SHORT),
-        "DeviceService/ListDevices": Rpc("devices:read", _SHORT, _DEVICES),
-    }.items()
+_WRITE_ASSIGNMENTS, _READ_ASSIGNMENTS = ("assignments:write",), ("assignments:read",)
+_WRITE_CUSTOMERS, _READ_CUSTOMERS = ("customers:write",), ("customers:read",)
+_WRITE_DEVICES, _READ_DEVICES = ("devices:write",), ("devices:read",)
+
+_SERVICES: dict[str, dict[str, Rpc]] = {
+    "DeviceAssignmentService": {
+        "UnassignDevices": Rpc(_WRITE_ASSIGNMENTS, _LIST, "POST", "/deviceAssignment/unassignDevicesFromOwner"),
+        "UnassignDevice": Rpc(_WRITE_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/unassignDeviceFromOwner"),
+        "AssignDevices": Rpc(_WRITE_ASSIGNMENTS, _LIST, "POST", "/deviceAssignment/assignDevicesToOwner"),
+        "AssignDevice": Rpc(_WRITE_ASSIGNMENTS, _THOUSAND, "POST", "/deviceAssignment/assignDeviceToOwners"),
+        "TransferDevices": Rpc(_WRITE_ASSIGNMENTS, _LIST, "POST", "/deviceAssignment/transferDevices"),
+        "UnassignAllDevices": Rpc(_WRITE_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/unassignAllDevices"),
+        "LookupOwners": Rpc(
+            _READ_ASSIGNMENTS, _THOUSAND, "POST", "/deviceAssignment/lookupOwners", _many_devices, _READ_CUSTOMERS
+        ),
+        "ListAssignedDevices": Rpc(
+            _READ_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/listAssignedDevices", _ASSIGNED
+        ),
+        "ListOperations": Rpc(_READ_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/listOperations", _OPERATIONS),
+        "GetOperation": Rpc(_READ_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/getOperation"),
+        "ListOperationChanges": Rpc(
+            _READ_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/listOperationChanges", _CHANGES
+        ),
+        "RevertOperation": Rpc(_WRITE_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/revertOperation"),
+        "WatchOperations": Rpc(_READ_ASSIGNMENTS, _SHORT, "GET", "/deviceAssignment/watchOperations"),
+    },
+    "CustomerService": {
+        "CreateOrUpdateCustomer": Rpc(_WRITE_CUSTOMERS, _METADATA, "POST", "/customer/createOrUpdateCustomer"),
+        "QueryCustomer": Rpc(_READ_CUSTOMERS, _SHORT, "POST", "/customer/queryCustomer"),
+        "GetCustomer": Rpc(_READ_CUSTOMERS, _SHORT, "GET", "/customer/getCustomer/{telemetron_customer_id}"),
+        "ListCustomers": Rpc(_READ_CUSTOMERS, _SHORT, "POST", "/customer/listCustomers", _CUSTOMERS),
+    },
+    "DeviceService": {
+        "CreateOrUpdateDevice": Rpc(_WRITE_DEVICES, _METADATA, "POST", "/device"),
+        "GetDevice": Rpc(_READ_DEVICES, _SHORT, "POST", "/device/getDevice"),
+        "ListDevices": Rpc(_READ_DEVICES, _SHORT, "POST", "/device/listDevices", _DEVICES),
+        "BulkUpdateDeviceMetadata": Rpc(
+            _WRITE_DEVICES, _METADATA_LIST, "POST", "/device/bulk-metadata", map_field="devices"
+        ),
+    },
 }
 
-UNKNOWN = Rpc("", _SHORT)
+RPCS: dict[str, Rpc] = {
+    f"deviceassignment.v1.{service}/{name}": rpc for service, rpcs in _SERVICES.items() for name, rpc in rpcs.items()
+}
+"""Every rpc that takes a key, by its full name."""
+
+UNKNOWN = Rpc((), _SHORT)
 """Stands for an rpc that is not in the table."""
 
-# Standard services that tools and load balancers call: they answer nothing about anybody's data, and take no key.
+OPEN = Rpc((), RequestLimits(_KIB, 0, 0))
+"""Stands for the rpcs of `OPEN_SERVICES`."""
+
+# Standard services that tools and load balancers call. They answer nothing about an organisation, and take no key.
 OPEN_SERVICES = frozenset(
     {
         "grpc.health.v1.Health",

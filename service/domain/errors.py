@@ -114,9 +114,10 @@ class ApiKeyInvalid(ServiceError):
 class ScopeMissing(ServiceError):
     reason = "ERROR_REASON_SCOPE_MISSING"
 
-    def __init__(self, scope: str) -> None:
-        self.scope = scope
-        super().__init__(f"The API key lacks the scope {scope}" if scope else "No API key may call this method")
+    def __init__(self, scopes: Sequence[str]) -> None:
+        self.scopes = scopes
+        named = f"the scope{'s' if len(scopes) > 1 else ''} {', '.join(scopes)}"
+        super().__init__(f"The API key lacks {named}" if scopes else "No API key may call this method")
 
 
 class CustomerNotFound(ServiceError):

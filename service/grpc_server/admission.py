@@ -129,9 +129,9 @@ class Admission:
         arrival.screened = True
         if arrival.method == KEY_CHECK:
             return
-        scope = arrival.rpc.scope
-        if scope not in principal.scopes:
-            raise ScopeMissing(scope)
+        scopes = arrival.rpc.scopes
+        if not scopes or not principal.scopes.issuperset(scopes):
+            raise ScopeMissing([scope for scope in scopes if scope not in principal.scopes])
         self._rate_limit.take(principal.key_id)
 
 

@@ -13,14 +13,12 @@ from service.domain.errors import MalformedRequest, ServiceError
 from service.grpc_server import status
 from service.grpc_server.arrival import Arrival, served
 from service.grpc_server.executors import EvictingExecutor, on_executor
-from service.method_table import Rpc
+from service.method_table import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from service.grpc_server.receiver import Receiver
-
-_RPC = Rpc("", 1_024)
 
 
 class OpenServices:
@@ -42,7 +40,7 @@ class OpenServices:
 
     def receive(self, method: str) -> Arrival:
         """Makes what is known of a call before its message."""
-        return Arrival(method, _RPC)
+        return Arrival(method, OPEN)
 
     def wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         """Has a method served on its executor."""

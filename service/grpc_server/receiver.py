@@ -159,8 +159,8 @@ class Receiver(FairExecutor):
         fits = self._room.receive(arrival, length)
         if fits is None:
             return
-        if length > arrival.rpc.max_bytes:
-            most = arrival.rpc.max_bytes
+        most = arrival.rpc.limits.bytes
+        if length > most:
             raise RequestTooLarge(f"The request has {length} bytes; this method takes at most {most}")
         if not fits:
             raise Overloaded

@@ -74,7 +74,7 @@ def _details(error: ServiceError, call_id: str) -> list[Message]:
         info.metadata["violations_omitted"] = str(error.omitted)
     match error:
         case errors.ScopeMissing():
-            info.metadata["scope"] = error.scope
+            info.metadata["scope"] = " ".join(error.scopes)
         case errors.CountDiffers():
             info.metadata["device_count"] = str(error.device_count)
         case errors.InvalidFields():

@@ -1,16 +1,16 @@
-"""The one table of what the gateway serves: an HTTP method and a path for each rpc. All else is in the descriptors."""
+"""What the gateway serves: the rpcs of `method_table` that have a path. All else is in the descriptors."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
 
+from service.method_table import HTTP_PREFIX, RPCS
+
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
-PREFIX = "/api/ext-v1"
-
-_KIB = 1024
+PREFIX = HTTP_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,9 @@ class Size:
         values: its JSON values; an empty array or object counts twice.
     """
 
-    bytes: int = 64 * _KIB
-    values: int = 2_000
+    bytes: int
+    values: int
 
-
-# Of 64 KiB, which is the most that the service keeps of an object, each character may be escaped, as \u0041. The
-# shortest values, behind commas, take three bytes.
-_METADATA = Size((64 + 6 * 64) * _KIB, 45_000)
-# The service takes 3 MiB of identifiers. Escaped, characters beyond ASCII take at most three times as much.
-_LONG_LIST = Size(10 * _KIB * _KIB, 101_000)
-_LIST = Size(4 * _KIB * _KIB, 2_000)
-_MANY_METADATA = Size(10 * _KIB * _KIB, 100_000)
 
 _METHODS: dict[str, "MethodDescriptor"] = {
     method.full_name: method
@@ -60,8 +52,8 @@ class Route:
     http_method: Literal["GET", "POST"]
     path: str
     rpc: str
-    map_field: str = ""
-    size: Size = Size()
+    map_field: str
+    size: Size
 
     @property
     def full_path(self) -> str:
@@ -74,30 +66,14 @@ class Route:
         return _METHODS[self.rpc]
 
 
-_ASSIGNMENTS = "deviceassignment.v1.DeviceAssignmentService"
-_CUSTOMERS = "deviceassignment.v1.CustomerService"
-_DEVICES = "deviceassignment.v1.DeviceService"
-
-ROUTES: tuple[Route, ...] = (
-    Route("POST", "/deviceAssignment/unassignDevicesFromOwner", f"{_ASSIGNMENTS}.UnassignDevices", size=_LONG_LIST),
-    Route("POST", "/deviceAssignment/unassignDeviceFromOwner", f"{_ASSIGNMENTS}.UnassignDevice"),
-    Route("POST", "/deviceAssignment/assignDevicesToOwner", f"{_ASSIGNMENTS}.AssignDevices", size=_LONG_LIST),
-    Route("POST", "/deviceAssignment/assignDeviceToOwners", f"{_ASSIGNMENTS}.AssignDevice", size=_LIST),
-    Route("POST", "/deviceAssignment/transferDevices", f"{_ASSIGNMENTS}.TransferDevices", size=_LONG_LIST),
-    Route("POST", "/deviceAssignment/unassignAllDevices", f"{_ASSIGNMENTS}.UnassignAllDevices"),
-    Route("POST", "/deviceAssignment/lookupOwners", f"{_ASSIGNMENTS}.LookupOwners", size=_LIST),
-    Route("POST", "/deviceAssignment/listAssignedDevices", f"{_ASSIGNMENTS}.ListAssignedDevices"),
-    Route("POST", "/deviceAssignment/listOperations", f"{_ASSIGNMENTS}.ListOperations"),
-    Route("POST", "/deviceAssignment/getOperation", f"{_ASSIGNMENTS}.GetOperation"),
-    Route("POST", "/deviceAssignment/listOperationChanges", f"{_ASSIGNMENTS}.ListOperationChanges"),
-    Route("POST", "/deviceAssignment/revertOperation", f"{_ASSIGNMENTS}.RevertOperation"),
-    Route("GET", "/deviceAssignment/watchOperations", f"{_ASSIGNMENTS}.WatchOperations"),
-    Route("POST", "/customer/createOrUpdateCustomer", f"{_CUSTOMERS}.CreateOrUpdateCustomer", size=_METADATA),
-    Route("POST", "/customer/queryCustomer", f"{_CUSTOMERS}.QueryCustomer"),
-    Route("GET", "/customer/getCustomer/{telemetron_customer_id}", f"{_CUSTOMERS}.GetCustomer"),
-    Route("POST", "/customer/listCustomers", f"{_CUSTOMERS}.ListCustomers"),
-    Route("POST", "/device", f"{_DEVICES}.CreateOrUpdateDevice", size=_METADATA),
-    Route("POST", "/device/getDevice", f"{_DEVICES}.GetDevice"),
-    Route("POST", "/device/listDevices", f"{_DEVICES}.ListDevices"),
-    Route("POST", "/device/bulk-metadata", f"{_DEVICES}.BulkUpdateDeviceMetadata", "devices", _MANY_METADATA),
+ROUTES: tuple[Route, ...] = tuple(
+    Route(
+        rpc.http_method,
+        rpc.path,
+        name.replace("/", "."),
+        rpc.map_field,
+        Size(rpc.limits.json_bytes, rpc.limits.json_values),
+    )
+    for name, rpc in RPCS.items()
+    if rpc.http_method is not None
 )

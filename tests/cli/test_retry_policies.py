@@ -50,7 +50,7 @@ def stub(port: int, policy: Any) -> Iterator[DeviceAssignmentServiceStub]:
 
 @pytest.mark.parametrize(("name", "retried"), [(READS, set(METHODS) - WRITES - STREAMS), (ALL, set(METHODS) - STREAMS)])
 def test_every_rpc_is_named_once_and_retried_if_that_is_safe(name: str, retried: set[str]) -> None:
-    assert {method for method in RPCS if RPCS[method].scope.endswith(":write")} == WRITES
+    assert {method for method in RPCS if RPCS[method].scopes[0].endswith(":write")} == WRITES
     found = {
         f"{method['service']}/{method['method']}": entry
         for entry in config(name)["methodConfig"]

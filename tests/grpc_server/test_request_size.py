@@ -46,7 +46,7 @@ def unknown_field(length: int) -> bytes:
 
 @pytest.mark.parametrize("method", [name for name in sorted(RPCS) if not name.endswith("WatchOperations")])
 def test_each_rpc_has_a_limit_of_bytes_that_is_looked_at_first(client: Client, tenant: Tenant, method: str) -> None:
-    most = RPCS[method].max_bytes
+    most = RPCS[method].limits.bytes
     call = raw(client).unary_unary(f"/{method}").future(unknown_fields(most), metadata=tenant.metadata)
     if call.code() is not grpc.StatusCode.OK:
         assert failure(call.result).reason == "ERROR_REASON_INVALID_FIELDS"

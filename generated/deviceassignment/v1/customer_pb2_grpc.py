@@ -68,6 +68,8 @@ class CustomerServiceServicer:
 
         Returns `ALREADY_EXISTS` if another customer has the e-mail address, and `NOT_FOUND` if there is no customer to
         update. Needs the scope `customers:write`.
+
+        HTTP: `POST /api/ext-v1/customer/createOrUpdateCustomer`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,6 +79,8 @@ class CustomerServiceServicer:
         """Gets a customer by e-mail address.
 
         Returns `NOT_FOUND` if the organisation has no such customer. Needs the scope `customers:read`.
+
+        HTTP: `POST /api/ext-v1/customer/queryCustomer`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +90,8 @@ class CustomerServiceServicer:
         """Gets a customer by id.
 
         Returns `NOT_FOUND` if the organisation has no such customer. Needs the scope `customers:read`.
+
+        HTTP: `GET /api/ext-v1/customer/getCustomer/{telemetron_customer_id}`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +101,8 @@ class CustomerServiceServicer:
         """Lists the customers, ordered by id.
 
         Needs the scope `customers:read`.
+
+        HTTP: `POST /api/ext-v1/customer/listCustomers`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

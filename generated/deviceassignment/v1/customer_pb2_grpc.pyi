@@ -40,21 +40,29 @@ class CustomerServiceStub:
 
     Returns `ALREADY_EXISTS` if another customer has the e-mail address, and `NOT_FOUND` if there is no customer to
     update. Needs the scope `customers:write`.
+
+    HTTP: `POST /api/ext-v1/customer/createOrUpdateCustomer`.
     """
     QueryCustomer: _grpc.UnaryUnaryMultiCallable[_customer_pb2.QueryCustomerRequest, _customer_pb2.QueryCustomerResponse]
     """Gets a customer by e-mail address.
 
     Returns `NOT_FOUND` if the organisation has no such customer. Needs the scope `customers:read`.
+
+    HTTP: `POST /api/ext-v1/customer/queryCustomer`.
     """
     GetCustomer: _grpc.UnaryUnaryMultiCallable[_customer_pb2.GetCustomerRequest, _customer_pb2.GetCustomerResponse]
     """Gets a customer by id.
 
     Returns `NOT_FOUND` if the organisation has no such customer. Needs the scope `customers:read`.
+
+    HTTP: `GET /api/ext-v1/customer/getCustomer/{telemetron_customer_id}`.
     """
     ListCustomers: _grpc.UnaryUnaryMultiCallable[_customer_pb2.ListCustomersRequest, _customer_pb2.ListCustomersResponse]
     """Lists the customers, ordered by id.
 
     Needs the scope `customers:read`.
+
+    HTTP: `POST /api/ext-v1/customer/listCustomers`.
     """
 
 @_typing.type_check_only
@@ -69,21 +77,29 @@ class CustomerServiceAsyncStub(CustomerServiceStub):
 
     Returns `ALREADY_EXISTS` if another customer has the e-mail address, and `NOT_FOUND` if there is no customer to
     update. Needs the scope `customers:write`.
+
+    HTTP: `POST /api/ext-v1/customer/createOrUpdateCustomer`.
     """
     QueryCustomer: _aio.UnaryUnaryMultiCallable[_customer_pb2.QueryCustomerRequest, _customer_pb2.QueryCustomerResponse]  # type: ignore[assignment]
     """Gets a customer by e-mail address.
 
     Returns `NOT_FOUND` if the organisation has no such customer. Needs the scope `customers:read`.
+
+    HTTP: `POST /api/ext-v1/customer/queryCustomer`.
     """
     GetCustomer: _aio.UnaryUnaryMultiCallable[_customer_pb2.GetCustomerRequest, _customer_pb2.GetCustomerResponse]  # type: ignore[assignment]
     """Gets a customer by id.
 
     Returns `NOT_FOUND` if the organisation has no such customer. Needs the scope `customers:read`.
+
+    HTTP: `GET /api/ext-v1/customer/getCustomer/{telemetron_customer_id}`.
     """
     ListCustomers: _aio.UnaryUnaryMultiCallable[_customer_pb2.ListCustomersRequest, _customer_pb2.ListCustomersResponse]  # type: ignore[assignment]
     """Lists the customers, ordered by id.
 
     Needs the scope `customers:read`.
+
+    HTTP: `POST /api/ext-v1/customer/listCustomers`.
     """
 
 class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,6 +117,8 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns `ALREADY_EXISTS` if another customer has the e-mail address, and `NOT_FOUND` if there is no customer to
         update. Needs the scope `customers:write`.
+
+        HTTP: `POST /api/ext-v1/customer/createOrUpdateCustomer`.
         """
 
     @_abc_1.abstractmethod
@@ -112,6 +130,8 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets a customer by e-mail address.
 
         Returns `NOT_FOUND` if the organisation has no such customer. Needs the scope `customers:read`.
+
+        HTTP: `POST /api/ext-v1/customer/queryCustomer`.
         """
 
     @_abc_1.abstractmethod
@@ -123,6 +143,8 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets a customer by id.
 
         Returns `NOT_FOUND` if the organisation has no such customer. Needs the scope `customers:read`.
+
+        HTTP: `GET /api/ext-v1/customer/getCustomer/{telemetron_customer_id}`.
         """
 
     @_abc_1.abstractmethod
@@ -134,6 +156,8 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the customers, ordered by id.
 
         Needs the scope `customers:read`.
+
+        HTTP: `POST /api/ext-v1/customer/listCustomers`.
         """
 
 def add_CustomerServiceServicer_to_server(servicer: CustomerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -654,7 +654,7 @@ class CustomerAssigned(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     WAS_CREATED_FIELD_NUMBER: _builtins.int
     email: _builtins.str
-    """The customer's e-mail address, as it was first given."""
+    """The customer's e-mail address: the one of the request, in the spelling in which it was first given."""
     customer_id: _builtins.str
     """The customer's id."""
     was_created: _builtins.bool
@@ -1006,7 +1006,7 @@ class Owner(_message.Message):
     customer_id: _builtins.str
     """The customer's id."""
     email: _builtins.str
-    """The customer's e-mail address."""
+    """The customer's e-mail address. Empty if the key does not have the scope `customers:read`."""
     @_builtins.property
     def assigned_at(self) -> _timestamp_pb2.Timestamp:
         """When the assignment began."""

@@ -133,6 +133,8 @@ class DeviceAssignmentServiceServicer:
         Returns `NOT_FOUND` if the organisation has no such customer, `ABORTED` if `expected_revision` differs or a
         conflict should be retried, and `FAILED_PRECONDITION` if `require_all` is set and a device would be skipped.
         Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/unassignDevicesFromOwner`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +146,8 @@ class DeviceAssignmentServiceServicer:
         As `UnassignDevices` with one device, but a device that the customer does not have, known or not, is
         `FAILED_PRECONDITION`. Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/unassignDeviceFromOwner`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +160,8 @@ class DeviceAssignmentServiceServicer:
         `NOT_FOUND`. Unknown devices are skipped, unless `auto_create_devices` is set; then they are created. A device that
         the customer has already is reported, which is no error. All of the call commits or none of it does.
         Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/assignDevicesToOwner`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,6 +173,8 @@ class DeviceAssignmentServiceServicer:
         Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
         `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
         of it does. Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/assignDeviceToOwners`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,6 +188,8 @@ class DeviceAssignmentServiceServicer:
         customer has already leaves the first and counts as transferred. All of the call commits or none of it does.
         Returns `NOT_FOUND` if the first customer does not exist, or the second with `require_existing_customer`; otherwise
         the second is created. Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/transferDevices`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,6 +201,8 @@ class DeviceAssignmentServiceServicer:
         Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
         `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,7 +213,9 @@ class DeviceAssignmentServiceServicer:
 
         An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
         organisation does not have is not `found`, which is no error.
-        Needs the scope `assignments:read`.
+        Needs the scope `assignments:read`. Without the scope `customers:read`, the owners have no `email`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/lookupOwners`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +227,8 @@ class DeviceAssignmentServiceServicer:
         All pages of one listing show the same moment, whatever changes in between.
         Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:read`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/listAssignedDevices`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +239,8 @@ class DeviceAssignmentServiceServicer:
 
         Returns `NOT_FOUND` if the organisation does not have the customer or the device that is asked for.
         Needs the scope `assignments:read`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/listOperations`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,6 +250,8 @@ class DeviceAssignmentServiceServicer:
         """Gets one operation: who changed how many assignments, when and why.
 
         Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/getOperation`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,6 +261,8 @@ class DeviceAssignmentServiceServicer:
         """Lists what one operation changed, ordered by customer and device.
 
         Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/listOperationChanges`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -253,6 +275,8 @@ class DeviceAssignmentServiceServicer:
         in whatever way, is left as it is and named. A revert can be reverted; a second revert of the same operation finds
         nothing left to do. All of the call commits or none of it does. Returns `NOT_FOUND` if the organisation has no such
         operation. Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/revertOperation`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,6 +290,8 @@ class DeviceAssignmentServiceServicer:
         when the API key is revoked, or with `CANCELLED` in these cases if the caller does not read; resume it with the last
         token. The initial metadata `resume-token` holds the token of
         the beginning. Needs the scope `assignments:read`.
+
+        HTTP: `GET /api/ext-v1/deviceAssignment/watchOperations`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,6 +52,8 @@ class DeviceAssignmentServiceStub:
     Returns `NOT_FOUND` if the organisation has no such customer, `ABORTED` if `expected_revision` differs or a
     conflict should be retried, and `FAILED_PRECONDITION` if `require_all` is set and a device would be skipped.
     Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/unassignDevicesFromOwner`.
     """
     UnassignDevice: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.UnassignDeviceRequest, _device_assignment_pb2.UnassignDeviceResponse]
     """Ends the assignment of one device to one customer.
@@ -59,6 +61,8 @@ class DeviceAssignmentServiceStub:
     As `UnassignDevices` with one device, but a device that the customer does not have, known or not, is
     `FAILED_PRECONDITION`. Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/unassignDeviceFromOwner`.
     """
     AssignDevices: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.AssignDevicesRequest, _device_assignment_pb2.AssignDevicesResponse]
     """Assigns a batch of devices to one customer, beside the owners that they have already.
@@ -67,6 +71,8 @@ class DeviceAssignmentServiceStub:
     `NOT_FOUND`. Unknown devices are skipped, unless `auto_create_devices` is set; then they are created. A device that
     the customer has already is reported, which is no error. All of the call commits or none of it does.
     Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/assignDevicesToOwner`.
     """
     AssignDevice: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.AssignDeviceRequest, _device_assignment_pb2.AssignDeviceResponse]
     """Assigns one device to several customers, beside the owners that it has already.
@@ -74,6 +80,8 @@ class DeviceAssignmentServiceStub:
     Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
     `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
     of it does. Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/assignDeviceToOwners`.
     """
     TransferDevices: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.TransferDevicesRequest, _device_assignment_pb2.TransferDevicesResponse]
     """Moves a batch of devices from one customer to another.
@@ -83,6 +91,8 @@ class DeviceAssignmentServiceStub:
     customer has already leaves the first and counts as transferred. All of the call commits or none of it does.
     Returns `NOT_FOUND` if the first customer does not exist, or the second with `require_existing_customer`; otherwise
     the second is created. Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/transferDevices`.
     """
     UnassignAllDevices: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.UnassignAllDevicesRequest, _device_assignment_pb2.UnassignAllDevicesResponse]
     """Ends every assignment of a departing customer, in one operation, however many there are.
@@ -90,13 +100,17 @@ class DeviceAssignmentServiceStub:
     Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
     `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
     """
     LookupOwners: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.LookupOwnersRequest, _device_assignment_pb2.LookupOwnersResponse]
     """Tells who owns devices, now or at any past moment.
 
     An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
     organisation does not have is not `found`, which is no error.
-    Needs the scope `assignments:read`.
+    Needs the scope `assignments:read`. Without the scope `customers:read`, the owners have no `email`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/lookupOwners`.
     """
     ListAssignedDevices: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.ListAssignedDevicesRequest, _device_assignment_pb2.ListAssignedDevicesResponse]
     """Lists the devices that one customer has, or had at a moment, in pages ordered by identifier.
@@ -104,22 +118,30 @@ class DeviceAssignmentServiceStub:
     All pages of one listing show the same moment, whatever changes in between.
     Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:read`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/listAssignedDevices`.
     """
     ListOperations: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationsRequest, _device_assignment_pb2.ListOperationsResponse]
     """Lists operations, the newest first.
 
     Returns `NOT_FOUND` if the organisation does not have the customer or the device that is asked for.
     Needs the scope `assignments:read`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/listOperations`.
     """
     GetOperation: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.GetOperationRequest, _device_assignment_pb2.GetOperationResponse]
     """Gets one operation: who changed how many assignments, when and why.
 
     Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/getOperation`.
     """
     ListOperationChanges: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationChangesRequest, _device_assignment_pb2.ListOperationChangesResponse]
     """Lists what one operation changed, ordered by customer and device.
 
     Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/listOperationChanges`.
     """
     RevertOperation: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.RevertOperationRequest, _device_assignment_pb2.RevertOperationResponse]
     """Undoes one operation, as a new operation.
@@ -128,6 +150,8 @@ class DeviceAssignmentServiceStub:
     in whatever way, is left as it is and named. A revert can be reverted; a second revert of the same operation finds
     nothing left to do. All of the call commits or none of it does. Returns `NOT_FOUND` if the organisation has no such
     operation. Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/revertOperation`.
     """
     WatchOperations: _grpc.UnaryStreamMultiCallable[_device_assignment_pb2.WatchOperationsRequest, _device_assignment_pb2.WatchOperationsResponse]
     """Streams operations as they are committed, each once, and each customer's in their order.
@@ -137,6 +161,8 @@ class DeviceAssignmentServiceStub:
     when the API key is revoked, or with `CANCELLED` in these cases if the caller does not read; resume it with the last
     token. The initial metadata `resume-token` holds the token of
     the beginning. Needs the scope `assignments:read`.
+
+    HTTP: `GET /api/ext-v1/deviceAssignment/watchOperations`.
     """
 
 @_typing.type_check_only
@@ -163,6 +189,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     Returns `NOT_FOUND` if the organisation has no such customer, `ABORTED` if `expected_revision` differs or a
     conflict should be retried, and `FAILED_PRECONDITION` if `require_all` is set and a device would be skipped.
     Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/unassignDevicesFromOwner`.
     """
     UnassignDevice: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.UnassignDeviceRequest, _device_assignment_pb2.UnassignDeviceResponse]  # type: ignore[assignment]
     """Ends the assignment of one device to one customer.
@@ -170,6 +198,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     As `UnassignDevices` with one device, but a device that the customer does not have, known or not, is
     `FAILED_PRECONDITION`. Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/unassignDeviceFromOwner`.
     """
     AssignDevices: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.AssignDevicesRequest, _device_assignment_pb2.AssignDevicesResponse]  # type: ignore[assignment]
     """Assigns a batch of devices to one customer, beside the owners that they have already.
@@ -178,6 +208,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     `NOT_FOUND`. Unknown devices are skipped, unless `auto_create_devices` is set; then they are created. A device that
     the customer has already is reported, which is no error. All of the call commits or none of it does.
     Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/assignDevicesToOwner`.
     """
     AssignDevice: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.AssignDeviceRequest, _device_assignment_pb2.AssignDeviceResponse]  # type: ignore[assignment]
     """Assigns one device to several customers, beside the owners that it has already.
@@ -185,6 +217,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
     `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
     of it does. Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/assignDeviceToOwners`.
     """
     TransferDevices: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.TransferDevicesRequest, _device_assignment_pb2.TransferDevicesResponse]  # type: ignore[assignment]
     """Moves a batch of devices from one customer to another.
@@ -194,6 +228,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     customer has already leaves the first and counts as transferred. All of the call commits or none of it does.
     Returns `NOT_FOUND` if the first customer does not exist, or the second with `require_existing_customer`; otherwise
     the second is created. Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/transferDevices`.
     """
     UnassignAllDevices: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.UnassignAllDevicesRequest, _device_assignment_pb2.UnassignAllDevicesResponse]  # type: ignore[assignment]
     """Ends every assignment of a departing customer, in one operation, however many there are.
@@ -201,13 +237,17 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
     `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
     """
     LookupOwners: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.LookupOwnersRequest, _device_assignment_pb2.LookupOwnersResponse]  # type: ignore[assignment]
     """Tells who owns devices, now or at any past moment.
 
     An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
     organisation does not have is not `found`, which is no error.
-    Needs the scope `assignments:read`.
+    Needs the scope `assignments:read`. Without the scope `customers:read`, the owners have no `email`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/lookupOwners`.
     """
     ListAssignedDevices: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.ListAssignedDevicesRequest, _device_assignment_pb2.ListAssignedDevicesResponse]  # type: ignore[assignment]
     """Lists the devices that one customer has, or had at a moment, in pages ordered by identifier.
@@ -215,22 +255,30 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     All pages of one listing show the same moment, whatever changes in between.
     Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:read`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/listAssignedDevices`.
     """
     ListOperations: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationsRequest, _device_assignment_pb2.ListOperationsResponse]  # type: ignore[assignment]
     """Lists operations, the newest first.
 
     Returns `NOT_FOUND` if the organisation does not have the customer or the device that is asked for.
     Needs the scope `assignments:read`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/listOperations`.
     """
     GetOperation: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.GetOperationRequest, _device_assignment_pb2.GetOperationResponse]  # type: ignore[assignment]
     """Gets one operation: who changed how many assignments, when and why.
 
     Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/getOperation`.
     """
     ListOperationChanges: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationChangesRequest, _device_assignment_pb2.ListOperationChangesResponse]  # type: ignore[assignment]
     """Lists what one operation changed, ordered by customer and device.
 
     Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/listOperationChanges`.
     """
     RevertOperation: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.RevertOperationRequest, _device_assignment_pb2.RevertOperationResponse]  # type: ignore[assignment]
     """Undoes one operation, as a new operation.
@@ -239,6 +287,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     in whatever way, is left as it is and named. A revert can be reverted; a second revert of the same operation finds
     nothing left to do. All of the call commits or none of it does. Returns `NOT_FOUND` if the organisation has no such
     operation. Needs the scope `assignments:write`.
+
+    HTTP: `POST /api/ext-v1/deviceAssignment/revertOperation`.
     """
     WatchOperations: _aio.UnaryStreamMultiCallable[_device_assignment_pb2.WatchOperationsRequest, _device_assignment_pb2.WatchOperationsResponse]  # type: ignore[assignment]
     """Streams operations as they are committed, each once, and each customer's in their order.
@@ -248,6 +298,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     when the API key is revoked, or with `CANCELLED` in these cases if the caller does not read; resume it with the last
     token. The initial metadata `resume-token` holds the token of
     the beginning. Needs the scope `assignments:read`.
+
+    HTTP: `GET /api/ext-v1/deviceAssignment/watchOperations`.
     """
 
 class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -277,6 +329,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         Returns `NOT_FOUND` if the organisation has no such customer, `ABORTED` if `expected_revision` differs or a
         conflict should be retried, and `FAILED_PRECONDITION` if `require_all` is set and a device would be skipped.
         Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/unassignDevicesFromOwner`.
         """
 
     @_abc_1.abstractmethod
@@ -290,6 +344,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         As `UnassignDevices` with one device, but a device that the customer does not have, known or not, is
         `FAILED_PRECONDITION`. Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/unassignDeviceFromOwner`.
         """
 
     @_abc_1.abstractmethod
@@ -304,6 +360,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         `NOT_FOUND`. Unknown devices are skipped, unless `auto_create_devices` is set; then they are created. A device that
         the customer has already is reported, which is no error. All of the call commits or none of it does.
         Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/assignDevicesToOwner`.
         """
 
     @_abc_1.abstractmethod
@@ -317,6 +375,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
         `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
         of it does. Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/assignDeviceToOwners`.
         """
 
     @_abc_1.abstractmethod
@@ -332,6 +392,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         customer has already leaves the first and counts as transferred. All of the call commits or none of it does.
         Returns `NOT_FOUND` if the first customer does not exist, or the second with `require_existing_customer`; otherwise
         the second is created. Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/transferDevices`.
         """
 
     @_abc_1.abstractmethod
@@ -345,6 +407,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
         `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
         """
 
     @_abc_1.abstractmethod
@@ -357,7 +421,9 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
         organisation does not have is not `found`, which is no error.
-        Needs the scope `assignments:read`.
+        Needs the scope `assignments:read`. Without the scope `customers:read`, the owners have no `email`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/lookupOwners`.
         """
 
     @_abc_1.abstractmethod
@@ -371,6 +437,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         All pages of one listing show the same moment, whatever changes in between.
         Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:read`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/listAssignedDevices`.
         """
 
     @_abc_1.abstractmethod
@@ -383,6 +451,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns `NOT_FOUND` if the organisation does not have the customer or the device that is asked for.
         Needs the scope `assignments:read`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/listOperations`.
         """
 
     @_abc_1.abstractmethod
@@ -394,6 +464,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets one operation: who changed how many assignments, when and why.
 
         Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/getOperation`.
         """
 
     @_abc_1.abstractmethod
@@ -405,6 +477,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists what one operation changed, ordered by customer and device.
 
         Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/listOperationChanges`.
         """
 
     @_abc_1.abstractmethod
@@ -419,6 +493,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         in whatever way, is left as it is and named. A revert can be reverted; a second revert of the same operation finds
         nothing left to do. All of the call commits or none of it does. Returns `NOT_FOUND` if the organisation has no such
         operation. Needs the scope `assignments:write`.
+
+        HTTP: `POST /api/ext-v1/deviceAssignment/revertOperation`.
         """
 
     @_abc_1.abstractmethod
@@ -434,6 +510,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         when the API key is revoked, or with `CANCELLED` in these cases if the caller does not read; resume it with the last
         token. The initial metadata `resume-token` holds the token of
         the beginning. Needs the scope `assignments:read`.
+
+        HTTP: `GET /api/ext-v1/deviceAssignment/watchOperations`.
         """
 
 def add_DeviceAssignmentServiceServicer_to_server(servicer: DeviceAssignmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

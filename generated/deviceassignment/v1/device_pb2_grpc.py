@@ -65,6 +65,8 @@ class DeviceServiceServicer:
 
     def CreateOrUpdateDevice(self, request, context):
         """Creates a device, or updates the one that is there. Needs the scope `devices:write`.
+
+        HTTP: `POST /api/ext-v1/device`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -74,6 +76,8 @@ class DeviceServiceServicer:
         """Gets a device.
 
         Returns `NOT_FOUND` if the organisation has no such device. Needs the scope `devices:read`.
+
+        HTTP: `POST /api/ext-v1/device/getDevice`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,6 +85,8 @@ class DeviceServiceServicer:
 
     def ListDevices(self, request, context):
         """Lists the devices, ordered by identifier. Needs the scope `devices:read`.
+
+        HTTP: `POST /api/ext-v1/device/listDevices`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,6 +95,8 @@ class DeviceServiceServicer:
     def BulkUpdateDeviceMetadata(self, request, context):
         """Replaces the properties of many devices. Unknown devices are reported, which is no error. All of the call commits
         or none of it does. Needs the scope `devices:write`.
+
+        HTTP: `POST /api/ext-v1/device/bulk-metadata`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

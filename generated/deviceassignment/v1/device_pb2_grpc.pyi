@@ -36,17 +36,27 @@ class DeviceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeviceServiceAsyncStub: ...
     CreateOrUpdateDevice: _grpc.UnaryUnaryMultiCallable[_device_pb2.CreateOrUpdateDeviceRequest, _device_pb2.CreateOrUpdateDeviceResponse]
-    """Creates a device, or updates the one that is there. Needs the scope `devices:write`."""
+    """Creates a device, or updates the one that is there. Needs the scope `devices:write`.
+
+    HTTP: `POST /api/ext-v1/device`.
+    """
     GetDevice: _grpc.UnaryUnaryMultiCallable[_device_pb2.GetDeviceRequest, _device_pb2.GetDeviceResponse]
     """Gets a device.
 
     Returns `NOT_FOUND` if the organisation has no such device. Needs the scope `devices:read`.
+
+    HTTP: `POST /api/ext-v1/device/getDevice`.
     """
     ListDevices: _grpc.UnaryUnaryMultiCallable[_device_pb2.ListDevicesRequest, _device_pb2.ListDevicesResponse]
-    """Lists the devices, ordered by identifier. Needs the scope `devices:read`."""
+    """Lists the devices, ordered by identifier. Needs the scope `devices:read`.
+
+    HTTP: `POST /api/ext-v1/device/listDevices`.
+    """
     BulkUpdateDeviceMetadata: _grpc.UnaryUnaryMultiCallable[_device_pb2.BulkUpdateDeviceMetadataRequest, _device_pb2.BulkUpdateDeviceMetadataResponse]
     """Replaces the properties of many devices. Unknown devices are reported, which is no error. All of the call commits
     or none of it does. Needs the scope `devices:write`.
+
+    HTTP: `POST /api/ext-v1/device/bulk-metadata`.
     """
 
 @_typing.type_check_only
@@ -57,17 +67,27 @@ class DeviceServiceAsyncStub(DeviceServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateOrUpdateDevice: _aio.UnaryUnaryMultiCallable[_device_pb2.CreateOrUpdateDeviceRequest, _device_pb2.CreateOrUpdateDeviceResponse]  # type: ignore[assignment]
-    """Creates a device, or updates the one that is there. Needs the scope `devices:write`."""
+    """Creates a device, or updates the one that is there. Needs the scope `devices:write`.
+
+    HTTP: `POST /api/ext-v1/device`.
+    """
     GetDevice: _aio.UnaryUnaryMultiCallable[_device_pb2.GetDeviceRequest, _device_pb2.GetDeviceResponse]  # type: ignore[assignment]
     """Gets a device.
 
     Returns `NOT_FOUND` if the organisation has no such device. Needs the scope `devices:read`.
+
+    HTTP: `POST /api/ext-v1/device/getDevice`.
     """
     ListDevices: _aio.UnaryUnaryMultiCallable[_device_pb2.ListDevicesRequest, _device_pb2.ListDevicesResponse]  # type: ignore[assignment]
-    """Lists the devices, ordered by identifier. Needs the scope `devices:read`."""
+    """Lists the devices, ordered by identifier. Needs the scope `devices:read`.
+
+    HTTP: `POST /api/ext-v1/device/listDevices`.
+    """
     BulkUpdateDeviceMetadata: _aio.UnaryUnaryMultiCallable[_device_pb2.BulkUpdateDeviceMetadataRequest, _device_pb2.BulkUpdateDeviceMetadataResponse]  # type: ignore[assignment]
     """Replaces the properties of many devices. Unknown devices are reported, which is no error. All of the call commits
     or none of it does. Needs the scope `devices:write`.
+
+    HTTP: `POST /api/ext-v1/device/bulk-metadata`.
     """
 
 class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -81,7 +101,10 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_pb2.CreateOrUpdateDeviceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_pb2.CreateOrUpdateDeviceResponse, _abc.Awaitable[_device_pb2.CreateOrUpdateDeviceResponse]]:
-        """Creates a device, or updates the one that is there. Needs the scope `devices:write`."""
+        """Creates a device, or updates the one that is there. Needs the scope `devices:write`.
+
+        HTTP: `POST /api/ext-v1/device`.
+        """
 
     @_abc_1.abstractmethod
     def GetDevice(
@@ -92,6 +115,8 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets a device.
 
         Returns `NOT_FOUND` if the organisation has no such device. Needs the scope `devices:read`.
+
+        HTTP: `POST /api/ext-v1/device/getDevice`.
         """
 
     @_abc_1.abstractmethod
@@ -100,7 +125,10 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_pb2.ListDevicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_pb2.ListDevicesResponse, _abc.Awaitable[_device_pb2.ListDevicesResponse]]:
-        """Lists the devices, ordered by identifier. Needs the scope `devices:read`."""
+        """Lists the devices, ordered by identifier. Needs the scope `devices:read`.
+
+        HTTP: `POST /api/ext-v1/device/listDevices`.
+        """
 
     @_abc_1.abstractmethod
     def BulkUpdateDeviceMetadata(
@@ -110,6 +138,8 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_device_pb2.BulkUpdateDeviceMetadataResponse, _abc.Awaitable[_device_pb2.BulkUpdateDeviceMetadataResponse]]:
         """Replaces the properties of many devices. Unknown devices are reported, which is no error. All of the call commits
         or none of it does. Needs the scope `devices:write`.
+
+        HTTP: `POST /api/ext-v1/device/bulk-metadata`.
         """
 
 def add_DeviceServiceServicer_to_server(servicer: DeviceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
