@@ -20,11 +20,17 @@ _MAX_EMAIL_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class LookupOwners:
-    """The query, validated. `at` is None for the owners of now."""
+    """The query, validated.
+
+    Attributes:
+        at: the instant to show; None for now.
+        with_emails: whether the answer has the owners' e-mail addresses.
+    """
 
     identifiers: list[str]
     at: datetime | None
     max_answer_bytes: int
+    with_emails: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,14 @@ class Owners:
         owners: the owners of each device that exists; each of them has the number of all owners.
         listed: how many owners of each device to list at most.
         as_of: the instant that is shown.
+        with_emails: whether to show the owners' e-mail addresses.
     """
 
     identifiers: list[str]
     owners: Mapping[str, Sequence[Owner]]
     listed: int
     as_of: datetime
+    with_emails: bool
 
 
 def lookup_owners(find: Callable[[list[str], datetime | None], Ownership], query: LookupOwners) -> Owners:
@@ -59,16 +67,17 @@ def lookup_owners(find: Callable[[list[str], datetime | None], Ownership], query
     owners = {identifier: found[identifier] for identifier in wanted if identifier in found}
     shown = as_of(query.at, now)
     bytes_left = query.max_answer_bytes - answer_size.FIELDS_BYTES - answer_size.size_of(wanted, 16)
-    return Owners(wanted, owners, _most_that_fit(owners, bytes_left), shown)
+    listed = _most_that_fit(owners, bytes_left, with_emails=query.with_emails)
+    return Owners(wanted, owners, listed, shown, query.with_emails)
 
 
-def _most_that_fit(owners: Mapping[str, list[Owner]], max_bytes: int) -> int:
+def _most_that_fit(owners: Mapping[str, list[Owner]], max_bytes: int, *, with_emails: bool) -> int:
     """Returns how many owners of each device can be listed: the same number for all devices, and at least one."""
     most = MAX_OWNERS
     if sum(map(len, owners.values())) * (_OWNER_OVERHEAD + _MAX_EMAIL_BYTES) <= max_bytes:
         return most  # nearly always
     while most > 1:
-        emails = (owner.email for each in owners.values() for owner in each[:most])
+        emails = (owner.email if with_emails else "" for each in owners.values() for owner in each[:most])
         size = answer_size.size_of(emails, _OWNER_OVERHEAD)
         if size <= max_bytes:
             return most

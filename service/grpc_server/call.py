@@ -10,6 +10,7 @@ from service.domain.cancellation import Cancellation
 from service.domain.errors import InternalError, ServiceError
 from service.domain.keys import Principal
 from service.grpc_server import status
+from service.method_table import RPCS
 from service.runtime import log
 from service.runtime.log_limits import LogLimits
 
@@ -60,6 +61,12 @@ def enter(call: Call) -> None:
 def key_id() -> str:
     """Returns the id of the current call's key."""
     return current()[1].key_id
+
+
+def has_optional_scopes() -> bool:
+    """Returns whether the current call's key may see all fields of the answer."""
+    call, principal = current()
+    return principal.scopes.issuperset(RPCS[call.method].optional_scopes)
 
 
 def count(**counts: int | bool) -> None:

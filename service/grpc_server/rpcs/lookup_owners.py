@@ -22,6 +22,7 @@ def handle(lookup: OwnerLookup, max_answer_bytes: int, request: pb.LookupOwnersR
         identifiers=fields.most("device_identifiers", identifiers, MAX_DEVICES),
         at=fields.instant("at", request.HasField("at"), request.at),
         max_answer_bytes=max_answer_bytes,
+        with_emails=call.has_optional_scopes(),
     )
     fields.check()
     result = lookup_owners(lookup.find, query)
@@ -42,21 +43,22 @@ def _answer(result: Owners) -> pb.LookupOwnersResponse:
         if owners == before:
             device.MergeFrom(device_before)
         else:
-            _add_owners(device, owners, result.listed)
+            _add_owners(device, owners, result)
             before, device_before = owners, device
         device.device_identifier = identifier
     write_instant(answer.as_of, result.as_of)
     return answer
 
 
-def _add_owners(device: pb.DeviceOwners, owners: Sequence[Owner] | None, listed: int) -> None:
+def _add_owners(device: pb.DeviceOwners, owners: Sequence[Owner] | None, result: Owners) -> None:
     if owners is None:
         return
     device.found = True
     if owners:
         device.owner_count = owners[0].owner_count
-    for customer_id, email, assigned_at, _ in islice(owners, listed):
+    for customer_id, email, assigned_at, _ in islice(owners, result.listed):
         owner = device.owners.add()
         owner.customer_id = customer_id
-        owner.email = email
+        if result.with_emails:
+            owner.email = email
         write_instant(owner.assigned_at, assigned_at)

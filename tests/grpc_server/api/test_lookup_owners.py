@@ -1,7 +1,9 @@
 """LookupOwners: who has devices, in the order of the question, and no more than fits."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+from google.protobuf.descriptor import Descriptor
 from sqlalchemy import text
 
 from service.domain.email import Email
@@ -9,7 +11,7 @@ from service.domain.import_lines import Line
 from service.storage import bulk
 from service.storage.database import Database
 from tests.conftest import Tenant
-from tests.grpc_server.api.client import ADA, BOB, CAT, Api, moment, stamp
+from tests.grpc_server.api.client import ADA, BOB, CAT, METHODS, Api, at_once, moment, stamp
 
 MAX_ANSWER = 4 * 1024 * 1024
 
@@ -113,3 +115,59 @@ def test_a_moment_before_everything_has_no_owners(api: Api, tenant: Tenant) -> N
     for at in (datetime(1, 1, 1, tzinfo=UTC), datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)):
         device = api(tenant, "LookupOwners", device_identifiers=["A"], at=stamp(at)).results[0]
         assert (device.found, device.owner_count, list(device.owners)) == (True, 0, [])
+
+
+def test_a_key_without_customers_read_gets_the_ids_of_owners_and_no_addresses(api: Api, tenant: Tenant) -> None:
+    api.assign(tenant, ADA, ["A", "B"])
+    api.assign(tenant, BOB, ["B"])
+    at = stamp(datetime.now(UTC) + timedelta(seconds=1))
+    many = [f"unknown-{number}" for number in range(20)]  # more than lookups that share a statement have
+    telemetry = tenant.key("assignments:read")
+    for options in ({}, {"at": at}):
+        for asked in (["A", "B"], ["A", "B", *many]):
+            whole = api(tenant, "LookupOwners", device_identifiers=asked, **options)
+            assert [owner.email for device in whole.results for owner in device.owners] == [ADA, ADA, BOB]
+            bare = api.call("LookupOwners", telemetry, device_identifiers=asked, **options)
+            for device in whole.results:
+                for owner in device.owners:
+                    owner.email = ""
+            assert list(bare.results) == list(whole.results)
+
+
+def test_lookups_at_the_same_time_show_addresses_to_those_keys_alone_that_may_see_them(
+    api: Api, tenant: Tenant
+) -> None:
+    api.assign(tenant, ADA, ["A"])
+    telemetry = tenant.key("assignments:read")
+    bare = partial(api.call, "LookupOwners", telemetry, device_identifiers=["A"])
+    whole = partial(api, tenant, "LookupOwners", device_identifiers=["A"])
+    answers = at_once(*[bare, whole] * 20)
+    assert [answer.results[0].owners[0].email for answer in answers] == ["", ADA] * 20
+
+
+def test_a_key_that_may_not_see_addresses_gets_only_the_one_that_it_names_from_a_write(
+    api: Api, tenant: Tenant
+) -> None:
+    api.assign(tenant, ADA, ["A"])
+    writer = tenant.key("assignments:write")
+    answer = api.call("AssignDevice", writer, device_identifier="A", customer_emails=[BOB])
+    assert [customer.email for customer in answer.assigned_customers] == [BOB]
+
+
+def test_no_answer_of_the_assignments_has_an_address_but_these_two() -> None:
+    """A new field of that name needs the scope `customers:read`, as in LookupOwners."""
+    found = {
+        f"{message.name}.{field.name}"
+        for method in METHODS.values()
+        if method.containing_service.name == "DeviceAssignmentService"
+        for message in messages(method.output_type)
+        for field in message.fields
+        if "email" in field.name
+    }
+    assert found == {"Owner.email", "CustomerAssigned.email"}
+
+
+def messages(top: Descriptor) -> set[Descriptor]:
+    """Lists a message and those within it. None contains itself."""
+    inner = [messages(field.message_type) for field in top.fields if field.message_type is not None]
+    return {top}.union(*inner)
