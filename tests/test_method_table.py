@@ -12,6 +12,7 @@ from service.domain.keys import SCOPES
 from service.method_table import HTTP_PREFIX, OPEN, RPCS, UNKNOWN
 
 _DESCRIPTORS = Path(deviceassignment.v1.__path__[0]) / "descriptors.binpb"
+SERVICE = Path(__file__).parent.parent / "service"
 _SERVICE, _METHOD = 6, 2  # the fields of FileDescriptorProto and ServiceDescriptorProto
 
 
@@ -55,3 +56,13 @@ def test_scopes_are_those_that_keys_can_have_and_only_a_method_that_is_not_in_th
         assert {*rpc.scopes, *rpc.optional_scopes} <= set(SCOPES)
     assert not UNKNOWN.scopes
     assert not OPEN.scopes
+
+
+@pytest.mark.parametrize("name", RPCS)
+def test_every_rpc_has_a_file_of_its_name_in_the_domain_and_one_in_the_server(name: str) -> None:
+    rpc = name.rpartition("/")[2]
+    if rpc == "UnassignDevice":  # stands with the rpc for many devices
+        rpc = "UnassignDevices"
+    file = re.sub(r"(?<!^)(?=[A-Z])", "_", rpc).lower() + ".py"
+    assert (SERVICE / "domain" / file).is_file()
+    assert (SERVICE / "grpc_server" / "rpcs" / file).is_file()
