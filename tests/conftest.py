@@ -94,7 +94,7 @@ sys.addaudithook(_refuse_processes)
 @pytest.fixture(autouse=True)
 def unlimited_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has each test begin with no line of the log left out: the limit is one for the whole process."""
-    monkeypatch.setattr(call, "_unpaid", LogLimits(10))
+    monkeypatch.setattr(call, "_without_key", LogLimits(10))
 
 
 @pytest.fixture(autouse=True)

@@ -1,1 +1,1 @@
-"""What the words mean: values, rules, errors, and one use case a file. Knows no database and no wire."""
+"""The rules: values, errors, and one use case a file, with no database, no wire, no threads and no clock."""

@@ -5,7 +5,7 @@ from service.runtime import cancellation
 
 
 class Cancellation(cancellation.Cancellation):
-    """What a call and its transaction share; `check` raises Cancelled or DeadlineExceeded."""
+    """Cancels the work of a call. `check` raises Cancelled or DeadlineExceeded."""
 
     cancelled_error = Cancelled
     deadline_error = DeadlineExceeded

@@ -19,7 +19,7 @@ def lock_or_create(
         CustomerNotFound: one is missing and `must_exist` is set.
     """
     found = uow.customers.lock_all(emails)
-    # Backwards, so that of two spellings the first stays: an address is shown as it was first given.
+    # Backwards, so that the first of two spellings is stored.
     missing = [email for email in {email.key: email for email in reversed(emails)}.values() if email.key not in found]
     if not missing:
         return found, set()

@@ -1,4 +1,4 @@
-"""E-mail addresses: what is one, and when two are the same."""
+"""E-mail addresses: their syntax, and when two are the same."""
 
 import re
 import string
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import email_validator
 
-# The library refuses names such as `example` and `local` that no public mail reaches. Here an address is a name for a
-# customer, checked for syntax and never mailed to, and test or intranet domains are in use.
+# The library refuses domains such as `example` and `local`, which public mail does not reach. Here an address names a
+# customer: it is checked for syntax and never mailed to, and test or intranet domains are in use.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
-# What nearly all addresses look like. The library takes 40 µs for an address and says the same of these.
+# Matches nearly all addresses. The library takes 40 µs for an address, with the same result for these.
 _PLAIN = re.compile(
     r"(?=.{1,64}@)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?=.{1,189}\Z)(?:(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z",
     re.ASCII,
 )
 
-# RFC 5321 allows no longer path. Looked at first: both the expression and the library take long for a long text.
+# RFC 5321 allows no longer path. It is checked first: the expression and the library take long for a long text.
 _MAX_CHARACTERS = 254
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -27,9 +27,9 @@ class Email:
     """A customer's e-mail address.
 
     Attributes:
-        given: as the caller wrote it, which is how it is shown.
+        given: as the caller wrote it; answers show it so.
         key: equal for two addresses exactly if they are the same: the local part with its ASCII letters lowered, and
-            the domain in lower-case IDNA (CONTRACT.md, "E-mails"). Computed here and nowhere else.
+            the domain in lower-case IDNA. It is computed here and nowhere else.
     """
 
     given: str
@@ -37,7 +37,7 @@ class Email:
 
     @classmethod
     def parse(cls, given: str) -> "Email":
-        """Reads an address; no DNS is asked.
+        """Parses an address, without DNS.
 
         Raises:
             ValueError: its text says what is wrong with the syntax.
@@ -56,5 +56,5 @@ class Email:
 
     @property
     def local_part(self) -> str:
-        """What stands before the `@`: a new customer's name until somebody gives a better one."""
+        """The part before the `@`, which is a new customer's name until another one is set."""
         return self.given.rpartition("@")[0]

@@ -2,27 +2,27 @@
 
 ServiceError
 ├── InvalidFields            fields missing or malformed, all of them named
-├── MalformedRequest         the bytes are no message
+├── MalformedRequest         the bytes are not a message of the type
 ├── RequestTooLarge          more bytes or fields than the method takes
 ├── MessageTimeout           the message was not complete in time
 ├── RequestIdReused          a request id with other content
-├── DevicesSkipped           `require_all`, and something would be skipped
+├── DevicesSkipped           `require_all`, and a device would be skipped
 ├── ApiKeyInvalid            missing, unknown, expired or revoked: one text for all
 ├── ScopeMissing             the key may not do this
 ├── CustomerNotFound         not in this organisation
-├── DeviceNotFound           likewise
-├── OperationNotFound        likewise
-├── DeviceNotAssigned        a single device that the customer does not have
-├── CountDiffers             `expected_count` guards against surprises
-├── EmailTaken               by another customer
+├── DeviceNotFound           not in this organisation
+├── OperationNotFound        not in this organisation
+├── DeviceNotAssigned        a single device is not assigned to the customer
+├── CountDiffers             `expected_count` differs
+├── EmailTaken               another customer has the address
 ├── RevisionMoved            `expected_revision` differs
-├── Conflict                 lost against others; nothing changed; retry
+├── Conflict                 a conflict with other transactions; nothing changed; retry
 ├── RateLimited              the key's rate is used up
 ├── Overloaded               more calls or streams than the server can take
-├── Cancelled                the caller went away
+├── Cancelled                the caller cancelled the call or disconnected
 ├── DeadlineExceeded         the caller's deadline passed
-├── DatabaseUnavailable      the database is away
-├── Stopping                 the server ends
+├── DatabaseUnavailable      the database cannot be reached
+├── Stopping                 the server stops
 ├── OutcomeUnknown           the database did not confirm a commit
 ├── UnknownMethod            no such rpc
 └── InternalError            a defect; the cause is in the log only
@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 SHOWN_VIOLATIONS = 20
-"""How many violations an error names; the rest are counted. Trailers are small: peers cap them."""
+"""How many violations an error names; the others are counted. Peers limit the size of trailers."""
 
 NAMED_IN_TEXT = 3
 """How many of them the error's sentence names."""
@@ -160,7 +160,7 @@ class RevisionMoved(ServiceError):
 
 class Conflict(ServiceError):
     reason = "ERROR_REASON_CONFLICT"
-    text = "The call met others on the same data and changed nothing; retry it"
+    text = "The call conflicted with others on the same data and changed nothing; retry it"
     retry_after_seconds = 0.1
 
 
@@ -171,18 +171,18 @@ class RateLimited(ServiceError):
 
 class Overloaded(ServiceError):
     reason = "ERROR_REASON_OVERLOADED"
-    text = "The server has more to do than it can take; retry later"
+    text = "The server is overloaded; retry later"
     retry_after_seconds = 1.0
 
 
 class Cancelled(ServiceError):
     reason = "ERROR_REASON_CANCELLED"
-    text = "The call was cancelled; repeat it with the same request_id to learn what became of it"
+    text = "The call was cancelled; repeat it with the same request_id to get its result"
 
 
 class DeadlineExceeded(ServiceError):
     reason = "ERROR_REASON_DEADLINE_EXCEEDED"
-    text = "The deadline passed; repeat the call with the same request_id to learn what became of it"
+    text = "The deadline passed; repeat the call with the same request_id to get its result"
 
 
 class DatabaseUnavailable(ServiceError):
@@ -193,7 +193,7 @@ class DatabaseUnavailable(ServiceError):
 
 class OutcomeUnknown(ServiceError):
     reason = "ERROR_REASON_OUTCOME_UNKNOWN"
-    text = "The database did not confirm that the change is kept; repeat the call with the same request_id to learn it"
+    text = "The database did not confirm the commit; repeat the call with the same request_id to get its result"
     retry_after_seconds = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Device identifiers: opaque strings, checked by the hundred thousand without a loop where all is well."""
+"""Device identifiers: opaque texts. A list of 100,000 valid ones is checked without a loop in Python."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def problem(identifier: str) -> str | None:
-    """Says what is wrong with one identifier, or nothing (CONTRACT.md, "Identifiers")."""
+    """Returns what is wrong with one identifier, or None."""
     if not identifier:
         return "must not be empty"
     if len(identifier) > MAX_CHARACTERS:
@@ -32,7 +32,7 @@ def check(identifiers: list[str], field: str = "device_identifiers") -> tuple[li
 
     Returns:
         The first violations, by index, and how many there are in all. A list that breaks a limit of its own (empty,
-        over 100,000 members or over 3 MiB) has that one violation, and its members are not looked at.
+        over 100,000 members or over 3 MiB) has that one violation, and its members are not checked.
     """
     if not identifiers:
         return [Violation(field, "must name at least one device")], 1
@@ -53,7 +53,7 @@ def check(identifiers: list[str], field: str = "device_identifiers") -> tuple[li
 
 
 def gathered(identifiers: Sequence[str]) -> set[str]:
-    """Gives a list as a set."""
+    """Returns the members of a list as a set."""
     found: set[str] = set()
     for part in parts(identifiers):
         found.update(part)
@@ -61,9 +61,9 @@ def gathered(identifiers: Sequence[str]) -> set[str]:
 
 
 def divided(identifiers: list[str], touched: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Divides a list without repetitions into those that are in another such list, which has no others, and the rest.
+    """Divides a list into the members that `touched` has, and the others. `touched` has no other members.
 
-    Both keep the list's order.
+    Neither list has a member twice. Both results keep the order.
     """
     if len(touched) == len(identifiers):
         return identifiers, []
@@ -72,10 +72,10 @@ def divided(identifiers: list[str], touched: Sequence[str]) -> tuple[list[str], 
 
 
 def _well_formed(identifiers: Sequence[str], joined: str, written: bytes) -> bool:
-    """Tells at once that all is well, without a loop in Python. A no is only a perhaps.
+    """Returns True if all identifiers are valid. False says only that they must be checked one by one.
 
-    Nearly always all is ASCII and has no space in it. Otherwise, where no identifier has white space in it, splitting
-    at white space gives the list back; and what can be printed has no control character.
+    Nearly all lists are ASCII without white space. Otherwise, where no identifier has white space, splitting the joined
+    text at white space returns the same list; and printable text has no control characters.
     """
     lengths = list(map(len, identifiers))
     if min(lengths) == 0 or max(lengths) > MAX_CHARACTERS:
@@ -103,5 +103,5 @@ def _violations(identifiers: Sequence[str], field: str) -> tuple[list[Violation]
 
 
 def unique(identifiers: Sequence[str]) -> list[str]:
-    """Names each identifier once, in the order of its first appearance."""
+    """Returns each identifier once, in the order of the first appearance."""
     return list(identifiers) if len(gathered(identifiers)) == len(identifiers) else list(dict.fromkeys(identifiers))

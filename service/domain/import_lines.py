@@ -1,4 +1,4 @@
-"""The lines of a file to import: who has which device, and of what type the device is."""
+"""Reads the lines of an import: a customer, a device that the customer has, and the device's type."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -12,12 +12,12 @@ COLUMNS = ("customer_email", "device_identifier", "device_type")
 
 
 class NotAnImport(OperatorError):
-    """The file as a whole cannot be read; the text says why."""
+    """The file cannot be read; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One good line. `number` counts the file's lines from 1, the header included."""
+    """One valid line. `number` counts the file's lines from 1, the header included."""
 
     number: int
     customer: Email
@@ -27,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """One bad line, and all that is wrong with it."""
+    """One invalid line, and all that is wrong with it."""
 
     number: int
     problem: str
@@ -35,7 +35,7 @@ class BadLine:
 
 @dataclass(slots=True)
 class _Known:
-    """What the lines so far have told."""
+    """The addresses and the types of devices of the lines so far."""
 
     emails: dict[str, Email | None] = field(default_factory=dict)
     types: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -44,13 +44,13 @@ class _Known:
 def read_lines(text: Iterable[str]) -> Iterator[Line | BadLine]:
     """Reads a CSV file, line by line, and checks each.
 
-    A device that comes with a second type makes the later line bad. White space around a value is left out.
+    A line with another type of a device than an earlier line is invalid. White space around a value is removed.
 
     Args:
-        text: the file's lines. A decoding error in it makes the whole file unreadable.
+        text: the file's lines.
 
     Raises:
-        NotAnImport: the header is missing or has other columns, or this is no CSV in UTF-8.
+        NotAnImport: the header is missing or has other columns, or the file is not CSV in UTF-8.
     """
     reader = csv.reader(_without_mark(text), strict=True)
     known = _Known()
@@ -69,7 +69,7 @@ def read_lines(text: Iterable[str]) -> Iterator[Line | BadLine]:
 
 
 def _without_mark(text: Iterable[str]) -> Iterator[str]:
-    """Leaves out the byte order mark that spreadsheets write: before a quoted name it would be part of the name."""
+    """Removes the byte order mark that spreadsheets write: before a quoted name it would be part of the name."""
     lines = iter(text)
     for first in lines:
         yield first.removeprefix("\ufeff")

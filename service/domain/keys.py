@@ -1,4 +1,4 @@
-"""API keys: what one looks like, what it may do, and when it is good."""
+"""API keys: their form and their scopes."""
 
 import hashlib
 import re
@@ -25,7 +25,7 @@ _WELL_FORMED = re.compile(f"da_[0-9A-Za-z]{{{_PREFIX_CHARACTERS}}}_[0-9A-Za-z]{{
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A stored key. The secret itself is not in it: only its hash is kept, and `prefix`, by which people know it."""
+    """A stored key, without its secret, of which only a hash is stored. People recognise it by `prefix`."""
 
     id: str
     organization_id: str
@@ -39,7 +39,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whom a good key speaks for: exactly one organisation."""
+    """The organisation and the scopes of a valid key."""
 
     key_id: str
     organization_id: str
@@ -47,23 +47,23 @@ class Principal:
 
 
 def new_secret() -> tuple[str, str]:
-    """Makes a key: the whole of it, to be shown once, and its visible prefix."""
+    """Returns a new key, which is shown once, and its prefix, which stays visible."""
     prefix = "da_" + "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_CHARACTERS))
     return prefix + "_" + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS)), prefix
 
 
 def is_well_formed(secret: object) -> bool:
-    """Returns whether this can be a key at all. What cannot be costs no question to the database."""
+    """Returns whether a text has the form of a key. Others are not looked up in the database."""
     return isinstance(secret, str) and _WELL_FORMED.fullmatch(secret) is not None
 
 
 def sha256(secret: str) -> str:
-    """Gives what is stored of a key. A fast hash is right for a secret of this entropy: there is nothing to guess."""
+    """Returns the hash that is stored of a key. A fast hash suffices: a secret of this entropy cannot be guessed."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def check_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
-    """Gives the named scopes in their usual order, or all of them if none is named.
+    """Returns the named scopes in their usual order, or all of them if none is named.
 
     Raises:
         ValueError: a scope does not exist.

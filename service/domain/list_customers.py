@@ -18,8 +18,8 @@ def list_customers(uow: UnitOfWork, after: str, limits: PageLimits) -> tuple[lis
         limits: where it ends.
     """
 
-    def read(behind: str, limit: int) -> list[CustomerView]:
-        records = uow.customers.records(behind, limit)
+    def read(after_id: str, limit: int) -> list[CustomerView]:
+        records = uow.customers.records(after_id, limit)
         return [view_customer(uow, record, limits.max_answer_bytes) for record in records]
 
     page, more = read_page(

@@ -1,4 +1,4 @@
-"""What every write takes beside its subject."""
+"""The options that all writes have."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from service.domain.values import Customer
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Who asks, and how (CONTRACT.md, "Options of every write").
+    """The key of a write, and its options.
 
     Attributes:
-        key_id: the API key that asks.
+        key_id: the API key of the call.
         request_id: a UUID in lower case, or empty.
-        validate_only: answer what would happen, and change nothing.
-        note: why; kept with the operation.
+        validate_only: whether to return what would happen, and change nothing.
+        note: the reason, which is stored with the operation.
         expected_revision: the revision that a customer must be at, or empty.
     """
 
@@ -27,12 +27,12 @@ class Options:
     expected_revision: str = ""
 
     def request(self, method: str, *content: object) -> Request:
-        """Tells what the request id stands for; a preview stands for nothing and remembers nothing."""
+        """Returns what the request id stands for. A preview has no request id, so its answer is not stored."""
         request_id = "" if self.validate_only else self.request_id
         return Request(request_id, (method, self.note, self.expected_revision, *content))
 
     def guard(self, customer: Customer | None) -> None:
-        """Raises `RevisionMoved` if a revision is expected and the customer, who may not be there, is at another."""
+        """Raises `RevisionMoved` if a revision is expected and the customer does not exist or is at another one."""
         if not self.expected_revision:
             return
         if customer is None or self.expected_revision != revision_token(customer.id, customer.revision):

@@ -1,4 +1,4 @@
-"""Safe retries: a request id gets one answer, however often it is asked."""
+"""Safe retries: every call with the same request id gets the same answer."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[A]):
-    """Turns an answer into bytes and back."""
+    """Converts an answer to bytes and back."""
 
     encode: Callable[[A], bytes]
     decode: Callable[[bytes], A]
@@ -26,30 +26,30 @@ class Request:
     """What a request id stands for.
 
     Attributes:
-        request_id: the caller's UUID in lower case; empty for a call that is not to be remembered.
-        content: the method and every validated value of the request, so that two spellings of the same wish agree.
+        request_id: the caller's UUID in lower case; empty for a call whose answer is not stored.
+        content: the method and every validated value of the request, so that two spellings of the same request agree.
     """
 
     request_id: str
     content: Iterable[object]
 
     def fingerprint(self) -> bytes:
-        """Gives the same bytes exactly for the same content."""
+        """Returns a hash of the content."""
         return hashlib.sha256(json.dumps(list(self.content), separators=(",", ":")).encode()).digest()
 
 
 def answer_once(uow: UnitOfWork, request: Request, codec: Codec[A], work: Callable[[], A]) -> tuple[A, bool]:
-    """Runs `work`, unless the request id has an answer already; then gives that one.
+    """Runs `work`, or returns the answer that the request id has already.
 
-    The answer is kept in the transaction of the work, so that the one never commits without the other, and a call that
-    changed nothing keeps its answer too. Errors are not kept.
+    The answer is stored in the transaction of the work, so that neither commits without the other. The answer of a call
+    that changed nothing is stored too. Errors are not.
 
     Returns:
         The answer, and whether it is a repeated one.
 
     Raises:
         RequestIdReused: the request id stands for something else.
-        Retry: a twin of this call has been answered meanwhile; running again finds its answer.
+        Retry: the same call has been answered by another transaction meanwhile; the next run finds that answer.
     """
     if not request.request_id:
         return work(), False
@@ -68,11 +68,11 @@ def answer_once(uow: UnitOfWork, request: Request, codec: Codec[A], work: Callab
     try:
         answer = work()
     except ServiceError:
-        # A twin of this call may have held the customer's lock until just now. What made the work fail may then be the
-        # twin's own doing (`expected_revision`, `require_all`), and its answer is this call's answer too.
+        # The same call, sent twice, may have held the customer's lock until now. Then its changes may be the cause of
+        # the error (`expected_revision`, `require_all`), and its answer is the answer of this call too.
         if (answer := known()) is None:
             raise
-        # The work may have changed something before it failed. The answer cannot be kept a second time, so this undoes
-        # the transaction, and the next run finds the answer before any work.
+        # The work may have changed something before it failed. The answer cannot be stored a second time, so the next
+        # line raises Retry, which rolls the transaction back, and the next run finds the answer before any work.
     uow.replies.keep(request.request_id, Reply(fingerprint, codec.encode(answer)))
     return answer, False

@@ -1,4 +1,4 @@
-"""The opaque strings that callers hand back: revisions and page tokens."""
+"""Opaque texts that callers send back: revisions and page tokens."""
 
 import base64
 import binascii
@@ -12,12 +12,12 @@ from service.domain.values import Customer
 
 MAX_TOKEN_CHARACTERS = 4096
 _END = 2**63
-# 72 bits: a caller who finds another question with the same has harmed their own listing.
+# 72 bits. A caller that finds another query with the same hash harms its own listing alone.
 _QUESTION_BYTES = 9
 
 
 def revision_token(customer_id: str, revision: int) -> str:
-    """Names a revision. Two customers' revisions never read alike, so that one cannot guard the other's change."""
+    """Returns the text of a revision. It has the customer's id, so that one customer's is never another's."""
     return f"rev_{customer_id.removeprefix('cust_')}_{revision}"
 
 
@@ -28,19 +28,19 @@ def pack(*parts: str | int) -> str:
 
 
 def unpack(text: str, kind: str, *types: type) -> list[Any]:
-    """Reads a token: the parts behind its kind.
+    """Returns the parts of a token after its kind.
 
-    A token holds nothing that its owner does not know, and is looked up in the caller's organisation alone; so it is
-    not signed.
+    A token is not signed: it has nothing that its caller does not know, and it is used in the caller's organisation
+    alone.
 
     Raises:
-        ValueError: this is no token of the kind.
+        ValueError: the text is not a token of this kind.
     """
     if len(text) > MAX_TOKEN_CHARACTERS:
         raise ValueError("too long")
     try:
         parts = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        # JSON can spell half a character, which no database takes.
+        # JSON can have half of a surrogate pair, which databases refuse.
         json.dumps(parts, ensure_ascii=False).encode()
     except (binascii.Error, RecursionError, ValueError) as error:
         raise ValueError("not a token") from error
@@ -48,12 +48,12 @@ def unpack(text: str, kind: str, *types: type) -> list[Any]:
         raise ValueError("not a token of this kind")
     for part in parts:
         if (isinstance(part, str) and "\0" in part) or (isinstance(part, int) and not 0 <= part < _END):
-            raise ValueError("not a token of ours")
+            raise ValueError("not a token of this service")
     return parts[1:]
 
 
 def question(*asked_for: str | datetime | None) -> str:
-    """Gives a short text that stands for what was asked for, so that a token can hold it."""
+    """Returns a short text that stands for a query in its page tokens."""
     text = json.dumps(asked_for, default=_written)
     digest = hashlib.sha256(text.encode()).digest()
     return base64.urlsafe_b64encode(digest[:_QUESTION_BYTES]).decode()
@@ -61,12 +61,12 @@ def question(*asked_for: str | datetime | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageToken:
-    """Where a listing of a customer's devices goes on, and the moment that it shows.
+    """Where the next page of a listing of a customer's devices begins, and the instant that the listing shows.
 
     Attributes:
-        at: the moment that was asked for, if one was.
-        as_of: the moment that the first page showed; None for a list that a write or a record began, which shows the
-            moment of its revision.
+        at: the instant of the query, if it has one.
+        as_of: the instant that the first page shows; None for a list that began in the answer of a write or in a
+            customer, which shows the instant of its revision.
     """
 
     customer_id: str
@@ -82,13 +82,13 @@ class PageToken:
 
     @classmethod
     def decode(cls, text: str) -> "PageToken":
-        """Reads a token. Raises `ValueError` if this is none."""
+        """Reads a token. Raises `ValueError` if the text is not a page token."""
         customer_id, revision, after, at, as_of = unpack(text, "devices", str, int, str, str, str)
         return cls(customer_id, revision, after, _moment(at), _moment(as_of))
 
 
 def next_page(customer: Customer, revision: int, last: str) -> str:
-    """Gives the token that goes on after `last`, in a list that was begun elsewhere."""
+    """Returns the token for the devices after `last`, in a list that began in another answer."""
     return PageToken(customer.id, revision, last).encode()
 
 
@@ -102,7 +102,7 @@ def _moment(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError("not a token of ours") from error
+        raise ValueError("not a token of this service") from error
     if moment.utcoffset() != timedelta(0) or _written(moment) != text:
-        raise ValueError("not a token of ours")
+        raise ValueError("not a token of this service")
     return moment

@@ -1,4 +1,4 @@
-"""What the use cases work with: customers, devices, assignments and operations, as one transaction sees them."""
+"""Customers, devices, assignments and operations, as one transaction reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Change(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer as the transaction sees it.
+    """A customer.
 
     Attributes:
-        revision: counts the operations that changed the customer's assignments, from 0.
+        revision: the number of operations that have changed the customer's assignments.
         device_count: how many devices the customer has.
     """
 
@@ -31,7 +31,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class CustomerRecord:
-    """All that is kept of a customer. `metadata` is JSON; `phone` and `address` are empty where there is none."""
+    """A customer with all fields. `metadata` is JSON; `phone` and `address` are empty if they are not set."""
 
     customer: Customer
     name: str
@@ -43,7 +43,7 @@ class CustomerRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """All that is kept of a device. `properties` is JSON."""
+    """A device with all fields. `properties` is JSON."""
 
     identifier: str
     id: str
@@ -53,7 +53,7 @@ class DeviceRecord:
 
 
 class AssignedDevice(NamedTuple):
-    """A device of a customer, and since when."""
+    """A device of a customer, and when its assignment began."""
 
     identifier: str
     device_id: str
@@ -61,7 +61,7 @@ class AssignedDevice(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """A device's owner since a moment, and how many owners the device has in all."""
+    """An owner of a device, when the assignment began, and how many owners the device has in all."""
 
     customer_id: str
     email: str
@@ -70,7 +70,7 @@ class Owner(NamedTuple):
 
 
 class Ownership(NamedTuple):
-    """Owners by device, for every device that exists, and the database's clock right after it took its look."""
+    """Owners by device, for every device that exists, and the time on the database's clock after they were read."""
 
     owners: dict[str, list[Owner]]
     now: datetime
@@ -78,7 +78,7 @@ class Ownership(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A locked customer, as they were before; which of their assignments were ended; and the first of those left."""
+    """A locked customer, as it was before; the devices whose assignments ended; and the first of the remaining ones."""
 
     customer: Customer
     identifiers: list[str]
@@ -89,7 +89,7 @@ class Ended:
 class RevisionState:
     """A customer's state after one operation: the revision it made, the number of devices it left, and its time.
 
-    The time is None where it was not asked for, and where there was no operation yet.
+    The time is None where it was not read, and where there was no operation yet.
     """
 
     revision: int
@@ -99,10 +99,10 @@ class RevisionState:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One committed change of assignments: who, why and what. When is told by the database, at the commit.
+    """One change of assignments: who, why and what. The database sets the time, just before the commit.
 
     Attributes:
-        key_id: the API key that asked for it; None for `import`.
+        key_id: the API key of the call; None for `import`.
         deltas: by how much the number of devices of each customer changed. Names every customer whose assignments
             changed, and no other.
     """
@@ -119,7 +119,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer that a request id got, and a fingerprint of what was asked."""
+    """The stored answer of a request id, and the fingerprint of the request."""
 
     fingerprint: bytes
     answer: bytes
@@ -127,11 +127,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class OperationRecord:
-    """An operation as it stands in the record.
+    """A committed operation.
 
     Attributes:
-        customer_ids: the first of them, in order.
-        position: its place in the stream of operations; 0 as long as no stream has read it.
+        customer_ids: the first customers, in order.
+        position: its position in the stream of operations; 0 until a stream has read it.
     """
 
     id: str
@@ -148,7 +148,7 @@ class OperationRecord:
 
 @dataclass(frozen=True, slots=True)
 class OperationFilter:
-    """Which operations: all conditions that are given hold together. `until` is exclusive."""
+    """Selects the operations for which all conditions hold that are set. `until` is exclusive."""
 
     customer_id: str | None = None
     device_identifier: str | None = None
@@ -168,7 +168,7 @@ class AssignmentChange:
 
 @dataclass(frozen=True, slots=True)
 class Revertible:
-    """How many devices of an operation can go back to what they were, and how many cannot; the first of these."""
+    """How many devices of an operation can be reverted, how many cannot, and the first of the latter."""
 
     count: int
     left_count: int

@@ -1,4 +1,4 @@
-"""Tells whose a key is, quickly, and forgets it within seconds; and holds keys to their rate."""
+"""Finds the principal of a key, with a cache of a few seconds, and bounds the rate of each key."""
 
 import threading
 import time
@@ -18,8 +18,8 @@ class Authenticator:
     """Checks keys.
 
     Args:
-        find: asks the database, by a key's hash.
-        cache_seconds: how long an answer is taken for true. A revocation is effective after this long at the latest.
+        find: looks a key up in the database, by its hash.
+        cache_seconds: how long a result is used. A revocation is effective after this time at the latest.
     """
 
     def __init__(self, find: Callable[[str, Cancellation], Principal | None], cache_seconds: float) -> None:
@@ -29,17 +29,17 @@ class Authenticator:
         self._used: dict[str, datetime] = {}
 
     def known(self, sha256: str) -> tuple[Principal | None, bool]:
-        """Returns whose a key was when it was last checked, if it was good then, and whether that still counts."""
+        """Returns the principal of a key that was valid at its last check, and whether the cache may still be used."""
         known = self._cached.get(sha256)
         return (None, False) if known is None else (known[0], known[1] > time.monotonic())
 
     def principal(self, sha256: str, cancellation: Cancellation) -> Principal:
-        """Returns whom a key speaks for, by the key's hash.
+        """Returns the principal of a key, by the key's hash.
 
         Raises:
-            ApiKeyInvalid: it is unknown, expired or revoked; which of them is not told.
+            ApiKeyInvalid: it is unknown, expired or revoked; the error does not say which.
             DatabaseUnavailable: it cannot be checked now.
-            Cancelled, DeadlineExceeded: the caller's patience ended first.
+            Cancelled, DeadlineExceeded: the call ended first.
         """
         now = time.monotonic()
         known = self._cached.get(sha256)
@@ -54,18 +54,18 @@ class Authenticator:
             self._cached.pop(sha256, None)
             if len(self._cached) >= _MAX_CACHED:
                 self._forget_oldest()
-            # Counted from before the question, so that the answer is not older than it may be.
+            # From the time before the query, so that the result is never used for longer than `cache_seconds`.
             self._cached[sha256] = (principal, now + self._cache_seconds)
         self._used[principal.key_id] = datetime.now(UTC)
         return principal
 
     def _forget_oldest(self) -> None:
-        # Another thread may change the cache just now: then there is room, or the next one makes it.
+        # Another thread may change the cache now: then there is space, or the next call makes it.
         with suppress(KeyError, StopIteration, RuntimeError):
             del self._cached[next(iter(self._cached))]
 
     def take_used(self) -> dict[str, datetime]:
-        """Gives when each key was last used since the last time this was asked."""
+        """Returns when each key was last used since the last call of this method."""
         used, self._used = self._used, {}
         return used
 
@@ -77,7 +77,7 @@ class _Bucket:
 
 
 class RateLimit:
-    """A token bucket for each key: so many calls a second, with bursts of a second's worth. 0 is no limit."""
+    """A token bucket for each key: this many calls a second, and as many at once. 0 is no limit."""
 
     def __init__(self, calls_per_second: float) -> None:
         self._rate = calls_per_second
@@ -86,7 +86,7 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def take(self, key_id: str) -> None:
-        """Counts a call. Raises `RateLimited`, with the time to wait, if there have been too many."""
+        """Counts a call. Raises `RateLimited`, with the time to wait, if the bucket is empty."""
         if not self._rate:
             return
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""One call, from its arrival to its line in the log."""
+"""The call that a thread serves, and its line in the log."""
 
 import secrets
 import time
@@ -21,12 +21,12 @@ class Call:
 
     Attributes:
         method: its full name, `package.Service/Method`.
-        id: what an error quotes and the log knows it by.
-        x_request_id: what the caller calls it, if that is fit for a log.
-        principal: whose key it came with; None until the key is checked.
+        id: its id in the log and in errors.
+        x_request_id: the caller's own id of it, if the log can have it.
+        principal: whose key it has; None until the key is checked.
         counts: numbers for the log, such as how many devices it changed.
-        recheck: checks the key again, for streams that outlive it. Raises `ApiKeyInvalid` if it is good no more.
-        cancel: ends a stream from outside, whatever it is doing.
+        recheck: checks the key again, for streams. Raises `ApiKeyInvalid` if it is not valid any more.
+        cancel: ends a stream from another thread.
     """
 
     method: str
@@ -41,8 +41,8 @@ class Call:
 
 _current: ContextVar[Call] = ContextVar("call")
 
-# Calls without a good key that the log has in a second, of each reason.
-_unpaid = LogLimits(10)
+# How many calls without a valid key the log has in a second, for each reason.
+_without_key = LogLimits(10)
 
 
 def current() -> tuple[Call, Principal]:
@@ -54,7 +54,7 @@ def current() -> tuple[Call, Principal]:
 
 
 def enter(call: Call) -> None:
-    """Makes a call the current one. gRPC runs each call in a context of its own, so there is no way back to take."""
+    """Makes a call the current one. gRPC runs each call in a context of its own, so this is never undone."""
     _current.set(call)
 
 
@@ -74,13 +74,13 @@ def count(**counts: int | bool) -> None:
     current()[0].counts.update(counts)
 
 
-def tell(call: Call, started: float, error: ServiceError | None) -> None:
-    """Writes a call's line, with how long it took since `started` on `time.monotonic`'s clock.
+def log_end(call: Call, started: float, error: ServiceError | None) -> None:
+    """Logs a call that has ended, with its duration since `started`, on `time.monotonic`'s clock.
 
-    Of a flood of calls without a good key, which cost their callers nothing, a part is written.
+    Only some of many calls without a valid key are logged.
     """
     if call.principal is None and not isinstance(error, InternalError):
-        left_out = _unpaid.admit(None if error is None else error.reason)
+        left_out = _without_key.admit(None if error is None else error.reason)
         if left_out is None:
             return
         if left_out:

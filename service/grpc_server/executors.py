@@ -1,4 +1,4 @@
-"""Threads for calls, each kind of call with a capacity of its own, divided fairly among organisations."""
+"""Executors whose threads are divided fairly among organisations. Each kind of call has an executor of its own."""
 
 import threading
 import time
@@ -8,16 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
-from service.grpc_server.arrival import Arrival, serve
+from service.grpc_server.fair_shares import FairShares
+from service.grpc_server.incoming_call import IncomingCall, serve
 from service.grpc_server.receiving import Job
-from service.grpc_server.shares import Shares
 from service.runtime import log
 from service.runtime.log_limits import LogLimits
 
-# What gRPC asks of a call's future is when it is done, to count calls, and the count is of use only with a limit of
-# gRPC's own. A future for each call would take longer to make than all else that an executor does with it.
-TAKEN: "Future[Any]" = Future()
-TAKEN.set_result(None)
+# gRPC asks a call's future when it is done, to count calls, which matters only with a limit of gRPC's own. To make a
+# future for each call would take longer than everything else that an executor does with it.
+SUBMITTED: "Future[Any]" = Future()
+SUBMITTED.set_result(None)
 
 Task = Callable[[], object]
 Kind = tuple[str, bool]
@@ -25,29 +25,29 @@ Kind = tuple[str, bool]
 
 
 class FairExecutor(ThreadPoolExecutor):
-    """Runs tasks of several organisations on a bounded number of threads, in turns and by `Shares`.
+    """Runs tasks on a bounded number of threads, which organisations share by `FairShares`. Those that wait take turns.
 
-    gRPC takes no other type than `ThreadPoolExecutor`; but that one's own threads and queue are not used. Threads are
-    started when there is something to do for them.
+    gRPC accepts no other type than `ThreadPoolExecutor`; that type's own threads and queue are not used. Threads are
+    started when there is a task for them.
 
     Args:
         name: for the threads' names.
-        threads: how many tasks run at once. A quarter of these may serve large calls; see `Arrival.is_large`.
+        threads: how many tasks run at once. A quarter of these may serve large calls; see `IncomingCall.is_large`.
     """
 
     def __init__(self, name: str, threads: int) -> None:
         super().__init__(threads)
         self._name = name
-        self._permits = Shares(threads)
-        self._large_permits = Shares(max(1, threads // 4))
-        self._waiting: dict[Kind, deque[tuple[Arrival | None, Task]]] = {}
+        self._permits = FairShares(threads)
+        self._large_permits = FairShares(max(1, threads // 4))
+        self._waiting: dict[Kind, deque[tuple[IncomingCall | None, Task]]] = {}
         self._running = 0
         self._pending = 0
         self._started = 0
         self._closed = False
         self._lock = threading.Lock()
         self._limits = LogLimits()
-        self._jobs: SimpleQueue[tuple[Kind, Arrival | None, Task] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Kind, IncomingCall | None, Task] | None] = SimpleQueue()
 
     @property
     def pending(self) -> int:
@@ -55,39 +55,39 @@ class FairExecutor(ThreadPoolExecutor):
         return self._pending
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Runs a call of no organisation. The future says only that it has been taken."""
+        """Runs a call of no organisation. The future is done at once."""
         self.run(None, lambda: fn(*args, **kwargs))
-        return TAKEN
+        return SUBMITTED
 
-    def run(self, arrival: Arrival | None, task: Task) -> None:
-        """Runs a task as soon as a thread is free for its organisation, unless the executor is closed."""
-        kind = ("", False) if arrival is None else (arrival.owner, arrival.is_large)
+    def run(self, incoming: IncomingCall | None, task: Task) -> None:
+        """Runs a task when a thread is free for its organisation, unless the executor is closed."""
+        kind = ("", False) if incoming is None else (incoming.owner, incoming.is_large)
         with self._lock:
             if self._closed:
                 return
             self._pending += 1
             if kind not in self._waiting:
                 if self._fits(kind):
-                    self._start((kind, arrival, task))
+                    self._start((kind, incoming, task))
                     return
                 self._waiting[kind] = deque()
-            self._waiting[kind].append((arrival, task))
+            self._waiting[kind].append((incoming, task))
 
     def close(self) -> None:
-        """Lets the threads end, each when it is free."""
+        """Ends the threads, each when it is free."""
         with self._lock:
             self._closed = True
             for _ in range(self._started):
                 self._jobs.put(None)
 
-    def _start(self, job: tuple[Kind, Arrival | None, Task]) -> None:
+    def _start(self, job: tuple[Kind, IncomingCall | None, Task]) -> None:
         self._take(job[0])
         if self._running > self._started:
             thread = threading.Thread(target=self._work, name=f"{self._name}_{self._started + 1}", daemon=True)
             try:
                 thread.start()
             except RuntimeError:
-                # The system has no thread to spare: one that there is takes the job, or the next one that starts.
+                # The system has no more threads: a thread that exists runs the job, or the next one that starts.
                 if (left_out := self._limits.admit("")) is not None:
                     fields = {"executor": self._name, "threads": self._started, "left_out": left_out}
                     log.warning("no thread to serve with", **fields)
@@ -97,21 +97,21 @@ class FairExecutor(ThreadPoolExecutor):
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            following: tuple[Kind, Arrival | None, Task] | None = job
+            following: tuple[Kind, IncomingCall | None, Task] | None = job
             del job
             while following is not None:
-                kind, arrival, task = following
-                serve(arrival)
+                kind, incoming, task = following
+                serve(incoming)
                 try:
                     task()
-                except BaseException:  # noqa: BLE001  # whatever it is, the thread goes on to the next call
+                except BaseException:  # noqa: BLE001  # after any defect the thread serves the next call
                     log.exception("defect")
                 serve(None)
-                del arrival, task, following  # and with them the call, before the next one comes
+                del incoming, task, following  # and with them the call, before the next one comes
                 following = self._end(kind)
 
-    def _end(self, done: Kind) -> tuple[Kind, Arrival | None, Task] | None:
-        """Ends a task, and starts those that fit now. The first of them runs on the same thread, without a switch."""
+    def _end(self, done: Kind) -> tuple[Kind, IncomingCall | None, Task] | None:
+        """Ends a task and starts those that fit now. The first one is returned, to run on the same thread."""
         first = None
         with self._lock:
             self._pending -= 1
@@ -127,7 +127,7 @@ class FairExecutor(ThreadPoolExecutor):
                 tasks = self._waiting.pop(kind)
                 job = (kind, *tasks.popleft())
                 if tasks:
-                    self._waiting[kind] = tasks  # behind the others: their turn is first
+                    self._waiting[kind] = tasks  # after the other kinds, which come first now
                 if first is None and (self._closed or self._jobs.empty()):
                     self._take(kind)
                     first = job
@@ -148,7 +148,7 @@ class FairExecutor(ThreadPoolExecutor):
 
 
 class EvictingExecutor(FairExecutor):
-    """Runs streams that hold a thread each. A new one is always served: the oldest is cancelled if there are too many.
+    """Runs streams, each on a thread. A new one is always served: the oldest is cancelled if there are too many.
 
     Args:
         name: for the threads' names.
@@ -180,7 +180,7 @@ class EvictingExecutor(FairExecutor):
                     self._open.pop(job, None)
 
         self.run(None, task)
-        return TAKEN
+        return SUBMITTED
 
     def cancel_older_than(self, seconds: float) -> None:
         """Cancels the streams that have been open for longer than this."""
@@ -192,7 +192,7 @@ class EvictingExecutor(FairExecutor):
 
 
 def on_executor(executor: ThreadPoolExecutor, behavior: Callable[..., Any]) -> Callable[..., Any]:
-    """Has gRPC run a behaviour on an executor. Its name for this is an attribute of the behaviour."""
+    """Returns a behaviour that gRPC runs on an executor. gRPC looks for the executor in an attribute."""
 
     def run(*args: Any) -> Any:
         return behavior(*args)

@@ -1,4 +1,4 @@
-"""Reads a request's fields into values, and names everything that is wrong with them at once."""
+"""Reads a request's fields into values, and reports all violations at once."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -29,31 +29,31 @@ T = TypeVar("T")
 
 
 class Write(Protocol):
-    """What the requests of all writes have."""
+    """The fields that the requests of all writes have."""
 
     request_id: str
     validate_only: bool
 
 
 class Fields:
-    """Collects what is wrong. Each reader gives a value of the right type whatever it was given; `check` tells."""
+    """Reads fields and collects violations. Each method returns a value of its type, valid or not; `check` raises."""
 
     def __init__(self) -> None:
         self._violations: list[Violation] = []
         self._total = 0
 
     def wrong(self, field: str, description: str) -> None:
-        """Notes a violation."""
+        """Adds a violation."""
         self._violations.append(Violation(field, description))
         self._total += 1
 
     def check(self) -> None:
-        """Raises `InvalidFields` with all that was wrong, if anything was."""
+        """Raises `InvalidFields` with all violations, if there are any."""
         if self._total:
             raise InvalidFields(self._violations, self._total)
 
     def options(self, request: Write, key_id: str, *, expected_revision: str = "") -> Options:
-        """Reads the options of a write. Writes that are no operations have no note."""
+        """Reads the options of a write. Only writes that record an operation have a note."""
         return Options(
             key_id=key_id,
             request_id=self.request_id(request.request_id),
@@ -81,7 +81,7 @@ class Fields:
         return listed
 
     def emails(self, field: str, texts: Sequence[str], most: int) -> list[Email]:
-        """Reads a required list of e-mail addresses, of at most so many."""
+        """Reads a required list of e-mail addresses, with at most this many members."""
         if not texts:
             self.wrong(field, "must name at least one customer")
         if len(texts) > most:
@@ -96,7 +96,7 @@ class Fields:
         return text
 
     def most(self, field: str, listed: list[str], most: int) -> list[str]:
-        """Checks a list against a limit of the rpc's own."""
+        """Checks a list against the rpc's own limit of members."""
         if len(listed) > most:
             self.wrong(field, f"must have at most {most} members, but has {len(listed)}")
         return listed
@@ -114,7 +114,7 @@ class Fields:
         return self.device_type("device_type", text)
 
     def text(self, field: str, text: str, most: int = 255) -> str:
-        """Reads a text of at most so many characters."""
+        """Reads a text of at most this many characters."""
         if len(text) > most:
             self.wrong(field, f"must have at most {most} characters, but has {len(text)}")
         if "\0" in text:
@@ -122,7 +122,7 @@ class Fields:
         return text
 
     def required(self, field: str, text: str) -> str:
-        """Reads an id, which must be there and is not checked further."""
+        """Reads a required id, which is not checked further."""
         if not text:
             self.wrong(field, "is required")
         return text
@@ -134,14 +134,14 @@ class Fields:
         except ValueError:
             self.wrong(
                 field,
-                "must be the next_page_token of an earlier answer to the same question, unchanged"
+                "must be the next_page_token of an earlier answer to the same request, unchanged"
                 if field == "page_token"
                 else "must be the resume_token of an earlier answer, unchanged",
             )
             return otherwise
 
     def struct(self, field: str, value: Struct) -> str:
-        """Reads an object, as JSON."""
+        """Reads a Struct, as JSON."""
         try:
             return structs.to_json(value)
         except ValueError as error:
@@ -155,7 +155,7 @@ class Fields:
         return text.lower()
 
     def choice(self, field: str, number: int, kind: type[E], otherwise: E) -> E:
-        """Reads an enum; unspecified is `otherwise`."""
+        """Reads an enum value; unspecified is `otherwise`."""
         if number == 0:
             return otherwise
         try:
@@ -165,13 +165,13 @@ class Fields:
             return otherwise
 
     def page_size(self, number: int) -> int:
-        """Reads a page size; 0 is the usual one."""
+        """Reads a page size; 0 is the default."""
         if number < 0:
             self.wrong("page_size", "must not be negative")
         return number or DEFAULT_PAGE_SIZE
 
     def instant(self, field: str, present: bool, value: Timestamp) -> datetime | None:  # noqa: FBT001  # HasField's answer
-        """Reads an optional moment. What is finer than a microsecond is left out."""
+        """Reads an optional timestamp, truncated to microseconds."""
         if not present:
             return None
         try:

@@ -1,4 +1,4 @@
-"""The health service: what it answers depends on no lock that a caller can hold, and a watch holds no thread."""
+"""The health service. No caller can block it by not reading its answers, and a watch holds no thread."""
 
 import threading
 import time
@@ -23,10 +23,10 @@ _messages: Any = health_pb2  # its published types lack those of `List`
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """Answers with the states that it was set to.
+    """Answers with the states that were set.
 
-    The servicer that comes with grpcio waits, while it holds the lock that `Check` needs, for each watching caller to
-    take an answer.
+    The servicer of grpcio-health-checking sends to each watching caller, and waits for it, with the lock that `Check`
+    needs.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Health(health_pb2_grpc.HealthServicer):
         Args:
             request: names the service.
             context: the stream's.
-            send: given where gRPC does not ask for the answers; they are sent without a thread then.
+            send: set if gRPC does not ask for the answers; then they are sent without a thread.
         """
         if send is None:
             return self._follow(request.service, context)
@@ -90,7 +90,7 @@ class Health(health_pb2_grpc.HealthServicer):
             if len(self._all) >= _MAX_WATCHES:
                 oldest = next(iter(self._all))
             self._all[watch] = self._watches.setdefault(service, {})[watch] = None
-            # While the lock is held, so that a later state is sent later.
+            # With the lock, so that states are sent in their order.
             watch.send(Answer(status=self._states.get(service, Answer.SERVICE_UNKNOWN)))
         if oldest is not None:
             oldest.cancel()
@@ -98,7 +98,7 @@ class Health(health_pb2_grpc.HealthServicer):
             over()
 
     def set(self, service: str, state: int) -> None:
-        """Sets a service's state, and sends it to those that watch it."""
+        """Sets a service's state, and sends it to the callers that watch it."""
         with self._lock:
             if self._stopping:
                 return

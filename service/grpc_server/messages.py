@@ -1,4 +1,4 @@
-"""Results of use cases as messages, shared by the history and the stream."""
+"""Writes operations and timestamps as messages."""
 
 from datetime import UTC, datetime
 
@@ -16,12 +16,11 @@ _KINDS = {
     "import": pb.OPERATION_KIND_IMPORT,
 }
 
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def write_instant(message: Timestamp, at: datetime) -> None:
-    """Writes a moment to the microsecond; protobuf's own way takes ten times as long."""
+    """Writes a timestamp with microseconds; protobuf's own method takes ten times as long."""
     since = at - _EPOCH
     message.seconds = since.days * 86_400 + since.seconds
     message.nanos = since.microseconds * 1_000

@@ -1,7 +1,7 @@
-"""Parses requests. A long one is parsed in pieces, because protobuf keeps the interpreter until it has parsed all.
+"""Parses requests. A long one is parsed in pieces, because protobuf holds the GIL until it has parsed all of it.
 
 A message of 4 MiB may have two million members, which take 80 ms at once. Beside several of these, another call waits
-as long each time that it needs the interpreter. `python -m benchmarks.fairness --load members` measures it again.
+as long each time that it needs the GIL. `python -m benchmarks.fairness --load members` measures it again.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,11 +10,11 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from service.domain.errors import MalformedRequest, RequestTooLarge
-from service.grpc_server.arrival import SMALL_BYTES
+from service.grpc_server.incoming_call import SMALL_BYTES
 from service.runtime import fairness
 
 MAX_FIELDS = 300_000
-"""How many fields a request may have, members of its lists included: so many as to say how far a list is too long."""
+"""How many fields a request may have, members of its lists included. Lists that are too long can still be counted."""
 MAX_FIELD_BYTES = 512 * 1024
 """How long one field may be, such as a device with its metadata. It is parsed at once."""
 
@@ -34,7 +34,7 @@ def parse(data: bytes, deserialize: Callable[[bytes], Any]) -> Any:
 
     Raises:
         MalformedRequest: it is no message of that type.
-        RequestTooLarge: it has more fields, or a longer one, than any request that would be accepted.
+        RequestTooLarge: it has more fields, or a longer field, than any valid request.
     """
     try:
         if len(data) <= SMALL_BYTES:
@@ -50,14 +50,14 @@ def parse(data: bytes, deserialize: Callable[[bytes], Any]) -> Any:
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """Divides a message between its fields. Each piece is a message too, and the whole is what merging them gives."""
+    """Divides a message between its fields. Each piece is a message too; merged, they are the whole message."""
     first = position = fields = 0
     while position < len(data):
         if position - first >= _PIECE_BYTES:
             yield data[first:position]
             first = position
         if data[position] & 0x87 == _LENGTH and data[position + 1] < _CONTINUES:
-            position += 2 + data[position + 1]  # one of a list's short members: most fields are
+            position += 2 + data[position + 1]  # a short member of a list, as most fields are
         else:
             position = _end(data, position)
         fields += 1
@@ -68,7 +68,7 @@ def _pieces(data: bytes) -> Iterator[bytes]:
 
 
 def _end(data: bytes, position: int) -> int:
-    """Returns where a field ends that begins at a position. What goes beyond the message's end, the parser refuses."""
+    """Returns where the field at a position ends. The parser refuses a field that goes beyond the message's end."""
     tag, position = _varint(data, position)
     kind = tag & 7
     if kind == _LENGTH:

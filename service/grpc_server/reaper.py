@@ -1,4 +1,4 @@
-"""Ends calls that wait for their callers too long: for a message, or until an answer is taken."""
+"""Ends calls that wait too long for their callers: for a message, or until an answer is received."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from service.domain.errors import ApiKeyInvalid, MessageTimeout
 from service.grpc_server.admission import Admission
 from service.grpc_server.executors import EvictingExecutor
-from service.grpc_server.receiver import Receiver
+from service.grpc_server.message_receiver import MessageReceiver
 from service.runtime import log
 
 _LOOK_SECONDS = 1.0
@@ -14,18 +14,18 @@ _END_SECONDS = 5.0
 
 
 class Reaper:
-    """Looks for calls whose message or whose caller is late, and for those whose key has been revoked.
+    """Ends calls whose message or whose caller is late, and waiting calls whose key has been revoked.
 
     Args:
         receivers: where such calls are.
         streams: where streams are open that wait for messages.
         admission: checks keys.
-        message_seconds: how long a message or an answer may be under way.
+        message_seconds: how long the transfer of a message or an answer may take.
     """
 
     def __init__(
         self,
-        receivers: Sequence[Receiver],
+        receivers: Sequence[MessageReceiver],
         streams: EvictingExecutor,
         admission: Admission,
         message_seconds: float,
@@ -35,7 +35,7 @@ class Reaper:
         self._admission = admission
         self._message_seconds = message_seconds
         self._stopping = threading.Event()
-        # A thread each: a database that hangs keeps the one that checks keys.
+        # Two threads: a database that hangs blocks the one that checks keys.
         self._threads = [
             threading.Thread(target=self._repeat, args=(work, seconds), name=name, daemon=True)
             for name, work, seconds in (
@@ -45,12 +45,12 @@ class Reaper:
         ]
 
     def start(self) -> None:
-        """Begins, in threads of its own."""
+        """Starts the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Ends."""
+        """Ends the threads."""
         self._stopping.set()
         for thread in self._threads:
             if thread.is_alive():
@@ -60,23 +60,23 @@ class Reaper:
         while not self._stopping.wait(min(seconds, self._message_seconds)):
             try:
                 work()
-            except Exception:  # noqa: BLE001  # whatever it is, the calls are looked at again
+            except Exception:  # noqa: BLE001  # after any defect the calls are checked again
                 log.exception("late calls not ended")
 
     def _end_late(self) -> None:
         self._streams.cancel_older_than(self._message_seconds)
         for receiver in self._receivers:
-            for arrival in receiver.idle(self._message_seconds):
-                receiver.fail(arrival, MessageTimeout(self._message_seconds))
-            for arrival in receiver.idle(_LOOK_SECONDS, answered=False):
-                receiver.set_aside(arrival)
+            for incoming in receiver.idle(self._message_seconds):
+                receiver.fail(incoming, MessageTimeout(self._message_seconds))
+            for incoming in receiver.idle(_LOOK_SECONDS, answered=False):
+                receiver.set_aside(incoming)
 
     def _end_revoked(self) -> None:
         good: dict[str, bool] = {}
         for receiver in self._receivers:
-            for arrival in receiver.idle(_LOOK_SECONDS, answered=False):
-                sha256 = arrival.sha256
+            for incoming in receiver.idle(_LOOK_SECONDS, answered=False):
+                sha256 = incoming.sha256
                 if sha256 and sha256 not in good:
-                    good[sha256] = self._admission.still_good(arrival)
+                    good[sha256] = self._admission.still_good(incoming)
                 if not good.get(sha256, True):
-                    receiver.fail(arrival, ApiKeyInvalid())
+                    receiver.fail(incoming, ApiKeyInvalid())

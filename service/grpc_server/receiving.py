@@ -1,11 +1,11 @@
-"""Receives a call's message before a thread is given to the call. Inner parts of grpcio 1.85 are used here alone.
+"""Receives a call's message before a thread serves the call. Inner parts of grpcio 1.85 are used here alone.
 
-grpcio has the thread that serves a call start the receiving and wait for the message without a time-out, so a caller
-who sends headers and no message holds a thread for as long as the connection lives. Here the thread that takes calls in
-starts the receiving, and a call is given a thread when its message is complete. A call without a message costs no
-thread then; and a call with one costs one switch between threads less.
+In grpcio, the thread that serves a call starts to receive the message and waits for it without a time-out. So a caller
+that sends headers and no message holds a thread for as long as the connection lives. Here, the thread that accepts
+calls starts to receive, and a thread serves the call when the message is complete. A call without a message holds no
+thread, and a call with one costs one switch between threads less.
 
-The setting `RECEIVE_AHEAD` turns it off: then threads wait for messages, as grpcio does it.
+The setting `RECEIVE_AHEAD` turns it off: then threads wait for messages, as in grpcio.
 """
 
 import threading
@@ -18,10 +18,10 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its types leave
 
 
 class Job:
-    """A call that gRPC has submitted to an executor. To gRPC its method streams requests, whatever it is on the wire.
+    """A call that gRPC has submitted to an executor. To gRPC its method streams requests; on the wire that is the same.
 
     Args:
-        fn, args: what `submit` was called with.
+        fn, args: the arguments of `submit`.
     """
 
     __slots__ = ("_args", "_fn")
@@ -35,11 +35,11 @@ class Job:
         self._fn(*self._args)
 
     def receive(self, done: Callable[[bytes | None], None]) -> None:
-        """Starts to receive the message, and has the call served with it.
+        """Starts to receive the message.
 
         Args:
-            done: is called with the message, or with None if the caller ended the call without one; on the thread that
-                takes calls in, so it must not block.
+            done: is called with the message, or with None if the caller has ended the call without one. It runs on the
+                thread that accepts calls, so it must not block.
         """
         state, call = self._state, self._args[1].call
         received = inner._receive_message(state, call, None)  # noqa: SLF001  # see the module's docstring
@@ -58,8 +58,8 @@ class Job:
         if not active:
             done(None)
 
-    def give(self, messages: Sequence[bytes]) -> None:
-        """Has the call served with messages that have come, instead of those that gRPC would wait for."""
+    def set_messages(self, messages: Sequence[bytes]) -> None:
+        """Sets the messages that the call is served with, instead of those that gRPC would wait for."""
         target, event, state, behavior, _, request_deserializer, response_serializer = self._args
         self._args = (
             target,
@@ -72,8 +72,8 @@ class Job:
         )
 
     def release(self) -> None:
-        """Lets go of the message."""
-        self.give(())
+        """Removes the reference to the message."""
+        self.set_messages(())
 
     @property
     def peer(self) -> str:
@@ -88,7 +88,7 @@ class Job:
         return active
 
     def cancel(self) -> None:
-        """Ends the call, wherever it is."""
+        """Cancels the call."""
         self._args[1].call.cancel()
 
     @property
@@ -97,9 +97,9 @@ class Job:
 
 
 class Sender:
-    """Sends the latest of several messages on a stream without waiting for any to be taken.
+    """Sends the latest of several messages on a stream, without waiting until the caller receives them.
 
-    gRPC's own way to send holds a thread, and whatever that thread has locked, until the caller's side has room.
+    gRPC's own way to send holds a thread, and whatever that thread has locked, until the caller's side has capacity.
 
     Args:
         context: the stream's.
@@ -116,7 +116,7 @@ class Sender:
         self._lock = threading.Lock()
 
     def send(self, message: Any) -> None:
-        """Sends a message, once the one before it is sent; only the last of several that come meanwhile is."""
+        """Sends a message after the one before it. Of several that come meanwhile, only the last one is sent."""
         with self._lock:
             self._next = message
             if self._sending:
@@ -125,7 +125,7 @@ class Sender:
         self._start()
 
     def cancel(self) -> None:
-        """Ends the stream."""
+        """Cancels the stream."""
         self._event.call.cancel()
 
     def _start(self) -> None:

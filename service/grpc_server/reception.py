@@ -1,19 +1,19 @@
-"""Wires what takes calls in: the executors of each kind of call, and what admits calls to them."""
+"""Builds what a call passes before it is served: interceptor, admission, and the executors of each kind of call."""
 
 from dataclasses import dataclass
 
 from service.domain.errors import ServiceError
 from service.grpc_server.admission import Admission
-from service.grpc_server.arrival import Arriving
 from service.grpc_server.authentication import Authenticator, RateLimit
+from service.grpc_server.capacity import Capacity
 from service.grpc_server.executors import EvictingExecutor
 from service.grpc_server.identification import Identification
+from service.grpc_server.incoming_call import CallHandoff
 from service.grpc_server.interceptor import Interceptor
+from service.grpc_server.message_receiver import MessageReceiver
 from service.grpc_server.open_services import OpenServices
 from service.grpc_server.reaper import Reaper
-from service.grpc_server.receiver import Receiver
 from service.grpc_server.refusals import Pace, Refusals
-from service.grpc_server.room import Room
 
 _REFLECTION_STREAMS = 16
 _OPEN_THREADS = 2
@@ -21,25 +21,25 @@ _OPEN_CALLS = 1_000
 _OPEN_BURST = 500
 _OPEN_PER_SECOND = 500
 _OPEN_BYTES = 64 * 1024 * 1024
-# A call whose message has not come by then gives way to one that has just come.
+# A call whose message has not come by then may be dropped for a new call.
 _PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the server takes on.
+    """The limits of the server.
 
     Attributes:
         threads: calls served at once.
-        waiting: calls that may wait for a thread; more are refused.
-        max_answer_bytes: where lists in answers stop.
+        waiting: calls that may wait for a thread; further ones are refused.
+        max_answer_bytes: where lists in answers end.
         rate_limit: calls a second for each key; 0 for no limit.
-        streams: streams of operations at once.
+        streams: streams of operations open at once.
         stream_seconds: the age at which such a stream ends.
-        connections: how many callers may be connected at once.
-        message_seconds: how long a call's message may be under way.
-        receive_bytes: how long the messages of all calls that are received, wait or run may be together.
-        receive_ahead: whether messages are received before a thread is given to the call.
+        connections: connections open at once.
+        message_seconds: how long the transfer of a call's message may take.
+        receive_bytes: how long the messages of all calls may be together that are being received, wait or run.
+        receive_ahead: whether a message is received before a thread serves the call.
     """
 
     threads: int
@@ -55,11 +55,11 @@ class Limits:
 
 
 class Reception:
-    """Takes calls in.
+    """Accepts, admits and refuses calls.
 
     Args:
         authenticator: checks keys.
-        limits: what may come in.
+        limits: the limits of the server.
 
     Attributes:
         calls: runs ordinary calls.
@@ -69,16 +69,16 @@ class Reception:
     """
 
     def __init__(self, authenticator: Authenticator, limits: Limits) -> None:
-        ahead, arriving = limits.receive_ahead, Arriving()
+        ahead, handoff = limits.receive_ahead, CallHandoff()
         self._refusals = Refusals()
         self._identification = Identification(authenticator)
 
-        def receiver(name: str, threads: int, places: int) -> Receiver:
-            return Receiver(
+        def receiver(name: str, threads: int, places: int) -> MessageReceiver:
+            return MessageReceiver(
                 name,
                 threads,
-                Room(places, limits.receive_bytes, _PATIENCE_SECONDS),
-                arriving=arriving,
+                Capacity(places, limits.receive_bytes, _PATIENCE_SECONDS),
+                handoff=handoff,
                 refusals=self._refusals,
                 identify=self._identification.find,
                 ahead=ahead,
@@ -87,11 +87,11 @@ class Reception:
         self.calls = receiver("call", limits.threads, limits.threads + limits.waiting)
         self.streams = receiver("stream", limits.streams, limits.streams)
         self._open_pace = Pace(_OPEN_BURST, _OPEN_PER_SECOND)
-        self.open_calls = Receiver(
+        self.open_calls = MessageReceiver(
             "health",
-            2 * _OPEN_THREADS,  # one connection may have half
-            Room(_OPEN_CALLS, _OPEN_BYTES, 0.0),
-            arriving=arriving,
+            2 * _OPEN_THREADS,  # one connection may have half of them
+            Capacity(_OPEN_CALLS, _OPEN_BYTES, 0.0),
+            handoff=handoff,
             refusals=self._refusals,
             pace=self._open_pace,
             ahead=ahead,
@@ -102,7 +102,7 @@ class Reception:
         self._reaper = Reaper(receivers, self._reflections, self._admission, limits.message_seconds)
         self.interceptor = Interceptor(
             self._admission,
-            arriving,
+            handoff,
             calls=self.calls,
             streams=self.streams,
             open_services=OpenServices(self.open_calls, self._reflections, ahead=ahead),
@@ -111,34 +111,34 @@ class Reception:
 
     @property
     def idle(self) -> bool:
-        """Whether every call that came in, but for streams, has had its answer sent."""
+        """Whether the answers of all calls but streams have been sent."""
         waiting = self.calls.pending or self._identification.pending or self._refusals.pending
         return not waiting and self._admission.idle
 
     def start(self) -> None:
-        """Begins to look for calls whose message does not come."""
+        """Starts to end calls whose message does not come."""
         self._reaper.start()
 
     def hold(self) -> None:
-        """Keeps the calls that come from now on, without an answer."""
+        """Holds the calls that come from now on: they get no answer yet."""
         self._refusals.pace.stop()
         self._open_pace.stop()
         self.calls.hold()
         self.streams.hold()
 
     def refuse_held(self, error: ServiceError) -> None:
-        """Refuses the calls that were held."""
+        """Refuses the calls that are held."""
         self.calls.refuse_held(error)
         self.streams.refuse_held(error)
 
     def refuse_late(self, error: ServiceError) -> None:
         """Refuses the calls whose message has not come for a while."""
         self._identification.refuse(error)
-        for arrival in self.calls.idle(_PATIENCE_SECONDS, answered=False):
-            self.calls.fail(arrival, error)
+        for incoming in self.calls.idle(_PATIENCE_SECONDS, answered=False):
+            self.calls.fail(incoming, error)
 
     def close(self) -> None:
-        """Lets the threads end."""
+        """Ends the threads, each when it has nothing to do."""
         self._reaper.stop()
         for executor in (self.calls, self.streams, self.open_calls, self._reflections, self._refusals):
             executor.close()

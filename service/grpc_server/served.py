@@ -1,4 +1,4 @@
-"""The certificate that a gRPC server shows: it can be another for each connection, and is tried before it is shown."""
+"""The certificate of a gRPC server. It can be replaced while the server runs, and is tried before it is used."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ _LOOPBACK = "127.0.0.1:0"
 
 
 class Served:
-    """Gives a server its certificate, and another one when there is one; connections that are there stay."""
+    """The credentials of a server, whose certificate can be replaced. Open connections stay."""
 
     def __init__(self, tls: Tls) -> None:
         self._lock = threading.Lock()
@@ -26,12 +26,12 @@ class Served:
         )
 
     def replace(self, tls: Tls) -> None:
-        """Shows another certificate to connections that come from now on."""
+        """Replaces the certificate for new connections."""
         with self._lock:
             self._new = tls
 
     def _take(self) -> grpc.ServerCertificateConfiguration | None:
-        """Is asked by gRPC at each new connection; None keeps what there is."""
+        """Returns a new certificate, or None to keep the current one. gRPC calls it for each new connection."""
         if self._new is None:
             return None
         with self._lock:
@@ -44,11 +44,11 @@ def _configuration(tls: Tls) -> grpc.ServerCertificateConfiguration:
 
 
 def check(tls: Tls, identity: Identity | None = None) -> None:
-    """Sees whether gRPC's own client can connect to a server with a certificate, on a port for this alone.
+    """Checks that gRPC's own client can connect to a server with a certificate, on a port of its own.
 
     Args:
-        tls: the certificate. Callers are asked for one of their own only if there is one to show.
-        identity: the one to show.
+        tls: the certificate. The trial asks for a client certificate only if there is an `identity`.
+        identity: the client certificate to present.
 
     Raises:
         CertificateUnusable: it cannot.
@@ -69,7 +69,7 @@ def _try(tls: Tls, trust: Trust, problem: str) -> None:
         except RuntimeError:
             raise CertificateUnusable(problem) from None
         server.start()
-        # A proxy must not come in between, and no connection of an earlier trial be used again.
+        # No proxy, and no connection of an earlier trial.
         options = (*channel.options(trust), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
         with grpc.secure_channel(f"127.0.0.1:{port}", channel.credentials(trust), options) as dialled:
             try:

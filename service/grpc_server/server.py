@@ -1,4 +1,4 @@
-"""The gRPC server: services, health, reflection, and an orderly end."""
+"""The gRPC server: its services, health, reflection, and how it stops."""
 
 import time
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ _IDLE_CONNECTION_MS = 300_000
 _POLL_SECONDS = 0.01
 _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
-# Shorter than the 0.2 s after which clients usually call again: what was ended first would come at the stop.
+# Shorter than the 0.2 s after which clients usually call again.
 _HOLD_SECONDS = 0.15
 
 
@@ -54,7 +54,16 @@ class AddressUnavailable(OperatorError):
 
 
 class Server:
-    """Serves the use cases over gRPC."""
+    """Serves the use cases over gRPC.
+
+    Args:
+        storage: runs transactions.
+        stream: reads operations for streams.
+        authenticator: checks keys.
+        limits: the limits of the server.
+        reflect: whether to serve reflection.
+        share_port: whether other processes may listen on the same port.
+    """
 
     def __init__(
         self,
@@ -81,13 +90,13 @@ class Server:
         self.serving(reads=False, writes=False)
 
     def listen(self, addresses: Sequence[str], credentials: grpc.ServerCredentials | None) -> list[int]:
-        """Opens ports and serves them. Returns their numbers, which are of interest where an address says 0.
+        """Opens ports and serves them. Returns their numbers, which the system chooses where an address has 0.
 
-        Without credentials it serves plaintext. Each address has the limit of connections for itself, and calls that
-        come at one do not wait for those that come at another before they are taken in.
+        Without credentials it serves plaintext. Each address has a limit of connections of its own, and a thread of its
+        own that accepts calls.
 
         Raises:
-            AddressUnavailable: one is taken, or not this machine's.
+            AddressUnavailable: an address is in use, or is not an address of this machine.
         """
         servers = [self._make() for _ in addresses]
         ports = [_open(server, address, credentials) for server, address in zip(servers, addresses, strict=True)]
@@ -98,7 +107,7 @@ class Server:
         return ports
 
     def _make(self) -> grpc.Server:
-        """Makes a server of gRPC's. Each has a thread that takes calls in, and a queue before it."""
+        """Makes a `grpc.Server`. Each has a thread that accepts calls, with a queue."""
         server = grpc.server(
             self.reception.calls,
             interceptors=[self.reception.interceptor],
@@ -106,19 +115,19 @@ class Server:
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
-                # Calls that have come and were not looked at yet. Beyond its usual 1,000 gRPC cancels some at random.
+                # How many calls may wait to be accepted. Beyond its default of 1,000 gRPC cancels some at random.
                 ("grpc.server.max_pending_requests", _UNSEEN_CALLS),
                 ("grpc.server.max_pending_requests_hard_limit", _UNSEEN_CALLS),
-                # What a caller may send on a stream that is not read. gRPC would let it grow to megabytes.
+                # How many bytes a caller may send on a stream that is not read. gRPC's default grows to megabytes.
                 ("grpc.http2.bdp_probe", 0),
                 ("grpc.http2.lookahead_bytes", _UNREAD_BYTES),
                 ("grpc.max_allowed_incoming_connections", self._limits.connections),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
-                # Callers connect anew by themselves when they have something to say.
+                # Clients connect again by themselves when they make a call.
                 ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
                 # A second server on the same port must fail, unless they are to share it.
                 ("grpc.so_reuseport", int(self._share_port)),
-                # A caller that vanished without a word is noticed, and its call ended.
+                # The calls of a client that vanished without closing its connection are ended.
                 ("grpc.keepalive_time_ms", 30_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
@@ -135,29 +144,29 @@ class Server:
         return server
 
     def serving(self, *, reads: bool, writes: bool) -> None:
-        """Tells health checks, overall and for each service, whether reads are served; and of one name, writes."""
+        """Sets the health of the server and of each service by whether reads are served; of `WRITES`, writes."""
         served = dict.fromkeys((health.OVERALL_HEALTH, *SERVICES), reads) | {health.WRITES: reads and writes}
         status = health_pb2.HealthCheckResponse
         for name, serves in served.items():
-            if self._served.get(name) is not serves:  # watches are told of changes only
+            if self._served.get(name) is not serves:  # a watch gets changes only
                 self._health.set(name, status.SERVING if serves else status.NOT_SERVING)
         self._served = served
 
     def drain(self, seconds: float) -> bool:
-        """Takes no more calls and lets those in flight finish.
+        """Accepts no more calls and lets those in flight finish.
 
-        Streams that would stay open for ever, such as a health watch, are ended when the last call is.
+        Streams that would stay open for ever, such as a health watch, end with the last call.
 
         Returns:
-            Whether all calls finished in time; those that did not are cancelled.
+            Whether all calls finished in time; the others are cancelled.
         """
         self._health.enter_graceful_shutdown()
         self._watchers.stop()
-        # gRPC answers CANCELLED, which callers do not retry, to a call that meets its stop. So calls are held for a
-        # moment before, by when most callers wait for an answer, and get UNAVAILABLE once the connection is given up.
+        # gRPC answers CANCELLED, which clients do not retry, to a call that arrives at its stop. So calls are held a
+        # while before, and refused with UNAVAILABLE after the stop; by then most clients wait for an answer.
         self.reception.hold()
         time.sleep(min(seconds, _HOLD_SECONDS))
-        # gRPC's own grace ends later than ours: a call that it cancelled would look like one that finished.
+        # gRPC's grace period ends later than this one: a call that it cancels looks like one that has finished.
         for server in self._servers:
             server.stop(seconds + _GRACE_MARGIN_SECONDS)
         self.reception.refuse_held(Stopping())
@@ -166,7 +175,7 @@ class Server:
             self.reception.refuse_late(Stopping())
             time.sleep(_POLL_SECONDS)
         finished = self.reception.idle
-        # Streams have been told to end and do so at once, unless their caller does not read.
+        # Streams end at once, unless their caller does not read.
         deadline = min(deadline, time.monotonic() + _STREAM_END_SECONDS)
         while self.reception.streams.pending and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""The one table from errors to gRPC statuses, and what an error looks like on the wire."""
+"""The table of the gRPC status of each error, and how an error is written into a status."""
 
 import math
 from typing import Any
@@ -60,11 +60,11 @@ def to_status(error: ServiceError, call_id: str) -> grpc.Status:
         status.details.append(packed)
     sent: Any = rpc_status.to_status(status)
     if error.retry_after_seconds is not None:
-        # What gRPC's own retries wait for; they do not look into the details.
+        # gRPC's own retries wait for this, and do not read the details.
         pushback = (RETRY_PUSHBACK, str(math.ceil(error.retry_after_seconds * 1000)))
         sent = sent._replace(trailing_metadata=(*sent.trailing_metadata, pushback))
-    told: grpc.Status = sent
-    return told
+    returned: grpc.Status = sent
+    return returned
 
 
 def _details(error: ServiceError, call_id: str) -> list[Message]:

@@ -1,4 +1,4 @@
-"""Free objects: `google.protobuf.Struct` on the wire, JSON in the database, and nothing changed between them."""
+"""Converts `google.protobuf.Struct`, as on the wire, to JSON, as in the database, and back, without loss."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 MAX_DEPTH = 32
 MAX_BYTES = 64 * 1024
 _MEMBER_BYTES, _ELEMENT_BYTES = 5, 2
-"""What a member of an object takes beside its name, and an element of a list, as JSON at least: `"":0,` and `0,`."""
+"""How many bytes a member of an object takes in JSON at least without its name, and an element of a list."""
 _EXACT = 2**53
 
 
@@ -17,7 +17,7 @@ def to_json(value: Struct) -> str:
     """Writes an object as JSON, with its keys in order, so that equal objects are equal texts.
 
     Raises:
-        ValueError: it is too deep or too big, or has what JSON or the database cannot hold. The text says which.
+        ValueError: it is too deep or too long, or has a value that JSON or the database cannot hold, as the text says.
     """
     text = json.dumps(_Reader().object(value, 1), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     if len(text.encode()) > MAX_BYTES:
@@ -26,7 +26,7 @@ def to_json(value: Struct) -> str:
 
 
 def from_json(text: str) -> Struct:
-    """Reads what `to_json` wrote."""
+    """Converts the output of `to_json` back."""
     struct = Struct()
     struct.update(json.loads(text))
     return struct
@@ -36,10 +36,10 @@ _TOO_BIG = f"must have at most {MAX_BYTES} bytes as JSON"
 
 
 class _Reader:
-    """Makes Python's values of protobuf's, and stops at the first that cannot be kept.
+    """Converts protobuf's values to Python's, and stops at the first one that cannot be stored.
 
-    The bytes that they take as JSON at least are counted meanwhile: a message of 512 KiB may have ten times as many
-    values as can be kept, each costs a microsecond or more, and JSON is written in one step.
+    It counts the least bytes that they take as JSON: a message of 512 KiB may have ten times as many values as can be
+    stored, each of which costs a microsecond or more, and JSON is written in one step.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Wakes the streams of operations: one question to the database for all that watch an organisation."""
+"""Follows operations for streams: one query for all the streams of an organisation."""
 
 import threading
 import time
@@ -20,11 +20,11 @@ READERS = 2
 
 
 class Watchers:
-    """Follows the operations of the organisations that are watched.
+    """Follows the operations of each organisation that has an open stream.
 
     Args:
-        stream: gives operations their places and reads them.
-        max_seconds: the age at which a stream ends, so that its caller comes back, perhaps to another server.
+        stream: gives operations their positions and reads them.
+        max_seconds: the age at which a stream ends, so that its caller connects again, perhaps to another server.
     """
 
     def __init__(self, stream: OperationStream, max_seconds: float) -> None:
@@ -42,18 +42,18 @@ class Watchers:
         self._poller.start()
 
     def last(self, organization_id: str) -> int:
-        """Tells the last place in an organisation's stream."""
+        """Returns the last position in an organisation's stream."""
         with self._readers:
             return self._stream.last(organization_id)
 
     def follow(self, organization_id: str, after: int, customer_id: str | None) -> Iterator[OperationRecord]:
-        """Gives the operations behind a place, and waits for more, until the stream is old enough.
+        """Yields the operations after a position, and waits for more, until the stream has reached its age.
 
-        It reads no further ahead than it is asked: what a slow caller has not taken stays in the database.
+        It reads one batch at a time: what a slow caller has not received stays in the database.
 
         Raises:
-            Stopping: the server ends.
-            ApiKeyInvalid, ScopeMissing: the key is good no more.
+            Stopping: the server stops.
+            ApiKeyInvalid: the key is not valid any more.
         """
         current, _ = call.current()
         until = time.monotonic() + self._max_seconds
@@ -73,7 +73,7 @@ class Watchers:
                 if len(batch) == _BATCH:
                     fairness.catch_up()  # there may be thousands more
                 for operation in batch:
-                    # A caller may take its time over each: what ends a stream ends it between any two.
+                    # A caller may be slow with each: so what ends a stream is checked before each.
                     if time.monotonic() >= until:
                         return
                     self._check(current)
@@ -81,7 +81,7 @@ class Watchers:
                     fairness.give_way()
                 if len(batch) < _BATCH:
                     fairness.end()
-                # A full batch may not be all. Otherwise all places up to `last` are done, those of others included.
+                # After a full batch there may be more. Otherwise nothing is left up to `last`.
                 found = batch[-1].position if batch else 0
                 after = found if len(batch) == _BATCH else max(last, found)
         finally:
@@ -95,18 +95,18 @@ class Watchers:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        # Not for ever: a database that hangs must not keep the server from stopping.
+        # With a time-out: a database that hangs must not keep the server from stopping.
         self._poller.join(_POLLER_END_SECONDS)
 
     def _check(self, current: call.Call) -> None:
-        """Raises what ends a stream before its time."""
+        """Raises the error that ends a stream early, if there is one."""
         if self._stopped:
             raise Stopping
         current.recheck()
         current.cancellation.check()
 
     def _wait(self, organization_id: str, after: int) -> int:
-        """Waits a little for something behind a place, and tells the last place."""
+        """Waits up to a second for an operation after a position, and returns the last position."""
         with self._changed:
             if not self._stopped and self._last[organization_id] <= after:
                 self._changed.wait(1.0)
@@ -132,7 +132,7 @@ class Watchers:
                     self._changed.wait_for(lambda: self._stopped, POLL_SECONDS)
 
     def _end_stuck_streams(self) -> None:
-        """Cancels streams whose caller does not read, so that they cannot end by themselves, when they have to end."""
+        """Cancels streams that should have ended but cannot, because their caller does not read."""
         now = time.monotonic()
         if now < self._next_check:
             return
@@ -141,7 +141,7 @@ class Watchers:
             streams = list(self._open.items())
         for current, until in streams:
             if now > until + _CHECK_SECONDS or not _good(current):
-                # A stream that reads finds out within a second, and ends with a status of its own.
+                # A stream whose caller reads ends by itself within a second, with a status of its own.
                 if current.id in self._overdue:
                     current.cancel()
                 self._overdue.add(current.id)
@@ -153,7 +153,7 @@ class Watchers:
         except ServiceError as error:
             log.warning("stream of operations not read", reason=error.reason)
             return False
-        except Exception:  # noqa: BLE001  # whatever it is, the other organisations' streams go on
+        except Exception:  # noqa: BLE001  # after any defect the other organisations' streams go on
             log.exception("stream of operations not read")
             return False
         with self._changed:
@@ -169,5 +169,5 @@ def _good(current: call.Call) -> bool:
     except ApiKeyInvalid:
         return False
     except ServiceError:
-        return True  # nobody can tell now
+        return True  # it cannot be checked now
     return True

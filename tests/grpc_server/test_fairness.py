@@ -10,10 +10,10 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 from service.domain.cancellation import Cancellation
 from service.domain.errors import ApiKeyInvalid
 from service.domain.keys import Principal, new_secret, sha256
-from service.grpc_server.arrival import Arrival
 from service.grpc_server.authentication import Authenticator
+from service.grpc_server.fair_shares import FairShares
 from service.grpc_server.identification import Identification
-from service.grpc_server.shares import Shares
+from service.grpc_server.incoming_call import IncomingCall
 from service.method_table import UNKNOWN
 from service.storage.database import Database
 from tests.conftest import Client, Tenant, failure
@@ -80,7 +80,7 @@ def test_an_organisation_has_half_of_the_streams_at_most(run: Run, tenant: Tenan
 
 
 def test_shares_leave_room_for_one_more_organisation() -> None:
-    shares, held_by = Shares(64), dict[str, int]()
+    shares, held_by = FairShares(64), dict[str, int]()
     for owner in "abcdefg":
         while shares.fits(owner):
             shares.take(owner)
@@ -107,23 +107,23 @@ def test_unknown_keys_cost_two_questions_at_once_and_one_for_each_key() -> None:
     identification = Identification(Authenticator(find, 2.0))
     good = sha256(new_secret()[0])
     bad = [sha256(new_secret()[0]) for _ in range(8)]
-    answered = list[Arrival]()
+    answered = list[IncomingCall]()
     for key in [bad[0], good, *bad[1:], good, *bad]:
-        arrival = Arrival("package.Service/Method", UNKNOWN, sha256=key)
-        identification.find(arrival, lambda arrival=arrival: answered.append(arrival))  # type: ignore[misc]  # the loop's
+        incoming = IncomingCall("package.Service/Method", UNKNOWN, sha256=key)
+        identification.find(incoming, lambda incoming=incoming: answered.append(incoming))  # type: ignore[misc]  # the loop's
     eventually(lambda: len(asked) == 2)
     assert asked == [bad[0], good]
     for _ in range(9):
         go.release()
     eventually(lambda: len(answered) == 18)
     assert sorted(asked) == sorted([good, *bad])
-    for arrival in answered:
-        if arrival.sha256 == good:
-            assert arrival.owner == "org_1"
-            assert arrival.error is None
+    for incoming in answered:
+        if incoming.sha256 == good:
+            assert incoming.owner == "org_1"
+            assert incoming.error is None
         else:
-            assert isinstance(arrival.error, ApiKeyInvalid)
-    assert len({id(arrival.error) for arrival in answered if arrival.error}) == 16
+            assert isinstance(incoming.error, ApiKeyInvalid)
+    assert len({id(incoming.error) for incoming in answered if incoming.error}) == 16
     identification.close()
 
 
@@ -137,8 +137,8 @@ def test_what_cannot_be_a_key_costs_no_question(run: Run, tenant: Tenant, secret
     asked: list[str] = []
     authenticator = running.service._authenticator
     authenticator._find = lambda key, _: asked.append(key)
-    arrival = running.service._server.reception._admission.receive(
+    incoming = running.service._server.reception._admission.receive(
         "deviceassignment.v1.DeviceService/GetDevice", secret
     )
-    assert isinstance(arrival.error, ApiKeyInvalid)
+    assert isinstance(incoming.error, ApiKeyInvalid)
     assert asked == []

@@ -11,9 +11,9 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from service.grpc_server import health
-from service.grpc_server.arrival import Arrival
+from service.grpc_server.capacity import Capacity
+from service.grpc_server.incoming_call import IncomingCall
 from service.grpc_server.receiving import Job
-from service.grpc_server.room import Room
 from service.method_table import UNKNOWN
 from service.storage.database import Database
 from service.storage.keys import Keys
@@ -184,7 +184,7 @@ def test_bytes_are_set_aside_for_slow_messages_and_no_organisation_has_all_of_th
     assert looks_up(running.client, tenant)
     caller.close()
     eventually(lambda: running.calls == 0)
-    assert running.service._server.reception.calls._room._bytes.used == 0
+    assert running.service._server.reception.calls._capacity._bytes.used == 0
 
 
 def test_a_watch_of_health_that_is_not_read_holds_up_nothing(run: Run, tenant: Tenant) -> None:
@@ -267,9 +267,9 @@ def test_answers_that_are_not_read_keep_their_room_and_end_after_a_time(run: Run
     calls = running.service._server.reception.calls
     eventually(lambda: len(calls.idle(0, answered=True)) == 5)
     assert calls.pending == 5
-    assert calls._room._bytes.used > 5 * 200_000
+    assert calls._capacity._bytes.used > 5 * 200_000
     eventually(lambda: calls.pending == 0)
-    assert calls._room._bytes.used == 0
+    assert calls._capacity._bytes.used == 0
     deaf.close()
 
 
@@ -286,23 +286,23 @@ def test_unread_answers_leave_no_more_room_than_an_organisation_has(run: Run, te
         before = len(calls.idle(0, answered=True))
         deaf.send(deaf.begin(LIST, tenant.metadata), request.SerializeToString(), end=True)
         eventually(lambda before=before: len(calls.idle(0, answered=True)) >= min(before + 1, 2))  # type: ignore[misc]  # the loop's
-        assert calls._room._bytes.used < 16 * mib
+        assert calls._capacity._bytes.used < 16 * mib
     assert len(running.client.assignments.ListAssignedDevices(request, metadata=other.metadata, timeout=60).devices)
     deaf.close()
 
 
 def test_a_call_keeps_its_place_until_its_thread_is_done_and_its_answer_is_sent() -> None:
     for first in ("end", "over"):
-        room = Room(8, 1_000_000, 1.0)
-        arrival, job = Arrival(LOOKUP[1:], UNKNOWN, has_end=True), Job(int, ())
-        assert room.enter(arrival) == (True, None)
-        room.wait(arrival, job)
-        assert room.receive(arrival, 100_000)
-        steps: list[Callable[[], None]] = [lambda: room.end(arrival, job), lambda: room.over(arrival)]  # noqa: B023  # run within the round
+        capacity = Capacity(8, 1_000_000, 1.0)
+        incoming, job = IncomingCall(LOOKUP[1:], UNKNOWN, has_end=True), Job(int, ())
+        assert capacity.enter(incoming) == (True, None)
+        capacity.wait(incoming, job)
+        assert capacity.receive(incoming, 100_000)
+        steps: list[Callable[[], None]] = [lambda: capacity.end(incoming, job), lambda: capacity.over(incoming)]  # noqa: B023  # run within the round
         for step in steps if first == "end" else reversed(steps):
-            assert (room.used, room._bytes.used) == (1, 100_000)
+            assert (capacity.used, capacity._bytes.used) == (1, 100_000)
             step()
-        assert (room.used, room._bytes.used, room.idle(0)) == (0, 0, [])
+        assert (capacity.used, capacity._bytes.used, capacity.idle(0)) == (0, 0, [])
 
 
 def test_a_thread_that_cannot_be_started_costs_no_call(

@@ -11,8 +11,8 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 from google.protobuf.message import Message
 
 from service.domain.import_lines import Line, read_lines
-from service.grpc_server.arrival import Arrival
 from service.grpc_server.executors import Task
+from service.grpc_server.incoming_call import IncomingCall
 from service.method_table import RPCS
 from service.runtime import fairness
 from service.storage import bulk
@@ -171,10 +171,10 @@ def test_calls_with_a_long_answer_have_the_permits_of_large_calls(run: Run, tena
     receiver, ran = running.service._server.reception.calls, list[tuple[str, bool]]()
     serve = receiver.run
 
-    def noted(arrival: Arrival | None, task: Task) -> None:
-        assert arrival is not None
-        ran.append((arrival.method.rpartition("/")[2], arrival.is_large))
-        serve(arrival, task)
+    def noted(incoming: IncomingCall | None, task: Task) -> None:
+        assert incoming is not None
+        ran.append((incoming.method.rpartition("/")[2], incoming.is_large))
+        serve(incoming, task)
 
     receiver.run = noted  # type: ignore[method-assign]  # to look at it
     assignments = running.client.assignments

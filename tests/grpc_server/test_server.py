@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from service.app import Service
 from service.config import Settings
 from service.grpc_server.admission import Admission
-from service.grpc_server.arrival import Arrival
+from service.grpc_server.incoming_call import IncomingCall
 from service.grpc_server.server import AddressUnavailable
 from tests.conftest import Client, Serve, Tenant, failure
 from tests.grpc_server.conftest import UNASSIGN, Log, Run, code_of, health_of, raw, reflection_of
@@ -170,7 +170,7 @@ def test_an_address_whose_calls_cannot_be_taken_in_keeps_no_caller_of_another_wa
 ) -> None:
     receive, over, kept = Admission.receive, threading.Event(), threading.Event()
 
-    def keep(admission: Admission, method: str, secret: object) -> Arrival:
+    def keep(admission: Admission, method: str, secret: object) -> IncomingCall:
         kept.set()
         over.wait()
         return receive(admission, method, secret)

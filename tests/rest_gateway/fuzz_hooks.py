@@ -20,7 +20,7 @@ BEYOND_SCHEMAS = (
     "must not be given together with",
     "must be another customer than",
     "of an earlier answer, unchanged",
-    "of an earlier answer to the same question, unchanged",
+    "of an earlier answer to the same request, unchanged",
     "of this customer's listing",
     "ahead of the database's clock",
     "at most 32 levels",

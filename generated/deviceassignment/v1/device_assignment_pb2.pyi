@@ -1226,7 +1226,7 @@ class ListOperationsRequest(_message.Message):
     page_size: _builtins.int
     """How many to return at most: 1,000 if 0, and never more than 10,000."""
     page_token: _builtins.str
-    """The `next_page_token` of an earlier answer to the same question. With other conditions it is `INVALID_ARGUMENT`; only
+    """The `next_page_token` of an earlier answer to the same request. With other conditions it is `INVALID_ARGUMENT`; only
     `page_size` may change.
     """
     @_builtins.property
@@ -1344,7 +1344,7 @@ class ListOperationChangesRequest(_message.Message):
     page_size: _builtins.int
     """How many to return at most: 1,000 if 0, and never more than 10,000."""
     page_token: _builtins.str
-    """The `next_page_token` of an earlier answer to the same question. With another operation it is `INVALID_ARGUMENT`."""
+    """The `next_page_token` of an earlier answer to the same request. With another operation it is `INVALID_ARGUMENT`."""
     def __init__(
         self,
         *,

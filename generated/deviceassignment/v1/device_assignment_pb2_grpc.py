@@ -199,7 +199,7 @@ class DeviceAssignmentServiceServicer:
         """Ends every assignment of a departing customer, in one operation, however many there are.
 
         Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
-        `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
+        `device_count` is the number that there are. Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:write`.
 
         HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
@@ -209,7 +209,7 @@ class DeviceAssignmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LookupOwners(self, request, context):
-        """Tells who owns devices, now or at any past moment.
+        """Finds the owners of devices, now or at any past instant.
 
         An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
         organisation does not have is not `found`, which is no error.

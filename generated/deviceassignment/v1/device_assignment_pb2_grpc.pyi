@@ -98,13 +98,13 @@ class DeviceAssignmentServiceStub:
     """Ends every assignment of a departing customer, in one operation, however many there are.
 
     Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
-    `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
+    `device_count` is the number that there are. Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:write`.
 
     HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
     """
     LookupOwners: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.LookupOwnersRequest, _device_assignment_pb2.LookupOwnersResponse]
-    """Tells who owns devices, now or at any past moment.
+    """Finds the owners of devices, now or at any past instant.
 
     An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
     organisation does not have is not `found`, which is no error.
@@ -235,13 +235,13 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     """Ends every assignment of a departing customer, in one operation, however many there are.
 
     Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
-    `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
+    `device_count` is the number that there are. Returns `NOT_FOUND` if the organisation has no such customer.
     Needs the scope `assignments:write`.
 
     HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
     """
     LookupOwners: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.LookupOwnersRequest, _device_assignment_pb2.LookupOwnersResponse]  # type: ignore[assignment]
-    """Tells who owns devices, now or at any past moment.
+    """Finds the owners of devices, now or at any past instant.
 
     An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
     organisation does not have is not `found`, which is no error.
@@ -405,7 +405,7 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends every assignment of a departing customer, in one operation, however many there are.
 
         Returns `FAILED_PRECONDITION` if the customer does not have `expected_count` devices; the error's metadata
-        `device_count` tells how many there are. Returns `NOT_FOUND` if the organisation has no such customer.
+        `device_count` is the number that there are. Returns `NOT_FOUND` if the organisation has no such customer.
         Needs the scope `assignments:write`.
 
         HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
@@ -417,7 +417,7 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_assignment_pb2.LookupOwnersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_assignment_pb2.LookupOwnersResponse, _abc.Awaitable[_device_assignment_pb2.LookupOwnersResponse]]:
-        """Tells who owns devices, now or at any past moment.
+        """Finds the owners of devices, now or at any past instant.
 
         An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
         organisation does not have is not `found`, which is no error.

@@ -53,7 +53,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 12
     """`CANCELLED`: the caller went away."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 13
-    """`DEADLINE_EXCEEDED`: the caller's deadline passed. Repeat with the same `request_id` to learn what became of it."""
+    """`DEADLINE_EXCEEDED`: the caller's deadline passed. Repeat with the same `request_id` to get its result."""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 14
     """`UNAVAILABLE`: the database is away. Retry after the `RetryInfo` delay."""
     ERROR_REASON_UNKNOWN_METHOD: _ErrorReason.ValueType  # 15
@@ -119,7 +119,7 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 11
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 12
 """`CANCELLED`: the caller went away."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 13
-"""`DEADLINE_EXCEEDED`: the caller's deadline passed. Repeat with the same `request_id` to learn what became of it."""
+"""`DEADLINE_EXCEEDED`: the caller's deadline passed. Repeat with the same `request_id` to get its result."""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 14
 """`UNAVAILABLE`: the database is away. Retry after the `RetryInfo` delay."""
 ERROR_REASON_UNKNOWN_METHOD: ErrorReason.ValueType  # 15

@@ -1,12 +1,12 @@
-"""Divides a fixed number of places among organisations, so that none of them can use up all."""
+"""Divides a fixed number of places among organisations, so that none of them can take all."""
 
 
-class Shares:
-    """Each organisation may hold as many places as it leaves free.
+class FairShares:
+    """Each organisation may take as many places as it leaves free.
 
-    So the first one to come holds at most half, a second one a quarter, and so on: there is room for another
-    organisation whatever the others hold on to, and one alone still has half. (Switches divide their buffers by the
-    same rule, a dynamic threshold.) It is not thread-safe: what divides holds a lock.
+    So the first one takes at most half, a second one a quarter, and so on: there are places for one more organisation
+    however many the others keep, and one alone still has half. (Network switches divide their buffers by the same
+    rule, called dynamic threshold.) It is not thread-safe: its user holds a lock.
 
     Args:
         total: how many places there are.
@@ -23,7 +23,7 @@ class Shares:
         return self._total - self.free
 
     def fits(self, owner: str, amount: int = 1) -> bool:
-        """Returns whether an organisation may take so many more places. The last free one goes to a newcomer."""
+        """Returns whether an organisation may take this many more places. The last one is for one that has none."""
         held = self._held.get(owner, 0)
         return amount <= self.free and (not held or held + amount <= self.free - amount)
 
@@ -35,7 +35,7 @@ class Shares:
         self._held[owner] = self._held.get(owner, 0) + amount
 
     def release(self, owner: str, amount: int = 1) -> None:
-        """Makes places free again."""
+        """Frees places."""
         if not amount:
             return
         self.free += amount
