@@ -11,13 +11,14 @@ from google.protobuf.message import DecodeError
 
 from service.domain.errors import MalformedRequest, ServiceError
 from service.grpc_server import status
-from service.grpc_server.executors import EvictingExecutor, on_executor
+from service.grpc_server.executors import on_executor
 from service.grpc_server.incoming_call import IncomingCall, served
 from service.method_table import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from service.grpc_server.evicting_executor import EvictingExecutor
     from service.grpc_server.message_receiver import MessageReceiver
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from service.domain.errors import ApiKeyInvalid, MessageTimeout
 from service.grpc_server.admission import Admission
-from service.grpc_server.executors import EvictingExecutor
+from service.grpc_server.evicting_executor import EvictingExecutor
 from service.grpc_server.message_receiver import MessageReceiver
 from service.runtime import log
 

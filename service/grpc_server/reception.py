@@ -6,7 +6,7 @@ from service.domain.errors import ServiceError
 from service.grpc_server.admission import Admission
 from service.grpc_server.authentication import Authenticator, RateLimit
 from service.grpc_server.capacity import Capacity
-from service.grpc_server.executors import EvictingExecutor
+from service.grpc_server.evicting_executor import EvictingExecutor
 from service.grpc_server.identification import Identification
 from service.grpc_server.incoming_call import CallHandoff
 from service.grpc_server.interceptor import Interceptor

@@ -92,7 +92,7 @@ def test_the_log_of_a_flood_of_refused_calls_is_short_and_counts_what_it_leaves_
     method, message, key, status = KINDS[kind]
     client: Client = serve()
     rpc: Any = client.channel.stream_stream(f"/{method}")
-    monkeypatch.setattr(call, "_unpaid", LogLimits(10))  # it counts for the whole process
+    monkeypatch.setattr(call, "_without_key", LogLimits(10))  # it counts for the whole process
     started, reflects = time.monotonic(), kind == "no message of reflection"
 
     def refused(number: int) -> None:
