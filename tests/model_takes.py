@@ -111,7 +111,7 @@ def revert_operation(model: Organization, request: pb.RevertOperationRequest) ->
 def parted(
     model: Organization, customer: Customer, request: pb.UnassignDevicesRequest | pb.TransferDevicesRequest
 ) -> tuple[list[str], list[str], list[pb.SkipReason.ValueType]]:
-    """Parts the wished devices: those that the customer has, the others, and why those are skipped."""
+    """Parts the named devices: those that the customer has, the others, and why those are skipped."""
     wanted = unique(request.device_identifiers)
     reasons = {
         device: pb.SKIP_REASON_NOT_ASSIGNED if device in model.devices else pb.SKIP_REASON_UNKNOWN_DEVICE

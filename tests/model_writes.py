@@ -31,7 +31,7 @@ def write(model: Organization, request: Any) -> Any:
 
 
 def has(request: Any, field: str) -> bool:
-    """Returns whether a kind of message has a field."""
+    """Tells whether a kind of message has a field."""
     return field in request.DESCRIPTOR.fields_by_name
 
 
@@ -53,7 +53,7 @@ def _check(request: Any) -> None:
 
 
 def _content(request: Any) -> tuple[type, bytes]:
-    """Returns what a request id stands for: equal for two spellings of the same command."""
+    """Gives what a request id stands for: equal for two spellings of the same request."""
     same = type(request)()
     same.CopyFrom(request)
     same.ClearField("request_id")

@@ -82,7 +82,7 @@ def serving(database_url: str) -> Iterator[Process]:
 class Writes:
     """Wishes by their request id, and the answers that came."""
 
-    wishes: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    requests: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     answers: dict[str, pb.UnassignDevicesResponse] = field(default_factory=dict)
     acknowledged: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
@@ -90,7 +90,7 @@ class Writes:
         """Unassigns random devices, with others at the same ones, until the server is gone."""
         while True:
             request_id, customer = str(uuid.uuid4()), random.choice(CUSTOMERS)  # noqa: S311  # no secret
-            self.wishes[request_id] = (customer, random.sample(devices, 4))
+            self.requests[request_id] = (customer, random.sample(devices, 4))
             try:
                 self.answers[request_id] = self.ask(client, tenant, request_id)
             except grpc.RpcError:
@@ -99,7 +99,7 @@ class Writes:
 
     def ask(self, client: Client, tenant: Tenant, request_id: str) -> pb.UnassignDevicesResponse:
         """Makes the call of a request id."""
-        customer, devices = self.wishes[request_id]
+        customer, devices = self.requests[request_id]
         return client.unassign(tenant, customer, devices, request_id=request_id, remaining_view=pb.REMAINING_VIEW_COUNT)
 
     def until(self, end: signal.Signals, process: Process, tenant: Tenant, devices: list[str]) -> int:
@@ -145,7 +145,7 @@ def test_after_kill_9_every_answer_holds_and_repeats_tell_what_became_of_the_res
             assert writes.until(signal.SIGKILL, server, tenant, DEVICES) == -signal.SIGKILL
             server = Process(database_url)
             assert_kept(replayed(database, tenant.id), writes.answers)
-            unknown = [request_id for request_id in writes.wishes if request_id not in writes.answers]
+            unknown = [request_id for request_id in writes.requests if request_id not in writes.answers]
             assert unknown, "the server was not killed in the middle of writes"
             for request_id in unknown:
                 writes.answers[request_id] = writes.ask(server.client, tenant, request_id)
@@ -158,7 +158,7 @@ def test_after_kill_9_every_answer_holds_and_repeats_tell_what_became_of_the_res
     told = Counter((a.customer_id, i) for a in writes.answers.values() for i in a.unassigned_devices)
     assert set(told.values()) == {1}
     assert told == history.ends
-    assert history.replies == len(writes.wishes)
+    assert history.replies == len(writes.requests)
     assert len(history.operations) == len(CUSTOMERS) + sum(bool(a.operation_id) for a in writes.answers.values())
 
 

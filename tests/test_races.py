@@ -114,13 +114,13 @@ def test_the_same_request_id_from_16_callers_has_one_effect_and_16_equal_answers
         customer = f"{attempt}@example.com"
         tenant.assign(customer, DEVICES)
         now = clients[0].unassign(tenant, customer, ["none"], validate_only=True)
-        wish: dict[str, Any] = {"request_id": str(uuid.uuid4())}
+        fields: dict[str, Any] = {"request_id": str(uuid.uuid4())}
         if options == "require_all":
-            wish["require_all"] = True
+            fields["require_all"] = True
         if options == "expected_revision":
-            wish["expected_revision"] = now.revision
+            fields["expected_revision"] = now.revision
         batch = ["none"] if options == "nothing to do" else DEVICES[:10]
-        answers = at_once(lambda c: clients[c].unassign(tenant, customer, batch, **wish))  # noqa: B023  # done here
+        answers = at_once(lambda c: clients[c].unassign(tenant, customer, batch, **fields))  # noqa: B023  # done here
         assert answers == [answers[0]] * CALLERS
         after = replayed(database, tenant.id)
         changed = options != "nothing to do"

@@ -139,9 +139,9 @@ def test_a_new_customer_whose_address_is_taken_and_given_back_meanwhile_is_made(
     monkeypatch: pytest.MonkeyPatch, database: Database, tenant: Tenant, rename: Rename
 ) -> None:
     tenant.assign(OTHER.given, ["A"])
-    wish = CreateOrUpdateCustomer(ADA, "", Options("key"))
+    command = CreateOrUpdateCustomer(ADA, "", Options("key"))
     with renamed_around_the_insert(monkeypatch, rename, times=1):
-        customer_id = database.write(tenant.id, Cancellation(), lambda uow: create_or_update_customer(uow, wish))
+        customer_id = database.write(tenant.id, Cancellation(), lambda uow: create_or_update_customer(uow, command))
     assert replayed(database, tenant.id).customers[customer_id].email == ADA.given
 
 
@@ -186,9 +186,9 @@ def test_an_import_does_not_assign_a_device_that_was_made_with_another_type_mean
     database: Database, tenant: Tenant
 ) -> None:
     def make() -> None:
-        wish = AssignDevices(BOB, ["A"], Options("key"), auto_create_devices=True, device_type="lamp")
+        command = AssignDevices(BOB, ["A"], Options("key"), auto_create_devices=True, device_type="lamp")
         other = Database(database.url)
-        other.write(tenant.id, Cancellation(), lambda uow: assign_devices(uow, wish))
+        other.write(tenant.id, Cancellation(), lambda uow: assign_devices(uow, command))
         other.close()
 
     with (

@@ -43,7 +43,7 @@ def test_two_fingerprints_are_the_same_exactly_if_the_contents_are(one: list[obj
         {"remaining_view": RemainingView.COUNT},
     ],
 )  # fmt: skip
-def test_every_value_of_the_wish_is_part_of_the_content(difference: dict[str, Any]) -> None:
+def test_every_value_of_the_request_is_part_of_the_content(difference: dict[str, Any]) -> None:
     assert replace(WISH, **difference).request().fingerprint() != WISH.request().fingerprint()
 
 

@@ -30,7 +30,7 @@ def test_a_repeat_returns_the_first_answer_in_every_field_and_does_nothing_again
     assert rows(database, select(func.count()).select_from(operation)) == operations
 
 
-def test_another_spelling_of_the_same_wish_is_a_repeat(client: Client, tenant: Tenant) -> None:
+def test_another_spelling_of_the_same_request_is_a_repeat(client: Client, tenant: Tenant) -> None:
     tenant.assign("ada@bücher.example", ["A", "B", "C"])
     request_id = "123e4567-e89b-12d3-a456-42661417400a"
     first = client.unassign(tenant, "ada@bücher.example", ["B", "A"], request_id=request_id)
@@ -45,8 +45,8 @@ def test_another_spelling_of_the_same_wish_is_a_repeat(client: Client, tenant: T
 def test_a_request_id_with_other_content_is_refused(client: Client, tenant: Tenant) -> None:
     tenant.assign("ada@example.com", ["A", "B", "C"])
     tenant.assign("bob@example.com", ["A", "B", "C"])
-    wish: dict[str, Any] = {"email": "ada@example.com", "identifiers": ["A", "B"], "request_id": str(uuid4())}
-    first = client.unassign(tenant, **wish)
+    fields: dict[str, Any] = {"email": "ada@example.com", "identifiers": ["A", "B"], "request_id": str(uuid4())}
+    first = client.unassign(tenant, **fields)
     others: list[dict[str, Any]] = [
         {"identifiers": ["A"]},
         {"identifiers": ["A", "B", "C"]},
@@ -60,12 +60,12 @@ def test_a_request_id_with_other_content_is_refused(client: Client, tenant: Tena
         {"remaining_view": pb.REMAINING_VIEW_COUNT},
     ]
     for other in others:
-        refused = failure(partial(client.unassign, tenant, **{**wish, **other}))
+        refused = failure(partial(client.unassign, tenant, **{**fields, **other}))
         assert refused.code is grpc.StatusCode.INVALID_ARGUMENT, other
         assert refused.reason == "ERROR_REASON_REQUEST_ID_REUSED", other
     assert client.devices(tenant, "ada@example.com") == ["C"]
     assert client.devices(tenant, "bob@example.com") == ["A", "B", "C"]
-    assert client.unassign(tenant, **wish) == first
+    assert client.unassign(tenant, **fields) == first
 
 
 def test_a_call_that_changed_nothing_claims_its_request_id(client: Client, tenant: Tenant) -> None:

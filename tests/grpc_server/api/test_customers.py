@@ -78,8 +78,8 @@ def test_an_address_that_is_there_already_is_taken(api: Api, tenant: Tenant, dat
     before = ledger.picture(database, tenant)
     for validate_only in (False, True):
         for fields in ({"email": "ADA@Example.COM"}, {"email": ADA, "telemetron_customer_id": bob}):
-            wish = {**fields, "validate_only": validate_only, "name": "second", "request_id": new_uuid()}
-            failed = failure(lambda: save(api, tenant, **wish))  # noqa: B023  # called here
+            request = {**fields, "validate_only": validate_only, "name": "second", "request_id": new_uuid()}
+            failed = failure(lambda: save(api, tenant, **request))  # noqa: B023  # called here
             assert (failed.code.name, failed.reason) == ("ALREADY_EXISTS", "ERROR_REASON_EMAIL_TAKEN")
     assert ledger.picture(database, tenant) == before
 

@@ -111,9 +111,9 @@ def test_a_giver_whose_address_changes_meanwhile_is_not_made_again(
         for number in range(3 * ROUNDS):
             device = [MOVED[number % len(MOVED)]]
             for source, target in ((ADA, BOB), (BOB, "other@example.com")):
-                wish = {"require_existing_customer": source == BOB, "validate_only": number % 4 == 1}
+                options = {"require_existing_customer": source == BOB, "validate_only": number % 4 == 1}
                 ends.add(
-                    code(at_once(lambda g=source, t=target, d=device, w=wish: api.transfer(tenant, g, t, d, **w))[0])
+                    code(at_once(lambda g=source, t=target, d=device, w=options: api.transfer(tenant, g, t, d, **w))[0])
                 )
         return ends
 

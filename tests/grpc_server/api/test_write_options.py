@@ -82,7 +82,7 @@ def test_two_identical_calls_at_once_get_one_answer(api: Api, tenant: Tenant, da
 
 
 @every_write
-def test_two_spellings_of_the_same_wish_are_the_same_content(api: Api, tenant: Tenant, write: Write) -> None:
+def test_two_spellings_of_the_same_request_are_the_same_content(api: Api, tenant: Tenant, write: Write) -> None:
     world = World(api, tenant)
     fields = world.fields(write)
     respelt: dict[str, Any] = dict(fields)

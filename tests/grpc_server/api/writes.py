@@ -1,4 +1,4 @@
-"""Every write of the API, as a wish that changes something, and wishes that differ from it in one field."""
+"""Every write of the API, as a request that changes something, and requests that differ from it in one field."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,8 +160,8 @@ class World:
 
     def fields(self, write: Write, **others: Any) -> dict[str, Any]:
         """Gives the fields of a write, with ids for what stands for them."""
-        wished = {**write.fields, **others}
+        fields = {**write.fields, **others}
         return {
             name: self._ids[value] if value in (OPERATION, SECOND_OPERATION) else value
-            for name, value in wished.items()
+            for name, value in fields.items()
         }
