@@ -20,14 +20,14 @@ class ListOperationChanges:
     limits: PageLimits
     after: tuple[str, str] = ("", "")
 
-    def question(self) -> str:
-        """Returns the text that stands for the query in its page tokens."""
-        return tokens.question(self.operation_id)
+    def query_hash(self) -> str:
+        """Returns the hash of the query that its page tokens have."""
+        return tokens.query_hash(self.operation_id)
 
     def read_token(self, text: str) -> tuple[str, str]:
         """Reads a page token. Raises `ValueError` if it is not a token of this query."""
         customer_id, identifier, asked = tokens.unpack(text, "changes", str, str, str)
-        if asked != self.question():
+        if asked != self.query_hash():
             raise ValueError("a token of another query")
         return customer_id, identifier
 
@@ -50,4 +50,4 @@ def list_operation_changes(uow: UnitOfWork, query: ListOperationChanges) -> tupl
     if len(page) == len(found):
         return page, ""
     last = page[-1]
-    return page, tokens.pack("changes", last.customer_id, last.device_identifier, query.question())
+    return page, tokens.pack("changes", last.customer_id, last.device_identifier, query.query_hash())

@@ -30,15 +30,15 @@ class ListOperations:
     until: datetime | None = None
     before: tuple[datetime, str] | None = None
 
-    def question(self) -> str:
-        """Returns the text that stands for the query in its page tokens."""
+    def query_hash(self) -> str:
+        """Returns the hash of the query that its page tokens have."""
         customer = self.customer.key if self.customer else ""
-        return tokens.question(customer, self.device_identifier, self.key_id, self.since, self.until)
+        return tokens.query_hash(customer, self.device_identifier, self.key_id, self.since, self.until)
 
     def read_token(self, text: str) -> tuple[datetime, str]:
         """Reads a page token. Raises `ValueError` if it is not a token of this query."""
         microseconds, operation_id, asked = tokens.unpack(text, "operations", int, str, str)
-        if asked != self.question():
+        if asked != self.query_hash():
             raise ValueError("a token of another query")
         try:
             return _EPOCH + microseconds * _MICROSECOND, operation_id
@@ -74,7 +74,7 @@ def list_operations(uow: UnitOfWork, query: ListOperations) -> tuple[list[Operat
         return page, ""
     last = page[-1]
     microseconds = (last.occurred_at - _EPOCH) // _MICROSECOND
-    return page, tokens.pack("operations", microseconds, last.id, query.question())
+    return page, tokens.pack("operations", microseconds, last.id, query.query_hash())
 
 
 def _size(operation: OperationRecord) -> int:

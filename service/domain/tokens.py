@@ -13,7 +13,7 @@ from service.domain.values import Customer
 MAX_TOKEN_CHARACTERS = 4096
 _END = 2**63
 # 72 bits. A caller that finds another query with the same hash harms its own listing alone.
-_QUESTION_BYTES = 9
+_HASH_BYTES = 9
 
 
 def revision_token(customer_id: str, revision: int) -> str:
@@ -52,11 +52,11 @@ def unpack(text: str, kind: str, *types: type) -> list[Any]:
     return parts[1:]
 
 
-def question(*asked_for: str | datetime | None) -> str:
-    """Returns a short text that stands for a query in its page tokens."""
+def query_hash(*asked_for: str | datetime | None) -> str:
+    """Returns a hash of a query, for its page tokens."""
     text = json.dumps(asked_for, default=_written)
     digest = hashlib.sha256(text.encode()).digest()
-    return base64.urlsafe_b64encode(digest[:_QUESTION_BYTES]).decode()
+    return base64.urlsafe_b64encode(digest[:_HASH_BYTES]).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,6 @@ def _nothing() -> None:
 
 
 def request_id(context: grpc.ServicerContext) -> str | None:
-    """Returns the caller's own id of the call, if the log can have it."""
+    """Returns the caller's own id of the call, if it has a form that the log accepts."""
     given = next((value for key, value in context.invocation_metadata() if key == X_REQUEST_ID), None)
     return given if isinstance(given, str) and LOGGED_REQUEST_ID.fullmatch(given) else None

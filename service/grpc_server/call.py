@@ -22,7 +22,7 @@ class Call:
     Attributes:
         method: its full name, `package.Service/Method`.
         id: its id in the log and in errors.
-        x_request_id: the caller's own id of it, if the log can have it.
+        x_request_id: the caller's own id of it, if it has a form that the log accepts.
         principal: whose key it has; None until the key is checked.
         counts: numbers for the log, such as how many devices it changed.
         recheck: checks the key again, for streams. Raises `ApiKeyInvalid` if it is not valid any more.

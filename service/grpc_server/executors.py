@@ -85,7 +85,7 @@ class FairExecutor(ThreadPoolExecutor):
             try:
                 thread.start()
             except RuntimeError:
-                # The system has no more threads: a thread that exists runs the job, or the next one that starts.
+                # The system has no more threads. One that exists runs the job, or the next one that starts.
                 if (left_out := self._limits.admit("")) is not None:
                     fields = {"executor": self._name, "threads": self._started, "left_out": left_out}
                     log.warning("no thread to serve with", **fields)
@@ -125,7 +125,7 @@ class FairExecutor(ThreadPoolExecutor):
                 tasks = self._waiting.pop(kind)
                 job = (kind, *tasks.popleft())
                 if tasks:
-                    self._waiting[kind] = tasks  # after the other kinds, which come first now
+                    self._waiting[kind] = tasks  # after the other kinds, which now come first
                 if first is None and (self._closed or self._jobs.empty()):
                     self._take(kind)
                     first = job

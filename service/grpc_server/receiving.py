@@ -99,7 +99,7 @@ class Job:
 class Sender:
     """Sends the latest of several messages on a stream, without waiting until the caller receives them.
 
-    gRPC's own way to send holds a thread, and whatever that thread has locked, until the caller's side has capacity.
+    gRPC's own way to send blocks a thread, with the locks that it holds, until the caller's flow control allows more.
 
     Args:
         context: the stream's.

@@ -52,7 +52,7 @@ def name_of(error: ServiceError) -> str:
 
 
 def to_status(error: ServiceError, call_id: str) -> grpc.Status:
-    """Builds what the caller gets. Small: it travels in trailers, which peers cap at 8 KiB or less."""
+    """Builds the status that the caller gets. It is small, because peers limit trailers to 8 KiB or less."""
     status = Status(code=_CODES[type(error)], message=error.text)
     for detail in _details(error, call_id):
         packed = AnyMessage()

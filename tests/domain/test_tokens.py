@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.domain.tokens import MAX_TOKEN_CHARACTERS, PageToken, question, revision_token
+from service.domain.tokens import MAX_TOKEN_CHARACTERS, PageToken, query_hash, revision_token
 from tests.domain.test_identifiers import CHARACTERS
 
 ANY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -100,7 +100,7 @@ def test_no_two_revisions_share_a_token(revisions: set[tuple[str, int]]) -> None
 
 def test_two_questions_never_stand_for_the_same() -> None:
     moment = datetime(2026, 1, 31, tzinfo=UTC)
-    questions = [
+    queries = [
         ("a",),
         ("b",),
         ("a", ""),
@@ -111,5 +111,5 @@ def test_two_questions_never_stand_for_the_same() -> None:
         ('a","b',),
         ("a", "b"),
     ]
-    assert len({question(*each) for each in questions}) == len(questions)
-    assert question("a", moment, None) == question("a", datetime(2026, 1, 31, tzinfo=UTC), None)
+    assert len({query_hash(*each) for each in queries}) == len(queries)
+    assert query_hash("a", moment, None) == query_hash("a", datetime(2026, 1, 31, tzinfo=UTC), None)
