@@ -26,13 +26,14 @@ help: ## Show this list.
 
 install: .venv/installed ## Make .venv with everything in it, .venv/bin/device-assignment included.
 
-proto: install ## Make generated/ from protos/.
+proto: install ## Make generated/ from protos/: Python modules, descriptors, the OpenAPI document and the page of /docs.
 	@rm -rf generated && mkdir -p generated/deviceassignment/v1
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	  --python_out=generated --grpc_python_out=generated --mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos --include_imports --include_source_info \
 	  --descriptor_set_out=generated/deviceassignment/v1/descriptors.binpb $(PROTOS) $(REFLECTION)
+	@$(BIN)/python -m tools.openapi generated/deviceassignment/v1
 
 contract: install ## Renew protos/contract.yaml, with which `make check` compares the protos before the first release.
 	@$(BIN)/python -m tests.contract --renew

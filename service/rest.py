@@ -7,9 +7,9 @@ from service.config import Settings
 from service.grpc_client.certificate import Tls
 from service.grpc_client.channel import Trust
 from service.grpc_client.renewal import Renewed
+from service.rest_gateway import pages
 from service.rest_gateway.application import Options
 from service.rest_gateway.certificates import Certificates, Trusted
-from service.rest_gateway.description import pages
 from service.rest_gateway.server import Runner, Target, listen
 from service.runtime import log, open_files
 from service.runtime.operator_error import OperatorError

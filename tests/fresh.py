@@ -10,10 +10,16 @@ from service.storage import schema
 from service.storage.database import Database
 from tests import postgres
 from tools import docs
+from tools.openapi import files as openapi_files
+from tools.openapi.document import DocumentError
 
 
 def stale_generated() -> list[str]:
-    """Names the files of `generated/` that differ from what the protos give."""
+    """Names the files of `generated/` that differ from what `make proto` makes.
+
+    Raises:
+        DocumentError: a call has no example.
+    """
     with tempfile.TemporaryDirectory() as folder:
         protos = sorted(str(path) for path in Path("protos/deviceassignment/v1").glob("*.proto"))
         plugins = Path(sys.executable).parent
@@ -44,6 +50,7 @@ def stale_generated() -> list[str]:
             ],
             check=True,
         )
+        openapi_files.write(descriptors.parent)
         made, kept = _files(Path(folder)), _files(Path("generated"))
         same = filecmp.cmpfiles(folder, "generated", [str(path) for path in made & kept], shallow=False)[0]
         return sorted(str(path) for path in made | kept if str(path) not in same)
@@ -69,7 +76,10 @@ def drifted() -> list[str]:
 
 def main() -> None:
     """Prints what is stale and how to mend it; exits with 1 if anything is."""
-    problems = [f"generated/{name} is not what protos/ gives; run: make proto" for name in stale_generated()]
+    try:
+        problems = [f"generated/{name} is out of date; run: make proto" for name in stale_generated()]
+    except DocumentError as error:
+        problems = [str(error)]
     problems += [f"{name} is not what tools/docs.py makes; run: make docs" for name in docs.stale()]
     problems += [f"the migrations do not lead to tables.py: {difference}" for difference in drifted()]
     for problem in problems:

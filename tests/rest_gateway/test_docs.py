@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from service.rest_gateway.description import openapi, page
 from tests.rest_gateway.rest import Gateway
+from tools.openapi import document as openapi
+from tools.openapi import page
+from tools.openapi.files import version
 
 VOID = {"meta", "link", "br"}
 
@@ -45,7 +47,7 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def html() -> str:
     """The page."""
-    return page.render(openapi.build())
+    return page.render(openapi.build(version()))
 
 
 def test_it_is_served_and_may_show_its_own_style_alone(gateway: Gateway, html: str) -> None:
@@ -69,7 +71,7 @@ def test_it_needs_nothing_from_elsewhere_and_every_link_leads_somewhere(html: st
 
 
 def test_it_shows_every_call_every_field_and_every_error(html: str) -> None:
-    document = openapi.build()
+    document = openapi.build(version())
     read = Reader(html)
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -83,7 +85,7 @@ def test_it_shows_every_call_every_field_and_every_error(html: str) -> None:
 
 
 def test_what_the_protos_say_is_text_and_no_markup() -> None:
-    document = openapi.build()
+    document = openapi.build(version())
     document["info"]["description"] = "<b>`<i>` & more"
     html = page.render(document)
     assert "<p>&lt;b&gt;<code>&lt;i&gt;</code> &amp; more</p>" in html

@@ -9,13 +9,14 @@ import pytest
 
 from service.domain import errors
 from service.grpc_client.failure import CallFailed
-from service.rest_gateway import description, failures
+from service.rest_gateway import failures
 from service.rest_gateway.routes import PREFIX, ROUTES
 from tests.conftest import Tenant
 from tests.rest_gateway.conftest import Begin, Launch
 from tests.rest_gateway.rest import Answer, EventStream, Rest
+from tools.openapi import document
 
-EXAMPLES = json.loads((Path(description.__file__).parent / "examples.json").read_text(encoding="utf-8"))
+EXAMPLES = json.loads(document.EXAMPLES.read_bytes())
 CALLS = EXAMPLES["calls"]
 ERRORS = {name: error for errors in EXAMPLES["errors"].values() for name, error in errors.items()}
 PATHS = {route.method.name: (route.http_method, route.path) for route in ROUTES}

@@ -2,8 +2,10 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +16,15 @@ from openapi_spec_validator import validate
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+import tools.openapi.__main__
 from service.domain import identifiers
 from service.rest_gateway import failures
-from service.rest_gateway.description import comments, openapi
 from service.rest_gateway.routes import ROUTES
+from tests import fresh
 from tests.rest_gateway.rest import Gateway, Rest
+from tools.openapi import comments, document, files
 
-DOCUMENT = openapi.build()
+DOCUMENT = document.build(files.version())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 OPERATIONS: dict[str, Any] = {
     operation["operationId"]: {**operation, "path": path, "method": method}
@@ -37,11 +41,35 @@ def test_it_is_valid() -> None:
 def test_it_is_served_and_not_sent_twice(gateway: Gateway) -> None:
     answer = gateway.send("GET", "/openapi.json")
     assert answer.json == DOCUMENT
-    assert answer.json["info"]["version"] == version("device-assignment")
+    assert answer.json["info"]["version"] == metadata.version("device-assignment")
     again = gateway.send("GET", "/openapi.json", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", answer.headers["etag"])
     other = gateway.send("GET", "/openapi.json", headers={"if-none-match": '"another"'})
     assert (other.status, other.body) == (200, answer.body)
+
+
+@pytest.mark.process
+def test_the_files_are_out_of_date_when_the_version_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "version", lambda: "9.9.9")
+    stale = fresh.stale_generated()
+    assert stale == ["deviceassignment/v1/docs.html", "deviceassignment/v1/openapi.json"]
+
+
+@pytest.mark.process
+def test_a_call_without_an_example_is_named_by_make_proto_and_make_check(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = json.loads(document.EXAMPLES.read_bytes())
+    examples["calls"] = [call for call in examples["calls"] if call["rpc"] != "GetDevice"]
+    changed = tmp_path / "examples.json"
+    changed.write_text(json.dumps(examples), encoding="utf-8")
+    monkeypatch.setattr(document, "EXAMPLES", changed)
+    monkeypatch.setattr(sys, "argv", ["tools.openapi", str(tmp_path)])
+    expected = "GetDevice: no example in tools/openapi/examples.json; add one"
+    with pytest.raises(SystemExit, match=expected):
+        tools.openapi.__main__.main()
+    with pytest.raises(document.DocumentError, match=expected):
+        fresh.stale_generated()
 
 
 def test_every_route_is_described_under_its_rpcs_name() -> None:

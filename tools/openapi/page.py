@@ -1,15 +1,14 @@
 """The description as one HTML page for people: no script, and nothing from elsewhere."""
 
-import base64
-import hashlib
-import importlib.resources
 import json
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 
-from service.rest_gateway.description.markup import Markup, link
-from service.rest_gateway.description.schemas import Schema
+from tools.openapi.markup import Markup, link
+from tools.openapi.schemas import Schema
 
+_STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _VARIABLES = """\
 export BASE_URL=http://127.0.0.1:8080   # where this gateway is
 export API_KEY=...                      # a key of the organisation; `make run` writes one into example.api-key"""
@@ -18,18 +17,6 @@ export API_KEY=...                      # a key of the organisation; `make run` 
 def render(document: Schema) -> str:
     """Renders an OpenAPI document that this package has built."""
     return "\n".join(_Page(document).lines())
-
-
-def content_security_policy() -> str:
-    """Gives the header that allows the page its own style, and nothing else to load or to run."""
-    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-
-def _style() -> str:
-    return importlib.resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
 
 
 class _Page:
@@ -58,7 +45,7 @@ class _Page:
         yield f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>'
         yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
         yield '<meta name="color-scheme" content="light dark">'
-        yield f"<style>{_style()}</style>\n</head>\n<body>"
+        yield f"<style>{_STYLE}</style>\n</head>\n<body>"
         yield from self._contents()
         yield f'<main>\n<h1>{title}</h1>\n<p class="lead">{self._markup.inline(info["summary"])}</p>'
         yield self._markup.text(info["description"])

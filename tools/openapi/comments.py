@@ -102,8 +102,8 @@ def _camel(name: str) -> str:
 def _read() -> dict[str, str]:
     content = importlib.resources.files(_PACKAGE).joinpath("descriptors.binpb").read_bytes()
     found: dict[str, str] = {}
-    files = FileDescriptorSet.FromString(content).file
-    for file in (file for file in files if file.package == _PACKAGE):
+    own = (file for file in FileDescriptorSet.FromString(content).file if file.package == _PACKAGE)
+    for file in own:
         for location in file.source_code_info.location:
             if location.leading_comments and (name := _name(file, list(location.path))):
                 found[name] = _paragraphs(location.leading_comments)

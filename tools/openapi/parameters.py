@@ -1,6 +1,6 @@
 """The description of the headers that calls take and answers have."""
 
-from service.rest_gateway.description.schemas import Schema
+from tools.openapi.schemas import Schema
 
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 if TYPE_CHECKING:
-    from service.rest_gateway.description.comments import Comments
     from service.rest_gateway.routes import Route
+    from tools.openapi.comments import Comments
 
 Schema: TypeAlias = dict[str, Any]
 

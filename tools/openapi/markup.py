@@ -4,7 +4,7 @@ import re
 from html import escape
 from itertools import groupby
 
-from service.rest_gateway.description.schemas import Schema
+from tools.openapi.schemas import Schema
 
 _CODE = re.compile(r"`([^`]+)`")
 _REFERENCE = re.compile(r"#/components/(\w+)/([\w-]+)")

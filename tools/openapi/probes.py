@@ -1,7 +1,7 @@
 """The description of the probes, which are no calls of the service."""
 
-from service.rest_gateway.description.schemas import Schema
 from service.rest_gateway.health import LIVE, READY
+from tools.openapi.schemas import Schema
 
 
 def _probe(name: str, status: str, summary: str, description: str) -> Schema:

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from service.rest_gateway.description.comments import Comments
-from service.rest_gateway.description.schemas import Schema, Schemas
 from service.rest_gateway.routes import Route
+from tools.openapi.comments import Comments
+from tools.openapi.schemas import Schema, Schemas
 
 _PATH_FIELD = re.compile(r"\{(\w+)\}")
 _EVENTS = (
