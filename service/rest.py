@@ -10,7 +10,8 @@ from service.grpc_client.renewal import Renewed
 from service.rest_gateway import pages
 from service.rest_gateway.application import Options
 from service.rest_gateway.certificates import Certificates, Trusted
-from service.rest_gateway.server import Runner, Target, listen
+from service.rest_gateway.server import Runner, Target
+from service.rest_gateway.sockets import listen
 from service.runtime import log, open_files
 from service.runtime.operator_error import OperatorError
 from service.runtime.signals import HANGUP, ignore_hangup

@@ -1,4 +1,4 @@
-"""What the gateway shows to its callers, and whom it trusts to be the server: both change with their files."""
+"""The certificate of the gateway, and its trust in the server. Both are renewed when their files change."""
 
 import ssl
 from collections.abc import Callable, Sequence
@@ -12,10 +12,11 @@ from service.grpc_client.channel import Trust
 from service.grpc_client.renewal import Renewed
 
 
-class Shown:
-    """A context for an HTTP server that takes the certificate of the moment at each handshake.
+class ServerContext:
+    """An SSL context whose certificate can be replaced while the server runs.
 
-    The context itself stays as it is: one into which a key of another kind is loaded goes on showing the first, too.
+    Each handshake switches to a context with the newest certificate. Loading it into the same context would not be
+    enough: with a key of another type the context would offer both certificates.
     """
 
     def __init__(self, tls: Tls) -> None:
@@ -24,22 +25,22 @@ class Shown:
         self.context.sni_callback = self._choose
 
     def replace(self, tls: Tls) -> None:
-        """Shows another certificate to connections that come from now on. Raises `CertificateUnusable`."""
+        """Uses another certificate for new connections. Raises `CertificateUnusable`."""
         self._current = certificate.context(tls)
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        """Is called at each handshake, whether the client names the server or not."""
+        """OpenSSL calls it at each handshake, also without a server name."""
         connection.context = self._current
 
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """What the trust in a server is made of.
+    """How to make the trust in a server from files.
 
     Attributes:
-        sources: the files that it comes from.
-        make: makes it of what they hold now.
-        check: looks at a certificate that this gateway shows and the server shows too, before it is taken. Raises
+        sources: the files.
+        make: makes the trust from their current contents.
+        check: checks a new certificate that both this gateway and the server use, before it is used. Raises
             `CertificateUnusable`.
     """
 
@@ -49,11 +50,15 @@ class Trusted:
 
 
 class Certificates:
-    """What is shown and what is trusted, as the files have it now.
+    """The gateway's own certificate and its trust in the server, as in the files now.
 
     Args:
-        tls: what is shown; None for plaintext.
-        trust: whom to trust, or what that is made of; None for plaintext.
+        tls: the gateway's certificate; None for plaintext.
+        trust: the trust in the server, or how to make it from files; None for plaintext.
+
+    Attributes:
+        context: the SSL context of the gateway's own certificate; None for plaintext.
+        trust: the current trust in the server; None for plaintext.
     """
 
     def __init__(self, tls: Renewed[Tls] | None, trust: Trust | Trusted | None) -> None:
@@ -67,28 +72,28 @@ class Certificates:
                 source.refresh(self._trusted.check)
             else:
                 source.refresh()
-        self._shown = None if tls is None else Shown(tls.value)
-        self.context = None if self._shown is None else self._shown.context
+        self._server_context = None if tls is None else ServerContext(tls.value)
+        self.context = None if self._server_context is None else self._server_context.context
         self.trust = trust.make() if isinstance(trust, Trusted) else trust
 
     def watch(self, renew: Callable[[Trust], object]) -> None:
-        """Looks at the files from now on. `renew` is called, in another thread, with a trust that is new."""
+        """Starts to watch the files. `renew` is called in another thread with each new trust in the server."""
         self._renew = renew
         for source in self._sources:
             source.watch(partial(self._use, source))
 
     def _use(self, source: Renewed[Any]) -> None:
-        if self._shown is not None and source is self._tls:
-            self._shown.replace(source.value)
+        if self._server_context is not None and source is self._tls:
+            self._server_context.replace(source.value)
         if self._trusted is not None and source in self._trusted.sources:
             self._renew(self._trusted.make())
 
     def ask(self) -> None:
-        """Has the files read again at once. A signal's handler may call it."""
+        """Reads the files again at once. Signal handlers may call it."""
         for source in self._sources:
             source.ask()
 
     def close(self) -> None:
-        """Ends the watch."""
+        """Stops watching the files."""
         for source in self._sources:
             source.close()

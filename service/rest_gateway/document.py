@@ -1,51 +1,51 @@
-"""Reads the text of a JSON document, strictly: what other readers would take in silence is refused or marked."""
+"""Parses a JSON document strictly: repeated members, deep nesting and numbers like NaN are refused or marked."""
 
 import json
 from itertools import accumulate
 from typing import Any, NoReturn
 
 MAX_LEVELS = 64
-"""How deep a document may be nested: deeper than any request that the service takes."""
+"""How deep a document may be nested. No valid request is as deep."""
 
 # Longer than any number that a field or an object's member can hold.
 _LONGEST_INTEGER = 32
 
 _BRACKETS = b"[{]}"
 _NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
-# Read as signed bytes: an opening bracket is +1, and a closing one -1.
+# As signed bytes: an opening bracket is +1, and a closing bracket is -1.
 _STEPS = bytes.maketrans(_BRACKETS, b"\x01\x01\xff\xff")
 
 
 class NotJson(Exception):
-    """The bytes are no JSON document; the text says why, after "The body "."""
+    """The bytes are not a JSON document; the text says why, and follows "The body "."""
 
 
 class TooManyValues(Exception):
-    """The document has more values than are read."""
+    """The document has more values than allowed."""
 
 
 class Repeated(dict[str, Any]):
-    """An object that names a member twice; `name` is it."""
+    """An object in which a member occurs twice; `name` is that member's name."""
 
     def __init__(self, members: dict[str, Any], name: str) -> None:
         super().__init__(members)
         self.name = name
 
 
-def parse(pieces: list[bytes], max_values: int) -> Any:
-    """Reads a document.
+def parse(chunks: list[bytes], max_values: int) -> Any:
+    """Parses a document.
 
     Args:
-        pieces: its bytes. The list is emptied, so that a big document is not held in every form at once.
+        chunks: its bytes. The list is emptied, so that a large document is not in memory as chunks and as text.
         max_values: how many values it may have: strings, numbers, true, false, null, arrays and objects.
             An empty array or object counts twice.
 
     Raises:
-        NotJson: it is none, or nested beyond all reason.
-        TooManyValues: it has more values. This is found before it is parsed.
+        NotJson: it is not JSON, or is nested too deeply.
+        TooManyValues: it has more values. This is checked before parsing.
     """
-    body = b"".join(pieces)
-    pieces.clear()
+    body = b"".join(chunks)
+    chunks.clear()
     _check_size(body, max_values)
     try:
         text = body.decode()
@@ -61,13 +61,13 @@ def parse(pieces: list[bytes], max_values: int) -> Any:
 
 
 def _check_size(body: bytes, max_values: int) -> None:
-    """Counts values and levels in the bytes, a hundred times faster than a parser makes the values."""
+    """Counts values and levels in the bytes, a hundred times faster than parsing."""
     opened = body.count(b"[") + body.count(b"{")
-    # Each value but the first comes behind a comma or an opening bracket. Those in strings are counted too, at first.
+    # Each value but the first follows a comma or an opening bracket. This first count includes those within strings.
     if body.count(b",") + opened < max_values and opened <= MAX_LEVELS:
         return
     # A value takes at most four quotes: two of its own and two of its name. Half of all that delimit a string, those
-    # that begin one, never follow a backslash. So this bounds how many parts the text has below.
+    # that begin one, never follow a backslash. So this limits the number of parts below.
     if body.count(b'"') - body.count(b'\\"') > 4 * max_values:
         raise TooManyValues
     parts = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
@@ -77,7 +77,7 @@ def _check_size(body: bytes, max_values: int) -> None:
     if outside.count(b",") + opened >= max_values:
         raise TooManyValues
     brackets = outside.translate(_STEPS, _NOT_BRACKETS)
-    # With more closing brackets than opening ones it is no JSON, which the parser says better.
+    # With more closing than opening brackets it is not JSON; the parser has the better message.
     if len(brackets) <= 2 * opened and max(accumulate(memoryview(brackets).cast("b")), default=0) > MAX_LEVELS:
         raise NotJson("is nested too deeply")
 
@@ -95,7 +95,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    # A longer one stays too big for everything that it could be put into, and costs nothing to read.
+    # A longer number is out of range for every field anyway, and converting it would take long.
     return int(digits[:_LONGEST_INTEGER])
 
 

@@ -1,4 +1,4 @@
-"""Serves an rpc that streams its answers, as server-sent events."""
+"""Serves the rpcs that stream their answers, as server-sent events."""
 
 import asyncio
 from contextlib import suppress
@@ -9,13 +9,13 @@ from google.protobuf.message_factory import GetMessageClass
 
 from service.grpc_client import failure
 from service.grpc_client.metadata import RESUME_TOKEN
-from service.rest_gateway import exchange, failures, headers, requests
-from service.rest_gateway.exchange import Receive, Scope, Send
-from service.rest_gateway.failures import Refused
-from service.rest_gateway.headers import Context
+from service.rest_gateway import asgi, call_errors, errors, headers, request_state, requests
+from service.rest_gateway.asgi import ClientDisconnected, Receive, Scope, Send
+from service.rest_gateway.headers import CallContext
+from service.rest_gateway.http_error import HTTPError
+from service.rest_gateway.resources import Resources
 from service.rest_gateway.routes import Route
-from service.rest_gateway.shared import Shared
-from service.rest_gateway.violations import Enough, Violations
+from service.rest_gateway.violations import TooManyViolations, Violations
 from service.rest_gateway.writer import write
 
 if TYPE_CHECKING:
@@ -25,95 +25,93 @@ _HEADERS = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no
 _RETRY_MILLISECONDS = 1_000
 
 
-class Events:
-    """An application for one route.
+class EventStreamApp:
+    """The ASGI application of one route.
 
-    An event's `id` is the resume token; its `data` is the message. The header `Last-Event-ID` goes before the query's
-    `after` and `fromNow`: a browser that comes back sends the first query again.
+    An event's `id` is the resume token; its `data` is the message. The header `Last-Event-ID` overrides the parameters
+    `after` and `fromNow`, because a browser that reconnects sends its first query again.
 
     Args:
         route: the route.
-        shared: what all routes share.
-        keep_alive_seconds: how often a comment is sent where there is nothing to tell.
+        resources: what all routes share.
+        keep_alive_seconds: how often a stream without events sends a comment.
         stopping: is set when streams have to end.
     """
 
-    def __init__(self, route: Route, shared: Shared, keep_alive_seconds: float, stopping: asyncio.Event) -> None:
+    def __init__(self, route: Route, resources: Resources, keep_alive_seconds: float, stopping: asyncio.Event) -> None:
         method = route.method
         self._route = route
-        self._shared = shared
-        self._requests = requests.Requests(route, 0, shared.thread)
+        self._resources = resources
+        self._requests = requests.RequestReader(route, 0, resources.thread)
         self._keep_alive_seconds = keep_alive_seconds
         self._stopping = stopping
         self._answer: type[Message] = GetMessageClass(method.output_type)
-        self._rpc: Any = shared.dialled.unary_stream(f"/{method.containing_service.full_name}/{method.name}")
+        self._rpc: Any = resources.channels.unary_stream(f"/{method.containing_service.full_name}/{method.name}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one stream, until the service or the caller ends it."""
-        current = exchange.of(scope)
-        current.route = self._route.full_path
+        """Serves one stream, until the server or the client ends it."""
+        state = request_state.of(scope)
+        state.route = self._route.full_path
         violations = Violations()
         try:
-            context = headers.context(current, violations, None)
-            if (known := self._shared.keys.owner(context.key)) is not None:
-                exchange.pay(scope, known)  # also where the service is away, or takes no more
-            with self._shared.shares.request(context.key):
-                owner = await self._shared.keys.check(context.key, context.seconds or self._shared.seconds)
-                exchange.pay(scope, owner)
-                await self._serve(scope, receive, send, context, violations, owner=owner)
-        except Enough:
-            raise failures.invalid(violations) from None
+            context = headers.read_context(state, violations, None)
+            if (known := self._resources.keys.owner(context.key)) is not None:
+                request_state.set_authenticated(scope, known)  # even if the server cannot be asked now
+            with self._resources.key_limits.request(context.key):
+                owner = await self._resources.keys.check(context.key, context.seconds or self._resources.seconds)
+                request_state.set_authenticated(scope, owner)
+                request = self._read_request(scope, violations)
+                if self._stopping.is_set():
+                    raise errors.stopping()
+                with self._resources.streams.acquire(owner):
+                    await self._stream(scope, receive, send, request, context)
+        except TooManyViolations:
+            raise errors.invalid_fields(violations) from None
 
-    async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, context: Context, violations: Violations, *, owner: bytes
-    ) -> None:
-        current = exchange.of(scope)
+    def _read_request(self, scope: Scope, violations: Violations) -> Any:
         request: Any = self._requests.read_query(scope, violations)
-        last = current.headers.get(b"last-event-id")
+        last = request_state.of(scope).headers.get(b"last-event-id")
         if last:
             request.after, request.from_now = last.decode("latin-1"), False
         if violations.total:
-            raise failures.invalid(violations)
-        if self._stopping.is_set():
-            raise failures.stopping()
-        with self._shared.streams.call(owner):
-            await self._stream(scope, receive, send, request, context)
+            raise errors.invalid_fields(violations)
+        return request
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send, request: Any, context: Context) -> None:
-        current = exchange.of(scope)
+    async def _stream(self, scope: Scope, receive: Receive, send: Send, request: Any, context: CallContext) -> None:
+        state = request_state.of(scope)
         call = self._rpc(request.SerializeToString(), metadata=context.metadata, timeout=context.seconds)
-        watch = asyncio.create_task(_until_gone(receive, self._stopping))
+        watch = asyncio.create_task(_wait_for_end(receive, self._stopping))
         try:
-            begun = await self._begin(call, watch)
+            token = await self._begin(call, watch)
             await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
                 return
-            # The place where the stream begins: a caller that goes before the first event comes back to it.
-            head = f"retry: {_RETRY_MILLISECONDS}\nid: {begun}\n\n"
+            # The first id lets a client resume that disconnects before the first event.
+            head = f"retry: {_RETRY_MILLISECONDS}\nid: {token}\n\n"
             await send({"type": "http.response.body", "body": head.encode(), "more_body": True})
-            refused = await self._events(call, watch, send)
-            end = b"" if refused is None else b"event: error\ndata: " + refused.body(current.request_id) + b"\n"
-            current.refused = refused
+            error = await self._send_events(call, watch, send)
+            end = b"" if error is None else b"event: error\ndata: " + error.body(state.request_id) + b"\n"
+            state.error = error
             await send({"type": "http.response.body", "body": end})
         finally:
             watch.cancel()
             call.cancel()
 
     async def _begin(self, call: Any, watch: asyncio.Task[bool]) -> str:
-        """Waits for the stream's beginning. Raises `Refused` if it does not come to that."""
+        """Waits for the stream's first resume token. Raises `HTTPError` or `ClientDisconnected` if it does not come."""
         start = asyncio.ensure_future(call.initial_metadata())
         await asyncio.wait({start, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not start.done():
             start.cancel()
-            raise _ended(watch.result())
-        begun = dict(start.result() or ()).get(RESUME_TOKEN)
-        if begun is None:
-            raise await _failure(call) or failures.defect()
-        return str(begun)
+            raise errors.stopping() if watch.result() else ClientDisconnected
+        token = dict(start.result() or ()).get(RESUME_TOKEN)
+        if token is None:
+            raise await _error_of(call) or errors.internal()
+        return str(token)
 
-    async def _events(self, call: Any, watch: asyncio.Task[bool], send: Send) -> Refused | None:
-        """Sends event after event. Gives the error that ended it; None if it ended well."""
+    async def _send_events(self, call: Any, watch: asyncio.Task[bool], send: Send) -> HTTPError | None:
+        """Sends the events. Returns the error that ended the stream; None if it ended with OK."""
         reading: asyncio.Future[Any] = asyncio.ensure_future(call.read())
         try:
             while True:
@@ -121,19 +119,19 @@ class Events:
                     {reading, watch}, timeout=self._keep_alive_seconds, return_when=asyncio.FIRST_COMPLETED
                 )
                 if watch in done:
-                    return failures.stopping() if watch.result() else None
+                    return errors.stopping() if watch.result() else None
                 if not done:
                     await send({"type": "http.response.body", "body": b": still here\n\n", "more_body": True})
                     continue
                 try:
                     answer = reading.result()
                 except grpc.RpcError as error:
-                    return failures.told(failure.from_error(error))
+                    return call_errors.from_call(failure.from_error(error))
                 if answer is grpc.aio.EOF:
-                    return await _failure(call)
+                    return await _error_of(call)
                 message: Any = self._answer.FromString(answer)
                 event = f"event: operation\nid: {message.resume_token}\ndata: {write(message)}\n\n"
-                # Waits while the caller does not read, and so nothing more is read for it.
+                # Waits while the client does not read, so that nothing more is read from the server.
                 await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
                 reading = asyncio.ensure_future(call.read())
         finally:
@@ -142,27 +140,23 @@ class Events:
                 await reading
 
 
-async def _until_gone(receive: Receive, stopping: asyncio.Event) -> bool:
-    """Waits until the caller goes away, or the gateway is to stop; tells whether it was the latter."""
-    gone = asyncio.create_task(exchange.until_gone(receive))
+async def _wait_for_end(receive: Receive, stopping: asyncio.Event) -> bool:
+    """Waits until the client disconnects or the gateway stops. Returns whether the gateway stops."""
+    disconnected = asyncio.create_task(asgi.wait_for_disconnect(receive))
     stop = asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait({gone, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({disconnected, stop}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        gone.cancel()
+        disconnected.cancel()
         stop.cancel()
     return stopping.is_set()
 
 
-def _ended(stopping: bool) -> Exception:  # noqa: FBT001  # what the watch tells
-    return failures.stopping() if stopping else exchange.CallerGone()
-
-
-async def _failure(call: Any) -> Refused | None:
-    """Tells how a call ended."""
+async def _error_of(call: Any) -> HTTPError | None:
+    """Returns the error that a call ended with; None for OK."""
     if await call.code() is grpc.StatusCode.OK:
         return None
     error = grpc.aio.AioRpcError(
         await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
     )
-    return failures.told(failure.from_error(error))
+    return call_errors.from_call(failure.from_error(error))

@@ -1,4 +1,4 @@
-"""One thread for what takes too long for the event loop, divided fairly among the owners of the requests."""
+"""One thread for work that would block the event loop too long, shared fairly among the owners of the requests."""
 
 import asyncio
 import threading
@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from service.rest_gateway import failures
-from service.rest_gateway.exchange import CallerGone, Receive, until_gone
+from service.rest_gateway import errors
+from service.rest_gateway.asgi import ClientDisconnected, Receive, wait_for_disconnect
 
 _MAX_WAITING = 100
 
@@ -23,9 +23,9 @@ class _Job:
 
 
 class FairThread:
-    """Runs functions on one thread. Each owner has a queue, and one function of each queue runs in turn.
+    """Runs functions on one thread. Each owner has a queue, and the thread takes from the queues in rotation.
 
-    A function that has not begun is dropped when its caller is gone or has no time left.
+    A function that has not started is dropped when its client disconnects or its time is over.
 
     Args:
         name: for the thread's name.
@@ -33,79 +33,79 @@ class FairThread:
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, name)
-        self._waiting: dict[bytes, deque[_Job]] = {}
+        self._queues: dict[bytes, deque[_Job]] = {}
         self._lock = threading.Lock()
 
     async def read(self, owner: bytes, receive: Receive, seconds: float | None, function: Callable[[], T]) -> T:
-        """Runs a function, unless too many of its owner wait already.
+        """Runs a function that parses a request, unless the queue of its owner is full.
 
         Args:
-            owner: whose queue it waits in.
-            receive: what says that the caller is gone.
-            seconds: how long it may take; None for no limit.
-            function: what is run.
+            owner: the organisation of the request.
+            receive: the ASGI callable, which reports that the client disconnected.
+            seconds: how long the function may wait and run; None for no limit.
+            function: what to run.
 
         Raises:
-            Refused: too many wait, or the time is over.
-            CallerGone: the caller has closed the connection.
+            HTTPError: the queue is full, or the time is over.
+            ClientDisconnected: the client closed the connection.
         """
-        if len(self._waiting.get(owner, ())) >= _MAX_WAITING:
-            raise failures.too_many_bodies()
+        if len(self._queues.get(owner, ())) >= _MAX_WAITING:
+            raise errors.too_many_bodies()
         return await self._run(owner, receive, seconds, function)
 
     async def write(self, owner: bytes, receive: Receive, function: Callable[[], T]) -> T:
-        """Runs a function however many wait: refused here, a call that the service has made already would be lost.
+        """Runs a function that writes an answer. The queue has no limit for it, because the call has been made.
 
         Raises:
-            CallerGone: the caller has closed the connection.
+            ClientDisconnected: the client closed the connection.
         """
         return await self._run(owner, receive, None, function)
 
     async def _run(self, owner: bytes, receive: Receive, seconds: float | None, function: Callable[[], T]) -> T:
         job = _Job(function)
         with self._lock:
-            self._waiting.setdefault(owner, deque()).append(job)
+            self._queues.setdefault(owner, deque()).append(job)
         self._executor.submit(self._run_next)
         done = asyncio.wrap_future(job.future)
-        gone = asyncio.create_task(until_gone(receive))
+        disconnected = asyncio.create_task(wait_for_disconnect(receive))
         try:
-            await asyncio.wait({done, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({done, disconnected}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if done.done():
                 result: T = done.result()
                 return result
-            if gone.done():
-                raise CallerGone
-            raise failures.too_slow()
+            if disconnected.done():
+                raise ClientDisconnected
+            raise errors.deadline_exceeded()
         finally:
-            gone.cancel()
+            disconnected.cancel()
             if not done.done():
                 done.cancel()
                 self._drop(owner, job)
-            del done, job  # an error that they hold refers back to this frame
+            del done, job  # an exception in them refers to this frame, which would be a reference cycle
 
     def _run_next(self) -> None:
-        """Runs the first function of the queue that has waited longest. Is called once for each function."""
+        """Runs the first function of the first queue, which then becomes the last. Is called once per function."""
         with self._lock:
-            owner = next(iter(self._waiting), None)
+            owner = next(iter(self._queues), None)
             if owner is None:
-                return  # one was dropped
-            jobs = self._waiting.pop(owner)
+                return  # a function was dropped
+            jobs = self._queues.pop(owner)
             job = jobs.popleft()
             if jobs:
-                self._waiting[owner] = jobs  # behind the other queues
+                self._queues[owner] = jobs
             job.future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
         try:
             job.future.set_result(job.function())
-        except BaseException as error:  # noqa: BLE001  # the caller gets it
+        except BaseException as error:  # noqa: BLE001  # the coroutine that waits raises it
             job.future.set_exception(error)
         finally:
-            del job  # as above
+            del job  # as in _run
 
     def _drop(self, owner: bytes, job: _Job) -> None:
         with self._lock:
-            jobs = self._waiting.get(owner)
+            jobs = self._queues.get(owner)
             if jobs is None or job not in jobs:
-                return  # it has begun
+                return  # it has started
             jobs.remove(job)
             if not jobs:
-                del self._waiting[owner]
+                del self._queues[owner]

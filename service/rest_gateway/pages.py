@@ -9,8 +9,9 @@ import importlib.resources
 
 from starlette.routing import BaseRoute, Route
 
-from service.rest_gateway import exchange
-from service.rest_gateway.exchange import Plain, Receive, Scope, Send
+from service.rest_gateway import request_state
+from service.rest_gateway.asgi import FunctionApp, Receive, Scope, Send
+from service.rest_gateway.responses import send_response
 
 OPENAPI = "/openapi.json"
 DOCS = "/docs"
@@ -48,12 +49,12 @@ def _route(path: str, body: bytes, media_type: str, headers: dict[str, str]) -> 
     whole = (*same, (b"content-type", media_type.encode()))
 
     async def serve(scope: Scope, _receive: Receive, send: Send) -> None:
-        current = exchange.of(scope)
-        current.route = path
-        asked = current.headers.get(b"if-none-match", b"")
+        state = request_state.of(scope)
+        state.route = path
+        asked = state.headers.get(b"if-none-match", b"")
         if tag in asked or asked.strip() == b"*":
-            await exchange.respond(send, 304, b"", same)
+            await send_response(send, 304, b"", same)
         else:
-            await exchange.respond(send, 200, body, whole)
+            await send_response(send, 200, body, whole)
 
-    return Route(path, Plain(serve), methods=["GET"])
+    return Route(path, FunctionApp(serve), methods=["GET"])

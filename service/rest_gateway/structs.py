@@ -1,4 +1,4 @@
-"""Free objects: JSON to `google.protobuf.Struct` and back, without a number changed on the way."""
+"""Converts JSON objects to `google.protobuf.Struct` and back, without changing numbers."""
 
 import math
 from typing import Any
@@ -13,23 +13,23 @@ _EXACT = 2**53
 
 
 def read(value: Any, struct: Struct, path: str, violations: Violations) -> None:
-    """Reads an object. What the service would refuse for its size or texts is left to the service."""
+    """Reads an object. The server checks its size and its texts."""
     if isinstance(value, dict):
         struct.SetInParent()
         _members(value, struct, path, violations, 1)
     else:
-        violations.wrong(path, "must be an object")
+        violations.add(path, "must be an object")
 
 
 def _members(value: dict[str, Any], struct: Struct, path: str, violations: Violations, level: int) -> None:
     if isinstance(value, Repeated):
-        violations.wrong(member(path, value.name), "must be given once")
+        violations.add(member(path, value.name), "must be given once")
     for name, item in value.items():
         where = member(path, name)
         try:
             field = struct.fields[name]
         except UnicodeEncodeError:
-            violations.wrong(where, "must not contain half of a surrogate pair")
+            violations.add(where, "must not contain half of a surrogate pair")
             continue
         _value(item, field, where, violations, level)
 
@@ -41,18 +41,18 @@ def _value(item: Any, field: Value, path: str, violations: Violations, level: in
         case bool():
             field.bool_value = item
         case int() | float():
-            # A number travels as a double: from 2^53 on it may not be the integer that was meant.
+            # A Struct has doubles, which cannot represent each integer of 2^53 or more.
             if not math.isfinite(item) or abs(item) >= _EXACT:
-                violations.wrong(path, "must not be a number of 2^53 or more; write it as a string")
+                violations.add(path, "must not be a number of 2^53 or more; write it as a string")
             else:
                 field.number_value = item
         case str():
             try:
                 field.string_value = item
             except UnicodeEncodeError:
-                violations.wrong(path, "must not contain half of a surrogate pair")
+                violations.add(path, "must not contain half of a surrogate pair")
         case _ if level == _LEVELS:
-            violations.wrong(path, f"is too deep: at most {_LEVELS} levels")
+            violations.add(path, f"is too deep: at most {_LEVELS} levels")
         case dict():
             field.struct_value.SetInParent()
             _members(item, field.struct_value, path, violations, level + 1)
@@ -63,8 +63,8 @@ def _value(item: Any, field: Value, path: str, violations: Violations, level: in
 
 
 def plain(struct: Struct) -> dict[str, Any]:
-    """Gives an object as plain values, its members in the order of their names; a whole number is an integer."""
-    # On the wire they have no order, and come in another one each time.
+    """Returns an object as Python values, with members sorted by name and whole numbers as integers."""
+    # On the wire the members of a map have no fixed order.
     return {name: _plain(struct.fields[name]) for name in sorted(struct.fields)}
 
 

@@ -1,4 +1,4 @@
-"""Writes an answer message as JSON: every field is there, but for one with presence that is not set."""
+"""Writes an answer message as JSON. All fields are present, except for optional ones that are not set."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -24,10 +24,10 @@ def write(message: Message) -> str:
     return _writer(message.DESCRIPTOR)(message)
 
 
-def pieces(message: Message) -> list[bytes]:
-    """Writes a message in pieces, so that a long list is never there in all of its forms at once.
+def chunks(message: Message) -> list[bytes]:
+    """Writes a message in chunks, so that a long list is not in memory as values, text and bytes at once.
 
-    The last piece ends with a line break, so that a terminal shows its prompt on a line of its own.
+    The last chunk ends with a line break, so that a terminal shows its prompt on a line of its own.
     """
     written = [b"{"]
     for name, field, write_field, optional in _fields(message.DESCRIPTOR):
@@ -56,7 +56,7 @@ def _writer(descriptor: Descriptor) -> _Write:
         case "google.protobuf.Struct":
             return lambda struct: to_text(structs.plain(struct))
         case "google.protobuf.Timestamp":
-            return lambda moment: f'"{moment.ToJsonString()}"'
+            return lambda time: f'"{time.ToJsonString()}"'
     fields = _fields(descriptor)
 
     def write_object(message: Message) -> str:
@@ -76,7 +76,7 @@ def _writer(descriptor: Descriptor) -> _Write:
 
 
 def _optional(field: FieldDescriptor) -> bool:
-    # An object that is not set is an empty one.
+    # A Struct that is not set is written as an empty object.
     is_struct = field.message_type is not None and field.message_type.full_name == "google.protobuf.Struct"
     return bool(field.has_presence) and not is_struct
 
@@ -86,7 +86,7 @@ def _field_writer(field: FieldDescriptor) -> _Write:
     if not field.is_repeated:
         return one
     if field.type == FieldDescriptor.TYPE_STRING:
-        return lambda values: to_text(list(values))  # in one go, in C
+        return lambda values: to_text(list(values))  # all at once, in C
     return lambda values: "[" + ",".join(map(one, values)) + "]"
 
 
@@ -100,8 +100,8 @@ def _one(field: Any) -> _Write:
             return str
         case FieldDescriptor.TYPE_ENUM:
             names = {value.number: f'"{value.name}"' for value in field.enum_type.values}
-            # A newer service may know more.
+            # A newer server may have more values.
             return lambda number: names.get(number, f'"{number}"')
         case FieldDescriptor.TYPE_MESSAGE:
             return _writer(field.message_type)
-    raise NotImplementedError(f"no answer has had such a field before: {field.full_name}")
+    raise NotImplementedError(f"add a writer for the type of the field {field.full_name}")

@@ -11,7 +11,7 @@ import pytest
 
 from service.grpc_client.client import Connection
 from service.grpc_client.failure import CallFailed
-from service.rest_gateway.dialling import Dialled
+from service.rest_gateway.channel_pool import ChannelPool
 from tests.grpc_server.http2 import refuse_the_first_call
 
 WATCH = "WatchOperations"
@@ -27,9 +27,9 @@ def from_a_command(address: str) -> str:
 
 def from_the_gateway(address: str) -> str:
     async def watch() -> str:
-        async with Dialled(address, None) as dialled:
+        async with ChannelPool(address, None) as pool:
             with pytest.raises(grpc.aio.AioRpcError) as raised:
-                async for _ in dialled.unary_stream(PATH)(b""):
+                async for _ in pool.unary_stream(PATH)(b""):
                     pass
             return raised.value.code().name
 

@@ -14,7 +14,8 @@ from service.config import Settings
 from service.grpc_client.metadata import KEY_CHECK, RESUME_TOKEN
 from service.rest_gateway import protocol
 from service.rest_gateway.application import Options
-from service.rest_gateway.server import Runner, Target, listen
+from service.rest_gateway.server import Runner, Target
+from service.rest_gateway.sockets import listen
 from service.storage.database import Database
 from tests import sqlite_files
 from tests.conftest import Tenant, new_tenant, stop

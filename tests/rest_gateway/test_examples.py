@@ -9,7 +9,8 @@ import pytest
 
 from service.domain import errors
 from service.grpc_client.failure import CallFailed
-from service.rest_gateway import failures
+from service.rest_gateway import call_errors
+from service.rest_gateway import errors as gateway_errors
 from service.rest_gateway.routes import PREFIX, ROUTES
 from tests.conftest import Tenant
 from tests.rest_gateway.conftest import Begin, Launch
@@ -154,7 +155,7 @@ def test_errors_of_what_is_busy_or_away_are_like_their_examples(begin: Begin, la
 
 
 def test_the_error_of_a_gateway_that_is_full_is_like_its_example() -> None:
-    refused = failures.no_room()
+    refused = gateway_errors.out_of_memory()
     assert "gatewayFull" in EXAMPLES["errors"][str(refused.status)]
     assert json.loads(refused.body(ERRORS["gatewayFull"]["callId"])) == ERRORS["gatewayFull"]
 
@@ -171,9 +172,9 @@ def test_the_error_of_a_gateway_that_is_full_is_like_its_example() -> None:
     ],
 )
 def test_errors_that_are_rare_are_like_their_examples(name: str, code: str, error: errors.ServiceError) -> None:
-    told = failures.told(CallFailed(code, error.text, error.reason, {"call_id": ERRORS[name]["callId"]}))
-    assert name in EXAMPLES["errors"][str(told.status)]
-    assert json.loads(told.body("")) == ERRORS[name]
+    made = call_errors.from_call(CallFailed(code, error.text, error.reason, {"call_id": ERRORS[name]["callId"]}))
+    assert name in EXAMPLES["errors"][str(made.status)]
+    assert json.loads(made.body("")) == ERRORS[name]
 
 
 def test_every_error_has_an_example_that_is_tested() -> None:

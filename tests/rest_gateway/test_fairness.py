@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from service.domain.keys import SCOPES
-from service.rest_gateway.exchange import CallerGone, Message
-from service.rest_gateway.failures import Refused
+from service.rest_gateway.asgi import ClientDisconnected, Message
+from service.rest_gateway.call_limit import CallLimit
 from service.rest_gateway.fair_thread import FairThread
-from service.rest_gateway.shares import InFlight
+from service.rest_gateway.http_error import HTTPError
 from service.storage.database import Database
 from service.storage.keys import Keys
 from tests.conftest import Tenant, new_tenant
@@ -124,7 +124,7 @@ def test_unknown_keys_on_get_are_checked_a_few_at_a_time(  # noqa: PLR0917  # fi
         free.set()
 
 
-def test_long_bodies_are_read_in_turns(gateway: Gateway, tenant: Tenant, other: Tenant) -> None:
+def test_long_bodies_are_read_fairly(gateway: Gateway, tenant: Tenant, other: Tenant) -> None:
     """Bodies of one organisation that take long to read are all there before a short one of another."""
     long = ('{"identifier": "d", "type": "t", "properties": {"a": [' + '{"a":1},' * 18_000 + "1]}}").encode()
     rest = Rest(gateway, other.api_key)
@@ -172,14 +172,14 @@ def queued(test: Callable[[FairThread, Callable[[], object], list[str]], Any]) -
     return ran
 
 
-def test_owners_take_turns_and_each_has_a_limit() -> None:
+def test_owners_are_served_in_rotation_and_each_has_a_limit() -> None:
     async def test(thread: FairThread, free: Callable[[], object], ran: list[str]) -> None:
         tasks = [
             asyncio.create_task(thread.read(owner, never, None, partial(ran.append, owner.decode())))
             for owner in [b"a"] * 100 + [b"b"] * 2
         ]
         await asyncio.sleep(0)
-        with pytest.raises(Refused, match=r".*") as refused:
+        with pytest.raises(HTTPError, match=r".*") as refused:
             await thread.read(b"a", never, None, lambda: None)
         assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "1")
         written = asyncio.create_task(thread.write(b"a", never, lambda: ran.append("written")))
@@ -194,9 +194,9 @@ def test_owners_take_turns_and_each_has_a_limit() -> None:
 
 def test_what_has_no_caller_or_no_time_is_not_run() -> None:
     async def test(thread: FairThread, free: Callable[[], object], ran: list[str]) -> None:
-        with pytest.raises(CallerGone):
+        with pytest.raises(ClientDisconnected):
             await thread.read(b"a", gone, None, lambda: ran.append("without a caller"))
-        with pytest.raises(Refused, match=r".*") as late:
+        with pytest.raises(HTTPError, match=r".*") as late:
             await thread.read(b"a", never, 0.01, lambda: ran.append("late"))
         assert late.value.status == 504
         cancelled = asyncio.create_task(thread.read(b"b", never, None, lambda: ran.append("cancelled")))
@@ -219,13 +219,13 @@ def test_an_error_of_a_function_is_its_callers() -> None:
 
 
 def test_an_owner_has_no_more_calls_than_it_leaves_to_others() -> None:
-    in_flight = InFlight(10, 8)
+    limit = CallLimit(10, 8)
 
     def take(opened: ExitStack, owner: bytes) -> int:
         for taken in range(20):
             try:
-                opened.enter_context(in_flight.call(owner))
-            except Refused:
+                opened.enter_context(limit.acquire(owner))
+            except HTTPError:
                 return taken
         raise AssertionError
 

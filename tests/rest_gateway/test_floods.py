@@ -13,7 +13,7 @@ import pytest
 
 from service.domain.errors import ApiKeyInvalid
 from service.grpc_server.status import to_status
-from service.rest_gateway.pace import Place
+from service.rest_gateway.paced_socket import PacedSocket
 from service.rest_gateway.server import Runner
 from service.runtime import open_files
 from tests.grpc_server.conftest import eventually
@@ -31,7 +31,7 @@ def get(path: str, *lines: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "host: x", *lines, "\r\n"]).encode()
 
 
-UNPAID = {
+UNAUTHENTICATED = {
     "health": get("/healthz"),
     "page": get("/docs"),
     "no path": get("/nothing"),
@@ -57,12 +57,12 @@ def served(runner: Runner) -> int:
     return runner._server.server_state.total_requests
 
 
-def is_paid(place: Place, wanted: bool) -> bool:  # noqa: FBT001  # a condition to wait for
-    """Whether a connection's events go to the loop at once, as wanted."""
-    return place.paid is wanted
+def is_authenticated(paced: PacedSocket, expected: bool) -> bool:  # noqa: FBT001  # a condition to wait for
+    """Whether a connection is authenticated, or not, as expected."""
+    return paced.authenticated is expected
 
 
-@pytest.mark.parametrize("kind", UNPAID)
+@pytest.mark.parametrize("kind", UNAUTHENTICATED)
 def test_a_keyed_request_does_not_wait_for_an_answer_on_each_other_connection(
     kind: str, local: Local, runners: list[Runner]
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_keyed_request_does_not_wait_for_an_answer_on_each_other_connection(
         assert keyed.getresponse().read()
 
     ask()
-    with flood(port, UNPAID[kind]):
+    with flood(port, UNAUTHENTICATED[kind]):
         eventually(lambda: served(runners[0]) > 5)
         for _ in range(20):
             before = served(runners[0])
@@ -101,7 +101,7 @@ def test_a_probe_is_answered_beside_a_flood_on_a_new_connection_and_on_one_that_
         return served(runners[0]) - before
 
     probe(kept)
-    with flood(port, UNPAID["health"]):
+    with flood(port, UNAUTHENTICATED["health"]):
         eventually(lambda: served(runners[0]) > CONNECTIONS + 50)
         first = probe(kept)
         new = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
@@ -113,7 +113,7 @@ def test_a_probe_is_answered_beside_a_flood_on_a_new_connection_and_on_one_that_
 
 def test_newcomers_have_room_though_a_flood_has_taken_every_connection(local: Local, runners: list[Runner]) -> None:
     port = local(connections=CONNECTIONS)
-    with flood(port, UNPAID["health"]):
+    with flood(port, UNAUTHENTICATED["health"]):
         eventually(lambda: served(runners[0]) > CONNECTIONS)
         for _ in range(3):
             connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
@@ -124,7 +124,7 @@ def test_newcomers_have_room_though_a_flood_has_taken_every_connection(local: Lo
 
 def test_a_connection_is_trusted_by_its_last_request(local: Local, runners: list[Runner]) -> None:
     connection = HTTPConnection("127.0.0.1", local(), timeout=PATIENCE_SECONDS)
-    for path, headers, paid in (
+    for path, headers, authenticated in (
         ("/healthz", {}, False),
         (f"{PREFIX}/customer/getCustomer/x", {"x-api-key": KEY}, True),
         (f"{PREFIX}/customer/getCustomer/x", {}, False),
@@ -135,9 +135,9 @@ def test_a_connection_is_trusted_by_its_last_request(local: Local, runners: list
         connection.getresponse().read()
         assert runners[0]._server is not None
         (found,) = runners[0]._server.server_state.connections
-        place: Place = found._place  # type: ignore[union-attr]  # the gateway's own
+        paced: PacedSocket = found._socket  # type: ignore[union-attr]  # the gateway's own
         # What follows an answer may come a moment after it.
-        eventually(partial(is_paid, place, paid))
+        eventually(partial(is_authenticated, paced, authenticated))
     connection.close()
 
 
@@ -161,10 +161,10 @@ def test_the_log_of_a_flood_is_short_and_counts_what_it_leaves_out(
 ) -> None:
     gateway = launch(server)
     started, count = time.monotonic(), 1_000
-    gateway.raw(UNPAID[kind] * (count - 1) + UNPAID[kind][:-2] + b"connection: close\r\n\r\n")
+    gateway.raw(UNAUTHENTICATED[kind] * (count - 1) + UNAUTHENTICATED[kind][:-2] + b"connection: close\r\n\r\n")
     seconds = time.monotonic() - started
     time.sleep(1.1)
-    assert gateway.send("GET", UNPAID[kind].split()[1].decode()).status == status
+    assert gateway.send("GET", UNAUTHENTICATED[kind].split()[1].decode()).status == status
     gateway.stop()
     lines = [line for line in gateway.requests() if line["status"] == status]
     assert len(lines) <= 10 * (seconds + 2) + 1

@@ -161,6 +161,7 @@ def test_rate_and_overload_are_429_with_the_time_to_wait(begin: Begin, launch: L
     assert 1 <= int(limited.headers["retry-after"]) <= 50
     service, port = begin(threads=1, waiting_calls=0)
     rest = Rest(launch(port), tenant.api_key)
+    assert rest(QUERY, email=ADA).status == 200  # the check of the key, which is a call too, comes before the lock
     with held(tenant.database, ADA):
         waiting = threading.Thread(target=lambda: rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"]))
         waiting.start()

@@ -10,7 +10,7 @@ import pytest
 from service.domain.errors import ApiKeyInvalid
 from service.domain.keys import new_secret
 from service.grpc_server.status import to_status
-from service.rest_gateway.keys import FORM
+from service.rest_gateway.keys import KEY_PATTERN
 from service.runtime.redaction import API_KEY_PATTERN
 from service.storage.keys import Keys
 from tests.conftest import Tenant
@@ -59,7 +59,7 @@ def test_all_bad_keys_have_one_answer(gateway: Gateway, rest: Rest, tenant: Tena
 def test_the_form_of_a_key_is_the_one_that_keys_are_made_in() -> None:
     for _ in range(10):
         secret = new_secret()[0]
-        assert FORM.fullmatch(secret.encode())
+        assert KEY_PATTERN.fullmatch(secret.encode())
         assert API_KEY_PATTERN.fullmatch(secret)
 
 

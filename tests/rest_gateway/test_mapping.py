@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.rest_gateway import document
-from service.rest_gateway.reader import Shape
+from service.rest_gateway.message_reader import MessageReader
 from service.rest_gateway.routes import ROUTES
 from service.rest_gateway.violations import Violations
-from service.rest_gateway.writer import pieces, write
+from service.rest_gateway.writer import chunks, write
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 WHOLE = st.integers(-(2**53) + 1, 2**53 - 1)
@@ -48,7 +48,7 @@ def _values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
         case _ if kind.name == "Struct":
             one = st.dictionaries(TEXT, FREE, max_size=3)
         case _ if kind.name == "Timestamp":
-            one = st.datetimes().map(lambda moment: moment.isoformat() + "Z")
+            one = st.datetimes().map(lambda time: time.isoformat() + "Z")
         case _:
             one = values(kind)
     return st.lists(one, max_size=4) if field.is_repeated else one
@@ -65,7 +65,7 @@ def test_a_request_is_read_as_protobuf_reads_it(name: str, data: st.DataObject) 
     value = data.draw(values(INPUTS[name]))
     message, violations = GetMessageClass(INPUTS[name])(), Violations()
     text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
-    Shape(INPUTS[name]).read(document.parse([text.encode()], 10_000), message, "", violations)
+    MessageReader(INPUTS[name]).read(document.parse([text.encode()], 10_000), message, "", violations)
     assert (message, violations.listed) == (parsed(INPUTS[name], value), [])
 
 
@@ -79,14 +79,14 @@ def test_an_answer_is_written_as_protobuf_writes_it(name: str, data: st.DataObje
             written.setdefault(field.json_name, {})  # always there, in our answers
     read = json.loads(write(message))
     assert _without_empty_objects(read) == _without_empty_objects(written)
-    assert json.loads(b"".join(pieces(message))) == read
+    assert json.loads(b"".join(chunks(message))) == read
 
 
-def test_a_long_list_is_written_in_pieces_that_are_one_document() -> None:
+def test_a_long_list_is_written_in_chunks_that_are_one_document() -> None:
     kind = GetMessageClass(OUTPUTS["deviceassignment.v1.UnassignDevicesResponse"])
     for count in (1_999, 2_000, 2_001, 4_000, 10_001):
         message: Any = kind(skipped=[f"SN-{number}" for number in range(count)], skip_reasons=[1, 2] * count)
-        made = pieces(message)
+        made = chunks(message)
         assert json.loads(b"".join(made)) == json.loads(write(message))
         assert max(map(len, made)) < 200_000
 

@@ -18,7 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 import tools.openapi.__main__
 from service.domain import identifiers
-from service.rest_gateway import failures
+from service.rest_gateway import http_error
 from service.rest_gateway.routes import ROUTES
 from tests import fresh
 from tests.rest_gateway.rest import Gateway, Rest
@@ -95,7 +95,7 @@ def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def test_it_speaks_of_rest_alone() -> None:
-    statuses = "|".join(failures.STATUSES)
+    statuses = "|".join(http_error.STATUSES)
     foreign = re.compile(
         rf"`({statuses})`|(?i:google|grpc|protobuf|\bproto\b)|metadata `|As in `|`[a-z]+(_[a-z]+)+`|`OK`"
     )

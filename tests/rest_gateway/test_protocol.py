@@ -9,12 +9,12 @@ from uvicorn import Server
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from service.rest_gateway.protocol import MAX_HEAD_BYTES, _Connection
+from service.rest_gateway.h11_connection import MAX_HEAD_BYTES, BoundedConnection
 
 
 def events(*pieces: bytes) -> list[Any]:
     """Reads pieces as a server does, and gives what they are."""
-    connection = _Connection(h11.SERVER, MAX_HEAD_BYTES)
+    connection = BoundedConnection(h11.SERVER, MAX_HEAD_BYTES)
     found: list[Any] = []
     for piece in pieces:
         connection.receive_data(piece)

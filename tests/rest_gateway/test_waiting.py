@@ -78,10 +78,10 @@ def test_a_body_that_is_left_after_its_answer_does_not_keep_the_connection(gatew
         assert rest_of(connection).startswith(b"HTTP/1.1 401 ")
 
 
-def seats(runner: Runner) -> int:
+def open_connections(runner: Runner) -> int:
     """How many connections a gateway of this process has."""
     assert runner._server is not None
-    return len(runner._server._seats.open)
+    return len(runner._server._connections.open)
 
 
 def test_a_connection_that_waits_for_another_request_is_closed_in_the_end(local: Local) -> None:
@@ -141,7 +141,7 @@ def test_an_orderly_end_does_not_wait_for_a_caller_who_does_not_read(
             scripted.bytes = pb.UnassignDevicesResponse(skipped=["x" * 97] * size).SerializeToString()
             connection = held.enter_context(slow_reader(port, *ask, b"", b"{}"))
             assert connection.recv(12) == b"HTTP/1.1 200"
-        eventually(lambda: not seats(runners[0]))
+        eventually(lambda: not open_connections(runners[0]))
 
 
 def answered(rest: Rest) -> int:

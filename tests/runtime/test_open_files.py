@@ -153,7 +153,8 @@ def test_a_listener_without_descriptors_waits_and_says_so_once_a_second(tmp_path
 import threading
 from service.runtime import log
 from service.rest_gateway.application import Options
-from service.rest_gateway.server import Runner, Target, listen
+from service.rest_gateway.server import Runner, Target
+from service.rest_gateway.sockets import listen
 log.configure(json=True)
 listening = listen("127.0.0.1:0")
 options = Options(max_body_bytes=1000, buffered_bytes=1000, connections=1000, seconds=60, keep_alive_seconds=15)

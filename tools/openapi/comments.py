@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from service.rest_gateway.failures import CLIENT_CLOSED_REQUEST, STATUSES
+from service.rest_gateway.http_error import CLIENT_CLOSED_REQUEST, STATUSES
 
 _PACKAGE = "deviceassignment.v1"
 

@@ -1,4 +1,4 @@
-"""Warnings that callers cause at will."""
+"""Logs warnings that callers can cause as often as they like."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from service.runtime import log
 from service.runtime.log_limits import LogLimits
 
 
-class Warnings:
-    """Writes one warning of a kind in a second."""
+class WarningLog:
+    """Logs each event at most once a second."""
 
     def __init__(self) -> None:
         self._limits = LogLimits()
 
     def warn(self, event: str, **fields: Any) -> None:
-        """Writes a warning, or counts it for the next one of its kind."""
+        """Logs a warning, or counts it in the field `left_out` of the next one of the same event."""
         left_out = self._limits.admit(event)
         if left_out is not None:
             log.warning(event, **fields, left_out=left_out)

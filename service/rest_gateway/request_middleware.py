@@ -1,0 +1,92 @@
+"""The outermost ASGI middleware: gives each request an id and a state, adds headers to each response, and logs."""
+
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from service.grpc_client.metadata import LOGGED_REQUEST_ID, X_REQUEST_ID
+from service.rest_gateway.asgi import ASGIApp, Message, Receive, Scope, Send
+from service.rest_gateway.http_error import CLIENT_CLOSED_REQUEST
+from service.rest_gateway.request_state import RequestState
+from service.runtime import log
+from service.runtime.log_limits import LogLimits
+
+# How many requests without a valid key are logged in a second, for each status.
+_LOGGED_UNAUTHENTICATED = 10
+# The scheme and authority of a request target in absolute form (RFC 9112, 3.2.2).
+_AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+# The page at /docs sets headers of its own.
+_DEFAULT_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+class RequestMiddleware:
+    """Serves every request through another application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._unauthenticated = LogLimits(_LOGGED_UNAUTHENTICATED)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        _to_origin_form(scope)
+        headers = dict(reversed(scope["headers"]))
+        given = headers.get(X_REQUEST_ID.encode(), b"").decode("latin-1")
+        request_id = given if LOGGED_REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        state = RequestState(request_id, headers, started=scope.get("started") or time.monotonic())
+        if len(headers) != len(scope["headers"]):
+            state.repeated = _repeated(scope["headers"])
+        scope["request_state"] = state
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                state.status = message["status"]
+                own = message["headers"]
+                named = {name for name, _ in own}
+                added = [header for header in _DEFAULT_HEADERS if header[0] not in named]
+                message["headers"] = [*own, *added, (X_REQUEST_ID.encode(), request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            left_out = 0 if state.authenticated else self._unauthenticated.admit(state.status)
+            if left_out is not None:
+                _log(scope["method"], state, left_out)
+
+
+def _log(method: str, state: RequestState, left_out: int) -> None:
+    error = state.error
+    log.info(
+        "request",
+        method=method,
+        path=state.route or None,
+        status=state.status or CLIENT_CLOSED_REQUEST,
+        reason=error.reason if error else None,
+        duration_ms=round((time.monotonic() - state.started) * 1000, 3),
+        x_request_id=state.request_id,
+        call_id=error.metadata.get("callId") if error else None,
+        **({"cause": error.cause} if error and error.cause else {}),
+        **({"left_out": left_out} if left_out else {}),
+    )
+
+
+def _repeated(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    count = Counter(name for name, _ in headers)
+    return frozenset(name for name, times in count.items() if times > 1)
+
+
+def _to_origin_form(scope: Scope) -> None:
+    """Removes the scheme and the authority from a request target in absolute form."""
+    found = _AUTHORITY.match(scope["raw_path"])
+    if found is not None:
+        raw = scope["raw_path"][found.end() :]
+        # The server has decoded the whole target; the authority contains nothing that decodes to a slash.
+        path = "/" + scope["path"].partition("://")[2].partition("/")[2]
+        scope["raw_path"], scope["path"] = raw or b"/", path
