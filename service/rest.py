@@ -1,4 +1,4 @@
-"""The composition root of the REST gateway, which runs in a process of its own."""
+"""The composition root of the REST gateway: settings, certificates, signals and sockets of its process."""
 
 import signal
 from types import FrameType
@@ -18,7 +18,7 @@ from service.runtime.signals import HANGUP, ignore_hangup
 from service.supervision.heartbeat import Link
 from service.version import VERSION
 
-# For the connections to the service, the log, and callers who are being turned away.
+# For the connections to the server, the log, and connections that are being rejected.
 _OTHER_DESCRIPTORS = 64
 
 
@@ -35,15 +35,15 @@ def serve(
     tls: Renewed[Tls] | None = None,
     link: Link | None = None,
 ) -> None:
-    """Serves REST until SIGTERM or SIGINT. On SIGHUP it reads the certificates again.
+    """Serves REST until SIGTERM or SIGINT. SIGHUP reads the certificates again.
 
     Args:
         settings: the configuration.
-        address: where to serve, `host:port`; port 0 takes a free one.
-        target: where the service is, `host:port`.
-        trust: whom to trust there, or what that is made of; None for plaintext.
+        address: where to listen, `host:port`; port 0 takes a free port.
+        target: the gRPC server, `host:port`.
+        trust: the trust in the server, or how to make it from files; None for plaintext.
         tls: the certificate and its key; None serves plaintext.
-        link: to the supervisor, which alone is asked with SIGINT then, and which has reserved the port.
+        link: the connection to the supervisor, which has reserved the port. With it SIGINT is left to the supervisor.
 
     Raises:
         CannotListen: it cannot listen there.
@@ -62,13 +62,13 @@ def serve(
         Target(target, certificates.trust), options, settings.drain_seconds, certificates.context, pages.routes()
     )
 
-    def read_again(_signal: int, _frame: FrameType | None) -> None:
+    def renew_certificates(_signal: int, _frame: FrameType | None) -> None:
         certificates.ask()
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
         runner.stop()
 
-    def tell() -> None:
+    def on_started() -> None:
         log.info(
             "serving REST",
             address=address,
@@ -79,7 +79,7 @@ def serve(
             version=VERSION,
         )
         if connections < settings.rest_connections:
-            why = "each takes one of the open files that this process may have (ulimit -n)"
+            why = "the limit of open files (ulimit -n) is too low"
             log.warning("fewer connections than set", connections=connections, reason=why)
         certificates.watch(runner.renew)
         if link is not None:
@@ -91,12 +91,12 @@ def serve(
         raise CannotListen(f"cannot listen on {address}: {error.strerror}") from None
     port: int = listening[0].getsockname()[1]
     for number in (signal.SIGTERM, signal.SIGINT) if link is None else (signal.SIGTERM,):
-        signal.signal(number, ask)
+        signal.signal(number, stop)
     if HANGUP is not None:
-        signal.signal(HANGUP, read_again)
+        signal.signal(HANGUP, renew_certificates)
     if link is not None:
         link.start(lambda _all_serve: None)
-    runner.run(listening, tell)
+    runner.run(listening, on_started)
     ignore_hangup()
     certificates.close()
     log.info("stopped REST")

@@ -16,7 +16,7 @@ from service.rest_gateway.paced_queue import PacedQueue
 from service.rest_gateway.paced_socket import PacedSocket
 from service.rest_gateway.time_budget import TimeBudget
 
-# The work of an event goes on after its iteration: the next one answers what was read, and accepting takes three.
+# An event causes work in later iterations too: the next one answers what was read, and accepting takes three.
 _CHARGED_ITERATIONS = 3
 # An iteration that took longer was waiting for the CPU, or did other work.
 _MAX_CHARGED_SECONDS = 0.005

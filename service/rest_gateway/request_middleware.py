@@ -1,4 +1,4 @@
-"""The outermost ASGI middleware: gives each request an id and a state, adds headers to each response, and logs."""
+"""The outermost ASGI middleware: sets the id and the state of each request, adds headers to each response, and logs."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""What the protos' comments say, in the words of the REST API."""
+"""The comments of the protos, with the names and statuses of the REST API."""
 
 import importlib.resources
 import re
@@ -10,14 +10,14 @@ from service.rest_gateway.http_error import CLIENT_CLOSED_REQUEST, STATUSES
 
 _PACKAGE = "deviceassignment.v1"
 
-# Where the children of a file, a message, an enum and a service stand in their descriptors, by the fields' numbers.
+# Field numbers of the descriptors: the parts of a file, and those of a message, an enum and a service.
 _FILE = {4: "message_type", 5: "enum_type", 6: "service"}
 _BELOW = {"message_type": {2: "field"}, "enum_type": {2: "value"}, "service": {2: "method"}}
 
 _CODE = re.compile(r"`([^`]+)`")
 _METADATA = re.compile(r"\b(?:[Tt]he )?metadata `")
 _SNAKE = re.compile(r"[a-z]+(_[a-z]+)+")
-# A text that is one of some values, which are no names of fields.
+# Strings with a fixed set of values. The code in their comments is values, not names of fields.
 _VALUES = frozenset({"DeviceMetadataResult.status"})
 _AS_IN = re.compile(r"(Required\. |)As in `(\w+)`\.")
 
@@ -32,22 +32,22 @@ _WORDS = {
     "CANCELLED": f"{CLIENT_CLOSED_REQUEST} Client Closed Request",
 }
 
-# Where REST differs in more than names.
-_INSTEAD = {
-    "DeviceAssignmentService": "Which device belongs to which customer: changes it, tells it, and tells its history.",
+# Comments of the REST API that replace those of the protos.
+REPLACED = {
+    "DeviceAssignmentService": "Changes and looks up which device belongs to which customer, with the history.",
     "CustomerService": "The customers of an organisation. Assigning devices creates customers too.",
     "DeviceService": "The devices of an organisation. Assigning devices can create them too.",
     "DeviceAssignmentService.WatchOperations": (
-        "Streams operations as they are committed, each once, and each customer's in their order.\n"
-        "The stream goes on behind the event that `Last-Event-ID` names, across reconnects and restarts, without "
-        "missing any. It ends when it has reached its maximum age, and with an event `error` when the server stops or "
-        "the key is revoked; come back with the last id, as clients of server-sent events do by themselves.\n"
+        "Streams operations as they are committed: each once, those of a customer in their order.\n"
+        "The stream continues after the event that `Last-Event-ID` names, across reconnects and restarts, and misses "
+        "none. It ends at its maximum age, and with an event `error` when the server stops or the key is revoked. "
+        "Then reconnect with the last id; clients of server-sent events do so by themselves.\n"
         "Needs the scope `assignments:read`."
     ),
     "ErrorReason": "Names why a call failed.",
     "ErrorReason.ERROR_REASON_MALFORMED_REQUEST": (
         "`400 Bad Request`, `408 Request Timeout`, `413 Content Too Large` or `415 Unsupported Media Type`: the "
-        "request could not be read."
+        "request cannot be read."
     ),
     "ErrorReason.ERROR_REASON_UNKNOWN_METHOD": (
         "`404 Not Found` or `405 Method Not Allowed`: there is nothing at this path, or not for this method."
@@ -56,34 +56,34 @@ _INSTEAD = {
 
 
 class Comments:
-    """The comments of everything in the protos, by name without the package.
+    """The comments of services, rpcs, messages, fields and enums, by name without the package.
 
-    What they say of gRPC is said of HTTP: statuses, names of fields, where an error has its details.
+    Statuses, names of fields and the details of errors are those of HTTP and JSON.
     """
 
     def __init__(self) -> None:
-        self._found = _read() | _INSTEAD
+        self._found = read() | REPLACED
 
     def of(self, name: str) -> str:
-        """Gives a comment, a line for each paragraph.
+        """Returns a comment, with one line for each paragraph.
 
         Args:
             name: such as `Customer`, `Customer.email` or `Change.CHANGE_ASSIGNED`.
         """
-        comment = self._whole(name)
+        comment = self._complete(name)
         return comment if name in _VALUES else _CODE.sub(self._in_rest, _METADATA.sub("`", comment))
 
     def values(self, name: str) -> list[str]:
-        """Lists the values that a text can have, if it is not free."""
+        """Returns the values of a string field that has a fixed set of them."""
         return _CODE.findall(self._found[name]) if name in _VALUES else []
 
-    def _whole(self, name: str) -> str:
+    def _complete(self, name: str) -> str:
         comment = self._found[name]
         if (elsewhere := _AS_IN.fullmatch(comment)) is None:
             return comment
-        # The reader of one description should not have to look for another.
+        # The text of another field is copied, so that readers need not look for it.
         required, message = elsewhere.groups()
-        there = self._whole(f"{message}.{name.rpartition('.')[2]}")
+        there = self._complete(f"{message}.{name.rpartition('.')[2]}")
         return required + there.removeprefix("Required. ")
 
     @staticmethod
@@ -99,7 +99,8 @@ def _camel(name: str) -> str:
     return first + "".join(other.capitalize() for other in others)
 
 
-def _read() -> dict[str, str]:
+def read() -> dict[str, str]:
+    """Reads the comments of the protos as they are."""
     content = importlib.resources.files(_PACKAGE).joinpath("descriptors.binpb").read_bytes()
     found: dict[str, str] = {}
     own = (file for file in FileDescriptorSet.FromString(content).file if file.package == _PACKAGE)
@@ -111,7 +112,7 @@ def _read() -> dict[str, str]:
 
 
 def _name(file: FileDescriptorProto, path: list[int]) -> str:
-    """Names what a path leads to; the empty name is for what is not described."""
+    """Returns the name at a path of descriptors; an empty one for what the document does not describe."""
     if len(path) not in {2, 4} or path[0] not in _FILE:
         return ""
     kind = _FILE[path[0]]

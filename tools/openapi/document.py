@@ -12,26 +12,26 @@ from tools.openapi.comments import Comments
 from tools.openapi.operations import Operations, tag
 from tools.openapi.parameters import HEADERS, PARAMETERS
 from tools.openapi.probes import PROBES
-from tools.openapi.schemas import Schema, Schemas
+from tools.openapi.schemas import Schemas
+from tools.openapi.shared_schemas import Schema
 
 EXAMPLES = Path(__file__).parent / "examples.json"
 """An example of each call and each error. The calls are one story, in their order; a test plays it."""
 
 _INTRODUCTION = """\
-Every call needs an API key in the header `x-api-key`, but for `/healthz` and `/readyz`. The key decides the \
-organisation: nothing in a request names one, and a customer or device of another organisation looks exactly like an \
-unknown one.
+Every call but `/healthz` and `/readyz` needs an API key in the header `x-api-key`. The key determines the \
+organisation: no request names one, and a customer or device of another organisation is the same as an unknown one.
 
-Requests and answers are JSON in UTF-8. A field that is not known is refused, so that a misspelt `validateOnly` does \
-not become a write; null is the same as absent. An answer always has all its fields, empty lists and false included; \
-only `phone` and `address` are left out where there is none.
+Requests and answers are JSON in UTF-8. An unknown field is an error, so that a misspelt `validateOnly` does not \
+become a write; null is the same as absent. An answer always has all its fields, empty lists and false included; \
+only `phone` and `address` are absent if they are not set.
 
-A call whose answer got lost may have been done. Give each write a new UUID, as `requestId` or in the header \
-`Idempotency-Key`, and repeat it with the same one for at least 24 hours: it is done once, and every repeat gets the \
-first answer.
+A call without an answer may have been done. Give each write a new UUID, as `requestId` or in the header \
+`Idempotency-Key`, and repeat it with the same UUID: for at least 24 hours it is done once, and each repeat \
+returns the first answer.
 
-Every error is an `Error`: a sentence, and with it a `reason` to act upon. Besides those that are listed with each \
-call, an unknown path is answered with 404, and a wrong method with 405 and the header `Allow`.\
+Every error is an `Error`: a sentence for people and a `reason` for programs. Besides the errors that are listed with \
+each call, an unknown path is 404, and a wrong method is 405 with the header `Allow`.\
 """
 
 _KEY = "A key of the organisation, with the scope that the call needs. Made with `device-assignment key create`."
@@ -61,7 +61,7 @@ def build(version: str) -> Schema:
     for route in ROUTES:
         path, operation = operations.describe(route)
         paths.setdefault(path, {})[route.http_method.lower()] = operation
-    reason = schemas.enum(errors_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"], asked=False)
+    reason = schemas.enum(errors_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"], is_request=False)
     return {
         "openapi": "3.1.1",
         "info": {

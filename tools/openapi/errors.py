@@ -1,6 +1,6 @@
 """The description of errors: their schema, and what each status means."""
 
-from tools.openapi.schemas import Schema
+from tools.openapi.shared_schemas import Schema
 
 _MEANINGS = {
     "400": "The request is not valid, or cannot be done as it is.",
@@ -8,13 +8,13 @@ _MEANINGS = {
     "403": "The API key lacks the scope.",
     "404": "The organisation has no such customer, device or operation; or there is nothing at the path.",
     "405": "The path is for another method.",
-    "409": "Another customer has the e-mail address, or the assignments have changed, or the call should be retried.",
+    "409": "Another customer has the e-mail address, the assignments have changed, or the call should be retried.",
     "408": "The body did not arrive within the request's deadline.",
     "413": "The body is longer than this path takes, or has more JSON values.",
-    "415": "The body is not JSON by its own word.",
-    "429": "The key's rate limit is used up, or the server has more to do than it can take.",
+    "415": "The Content-Type or Content-Encoding is not that of JSON.",
+    "429": "The rate limit of the key is exceeded, or the server is overloaded.",
     "500": "A defect of the service.",
-    "503": "The service or its database is away, or the gateway has all the connections or bodies that it takes on.",
+    "503": "The service or its database is unavailable, or the gateway has reached a limit.",
     "504": "The call was not done in time.",
 }
 _HEADERS_OF = {"405": ["Allow"], "409": ["Retry-After"], "429": ["Retry-After"], "503": ["Retry-After"]}
@@ -37,19 +37,19 @@ def error(reason: Schema) -> Schema:
         "violations": {
             "type": "array",
             "items": violation,
-            "description": "Each thing that is wrong: the field, such as `deviceIdentifiers[3]`, and what to do about "
-            "it, or the `SkipReason`. The first 20.",
+            "description": "What is wrong: the field, such as `deviceIdentifiers[3]`, and what to do about it, or the "
+            "`SkipReason`. The first 20.",
         },
         "violationsOmitted": {
             "type": "integer",
-            "description": "How many more violations there are at least, if there are.",
+            "description": "The least number of further violations, if there are any.",
         },
         "scope": {**text, "description": "With `ERROR_REASON_SCOPE_MISSING`: the scope that the key lacks."},
         "deviceCount": {
             "type": "integer",
             "description": "With `ERROR_REASON_COUNT_DIFFERS`: how many devices the customer has.",
         },
-        "callId": {**text, "description": "The id under which the log knows the call."},
+        "callId": {**text, "description": "The id of the call in the log."},
     }
     return {
         "type": "object",

@@ -23,6 +23,6 @@ def write(folder: Path) -> None:
 
 
 def version() -> str:
-    """Returns the version in `pyproject.toml`, which the build gives to the package."""
+    """Returns the version in `pyproject.toml`, which becomes the package's."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["version"])

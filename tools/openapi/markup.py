@@ -1,10 +1,10 @@
-"""The HTML of a description's texts and of its values' kinds."""
+"""The HTML of texts and of types."""
 
 import re
 from html import escape
 from itertools import groupby
 
-from tools.openapi.schemas import Schema
+from tools.openapi.shared_schemas import Schema
 
 _CODE = re.compile(r"`([^`]+)`")
 _REFERENCE = re.compile(r"#/components/(\w+)/([\w-]+)")
@@ -12,7 +12,7 @@ _KINDS = {"date-time": "time", "uuid": "UUID", "email": "e-mail address"}
 
 
 class Markup:
-    """Renders pieces of one document, with links to its calls and schemas.
+    """Renders parts of one document, with links to its calls and schemas.
 
     Args:
         document: the OpenAPI document.
@@ -25,14 +25,14 @@ class Markup:
         }
 
     def resolved(self, described: Schema) -> Schema:
-        """Gives what a reference names; anything else as it is."""
+        """Resolves a reference; returns anything else unchanged."""
         if (found := _REFERENCE.fullmatch(described.get("$ref", ""))) is None:
             return described
         named: Schema = self._components[found[1]][found[2]]
         return named
 
     def kind(self, schema: Schema) -> str:
-        """Says in a few words, as HTML, what a value is."""
+        """Returns a short description of a type, as HTML."""
         if "anyOf" in schema:
             return self.kind(schema["anyOf"][0])
         if (found := _REFERENCE.fullmatch(schema.get("$ref", ""))) is not None:

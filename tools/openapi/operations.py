@@ -1,4 +1,4 @@
-"""The description of each call: what it is told, what it answers, and the errors that it can end with."""
+"""The description of each call: its request, its answer, and its errors."""
 
 import json
 import re
@@ -7,12 +7,13 @@ from typing import Any
 
 from service.rest_gateway.routes import Route
 from tools.openapi.comments import Comments
-from tools.openapi.schemas import Schema, Schemas
+from tools.openapi.schemas import Schemas
+from tools.openapi.shared_schemas import Schema
 
 _PATH_FIELD = re.compile(r"\{(\w+)\}")
 _EVENTS = (
     "Server-sent events. The `data` of an event `operation` is a `WatchOperationsResponse`, its `id` the resume token. "
-    "The first `id` comes at once, for the beginning. The last event may be an `error`, whose `data` is an `Error`."
+    "The first `id` comes at once, before any event. The last event may be an `error`, whose `data` is an `Error`."
 )
 _NOT_FOUND = "`404 Not Found`"
 
@@ -21,8 +22,8 @@ class Operations:
     """Describes the calls of the table.
 
     Args:
-        comments: what the protos say.
-        schemas: takes the schemas of what the calls are told and answer.
+        comments: the comments of the protos.
+        schemas: collects the schemas of requests and answers.
         examples: a call of each rpc, by its name.
     """
 
@@ -32,7 +33,7 @@ class Operations:
         self._examples = examples
 
     def describe(self, route: Route) -> tuple[str, Schema]:
-        """Gives a route's path, with JSON names, and its operation."""
+        """Returns a route's path, with JSON names, and its operation."""
         rpc = route.method
         example = self._examples[rpc.name]
         comment = self._comments.of(f"{rpc.containing_service.name}.{rpc.name}")
@@ -52,12 +53,12 @@ class Operations:
         return _PATH_FIELD.sub(lambda found: f"{{{_json_name(route, found[1])}}}", route.full_path), operation
 
     def _fields(self, route: Route, example: dict[str, Any]) -> Iterator[Schema]:
-        """Describes the fields that stand in the path and in the query."""
+        """Describes the fields in the path and in the query."""
         if route.http_method != "GET":
             return
         in_path = _PATH_FIELD.findall(route.path)
         for field in route.method.input_type.fields:
-            schema = self._schemas.field(field, asked=True, null=False)
+            schema = self._schemas.field(field, is_request=True, null=False)
             placed: Schema = {"name": field.json_name, "description": schema.pop("description"), "schema": schema}
             if field.name in in_path:
                 yield {**placed, "in": "path", "required": True, "example": example[field.json_name]}
@@ -83,12 +84,12 @@ class Operations:
         return {"description": _EVENTS, "headers": headers, "content": {"text/event-stream": stream}}
 
     def _failures(self, route: Route) -> Iterator[int]:
-        """Lists the errors that a call can end with: those of all calls, and those that have a cause in this one."""
+        """Returns the statuses of errors: those of all calls, and those that this call can cause."""
         yield from (400, 401, 403)
         rpc = route.method
-        said = [f"{rpc.containing_service.name}.{rpc.name}"]
-        said += [f"{rpc.input_type.name}.{field.name}" for field in rpc.input_type.fields]
-        if any(_NOT_FOUND in self._comments.of(name) for name in said):
+        names = [f"{rpc.containing_service.name}.{rpc.name}"]
+        names += [f"{rpc.input_type.name}.{field.name}" for field in rpc.input_type.fields]
+        if any(_NOT_FOUND in self._comments.of(name) for name in names):
             yield 404
         if route.http_method == "POST":
             yield 408
@@ -103,18 +104,18 @@ class Operations:
 
 
 def tag(service: str) -> str:
-    """Names a service's calls."""
+    """Returns the tag of a service's calls."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", service.removesuffix("Service")).capitalize()
 
 
 def _event(message: Schema) -> Schema:
-    """Describes one event of a stream, as OpenAPI 3.2 does it: 3.1 has no word of its own for a member of a stream."""
+    """Describes one event of a stream as OpenAPI 3.2 does, because 3.1 cannot describe the members of a stream."""
     text = {"type": "string"}
     data = {"anyOf": [message, {"$ref": "#/components/schemas/Error"}]}
     return {
         "type": "object",
         "properties": {
-            "event": {"enum": ["operation", "error"], "description": "What it is.", **text},
+            "event": {"enum": ["operation", "error"], "description": "The type of the event.", **text},
             "id": {**text, "description": "The resume token."},
             "data": {**text, "contentMediaType": "application/json", "contentSchema": data, "description": "The JSON."},
         },

@@ -1,4 +1,4 @@
-"""The description as one HTML page for people: no script, and nothing from elsewhere."""
+"""The page at `/docs`: one HTML file without scripts, which loads nothing."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from tools.openapi.markup import Markup, link
-from tools.openapi.schemas import Schema
+from tools.openapi.shared_schemas import Schema
 
 _STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _VARIABLES = """\
@@ -15,7 +15,7 @@ export API_KEY=...                      # a key of the organisation; `make run` 
 
 
 def render(document: Schema) -> str:
-    """Renders an OpenAPI document that this package has built."""
+    """Renders a document of `document.py`."""
     return "\n".join(_Page(document).lines())
 
 
@@ -30,7 +30,7 @@ class _Page:
         ]
         known = [operation["parameters"] for _, _, operation in self._operations if operation.get("parameters")]
         self._common: list[Schema] = [parameter for parameter in known[0] if all(parameter in each for each in known)]
-        # What stands with its call, and nowhere else.
+        # Schemas that are shown with their call, and not among the objects.
         self._bodies = {
             content["schema"]["$ref"].rpartition("/")[2]
             for _, _, operation in self._operations
@@ -111,17 +111,17 @@ class _Page:
     def _properties(self, schema: Schema) -> Iterator[str]:
         if "properties" not in schema:
             return
-        # Requests need few of their fields, and answers have nearly all: what is rare is told.
-        asked = schema.get("additionalProperties") is False
+        # Most fields of requests are optional, and most of answers are always present: only the others have a remark.
+        is_request = schema.get("additionalProperties") is False
         required = schema.get("required", [])
         yield "<dl>"
         for name, found in schema["properties"].items():
-            remark = ("required" if asked else "may be absent") if (name in required) == asked else ""
+            remark = ("required" if is_request else "may be absent") if (name in required) == is_request else ""
             yield self._markup.entry(name, self._markup.kind(found), found, remark)
         yield "</dl>"
 
     def _example(self, path: str, operation: Schema) -> Iterator[str]:
-        """Shows a call to paste, and its answer."""
+        """Renders a command for the shell, and its answer."""
         for parameter in map(self._markup.resolved, operation.get("parameters", [])):
             if parameter["in"] == "path":
                 path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
@@ -146,7 +146,7 @@ class _Page:
             yield "</section>"
 
     def _objects(self) -> Iterator[str]:
-        """Shows what several calls share, and what stands inside their bodies."""
+        """Renders the schemas that are not the body of a single call."""
         yield '<h2 id="objects">Objects</h2>'
         for name, schema in self._document["components"]["schemas"].items():
             if name not in self._bodies:
@@ -160,7 +160,7 @@ def _anchor(name: str) -> str:
 
 
 def _block(text: str) -> str:
-    # What may have to be scrolled must be reached with the keyboard.
+    # A block that can be scrolled must be reachable with the keyboard.
     return f'<pre tabindex="0">{escape(text, quote=False)}</pre>'
 
 

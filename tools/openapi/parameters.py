@@ -1,6 +1,6 @@
 """The description of the headers that calls take and answers have."""
 
-from tools.openapi.schemas import Schema
+from tools.openapi.shared_schemas import Schema
 
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -20,7 +20,7 @@ PARAMETERS: dict[str, Schema] = {
         ),
         _header(
             "Last-Event-ID",
-            "The `id` of the last event that was received: the stream goes on behind it. Goes before `after` and "
+            "The `id` of the last event that was received: the stream continues after it. Overrides `after` and "
             "`fromNow`.",
             {"type": "string"},
             "WyJ3YXRjaCIsMV0",
@@ -33,7 +33,7 @@ PARAMETERS: dict[str, Schema] = {
         ),
         _header(
             "X-Request-Id",
-            "A name for the request, which the answer and the log have too. Made up if it is absent, or not 1 to 128 "
+            "An id for the request, which the answer and the log repeat. Generated if it is absent, or not 1 to 128 "
             "printable ASCII characters without spaces.",
             {"type": "string"},
             "b7d1c2a94e0f",
@@ -41,7 +41,7 @@ PARAMETERS: dict[str, Schema] = {
         _header(
             "traceparent", "The caller's trace (W3C Trace Context), which is passed on.", {"type": "string"}, _TRACE
         ),
-        _header("tracestate", "Goes with `traceparent`.", {"type": "string"}, "vendor=value"),
+        _header("tracestate", "Belongs to `traceparent`.", {"type": "string"}, "vendor=value"),
     )
 }
 
