@@ -19,7 +19,8 @@ import typer
 from service.config import PREFIX
 from service.grpc_client import certificate, validity
 from service.grpc_client.channel import Identity, Trust
-from service.grpc_client.client import Client, Connection
+from service.grpc_client.client import Client
+from service.grpc_client.connection import Connection
 from service.grpc_client.failure import CallFailed
 from service.grpc_client.renewal import Contents, Renewed
 

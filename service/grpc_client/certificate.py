@@ -1,4 +1,4 @@
-"""A certificate with its key: whether it can be used, and how a client beside the server knows it."""
+"""Checks certificates and keys, and makes the trust of a client that runs beside the server."""
 
 import ipaddress
 import os
@@ -14,19 +14,19 @@ from typing import Any
 from service.grpc_client.channel import Identity, Trust
 from service.runtime.operator_error import OperatorError
 
-# A handshake takes two rounds; an end that is done does nothing in another.
+# A handshake takes two rounds; an end that is finished does nothing in further rounds.
 _ROUNDS = 4
 
 WORKS = "what works is an RSA key of 2048 bits or more, or an ECDSA key on P-256 or P-384"
-"""Ends the sentence about a key that gRPC cannot use."""
+"""The end of each error about a key that gRPC cannot use."""
 
 
 class CertificateUnusable(OperatorError):
-    """The certificate, its key or an authority cannot be used; the text says why."""
+    """A certificate, a key or an authority cannot be used; the text says why."""
 
 
 class KeyMismatch(CertificateUnusable):
-    """The key is not the one of the first certificate in the chain."""
+    """The key does not belong to the first certificate of the chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Tls:
     """A certificate chain and its private key, in PEM.
 
     Attributes:
-        certificate: the chain, the server's own first.
-        key: the key of that.
-        client_ca: the authorities that callers' certificates must come from; None asks callers for none.
+        certificate: the chain, which begins with the server's own certificate.
+        key: the key of the server's certificate.
+        client_ca: the authorities of client certificates; None asks clients for no certificate.
     """
 
     certificate: bytes
@@ -45,18 +45,18 @@ class Tls:
 
     @property
     def identity(self) -> Identity:
-        """The same, without what is asked of callers."""
+        """The certificate and its key."""
         return Identity(self.certificate, self.key)
 
 
 def read(path: Path) -> bytes:
     """Reads a file in PEM. Raises `OSError`."""
-    # gRPC does not read past a byte order mark.
+    # gRPC cannot read PEM after a byte order mark.
     return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
 
 
 def context(tls: Tls) -> ssl.SSLContext:
-    """Makes what an HTTP server shows its certificate with.
+    """Makes the SSL context of an HTTP server.
 
     Raises:
         CertificateUnusable: the certificate and the key are not a pair, or one of the three cannot be read.
@@ -66,39 +66,39 @@ def context(tls: Tls) -> ssl.SSLContext:
     if tls.client_ca is not None:
         made.verify_mode = ssl.CERT_REQUIRED
         _load_authorities(made, tls.client_ca)
-        # A session that is resumed would not be checked against authorities that are new.
+        # A resumed session would not be checked against new authorities.
         made.options |= ssl.OP_NO_TICKET
         made.num_tickets = 0
     return made
 
 
 def check_identity(identity: Identity) -> None:
-    """Sees whether a client can show a certificate. Raises `CertificateUnusable`."""
+    """Checks whether a client can use a certificate. Raises `CertificateUnusable`."""
     _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), identity)
 
 
 def check_authorities(pem: bytes) -> None:
-    """Sees whether authorities can be read. Raises `CertificateUnusable`."""
+    """Checks whether authorities can be read. Raises `CertificateUnusable`."""
     _load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pem)
 
 
 def trust(tls: Tls) -> Trust:
-    """Finds out how a client knows the very certificate that a server shows, whatever its issuer and its name are.
+    """Makes the trust of a client in exactly this certificate, regardless of its issuer and its names.
 
     Raises:
         CertificateUnusable: it has expired, is not for servers, or has no name; or as `context` says.
     """
     server = context(replace(tls, client_ca=None))
-    # The standard library reads a certificate only where it is shown, and its fields only where it is trusted.
+    # The standard library returns a certificate only after a handshake, and its fields only if it is trusted.
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
     try:
-        pem = ssl.DER_cert_to_PEM_cert(_shown(server, client).getpeercert(binary_form=True) or b"")
+        pem = ssl.DER_cert_to_PEM_cert(_handshake(server, client).getpeercert(binary_form=True) or b"")
         client.verify_mode = ssl.CERT_REQUIRED
         client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         client.load_verify_locations(cadata=pem)
-        fields: dict[str, Any] = dict(_shown(server, client).getpeercert() or {})
+        fields: dict[str, Any] = dict(_handshake(server, client).getpeercert() or {})
     except ssl.SSLCertVerificationError as error:
         raise CertificateUnusable(f"the certificate does not hold: {error.verify_message}") from None
     except ssl.SSLError:
@@ -112,7 +112,7 @@ def trust(tls: Tls) -> Trust:
 def _names(fields: dict[str, Any]) -> list[str]:
     alternatives: tuple[tuple[str, str], ...] | None = fields.get("subjectAltName")
     if alternatives is None:
-        # What a certificate without alternatives is for; gRPC still takes it.
+        # gRPC still accepts the common name of a certificate without alternative names.
         return [value for part in fields.get("subject", ()) for kind, value in part if kind == "commonName"]
     names = [name for kind, name in alternatives if kind == "DNS"]
     return names + [str(ipaddress.ip_address(name.strip())) for kind, name in alternatives if kind == "IP Address"]
@@ -127,14 +127,14 @@ def _load(into: ssl.SSLContext, identity: Identity) -> None:
         raise CertificateUnusable("the key has a password; what works is a key without one")
     try:
         with _file(identity.certificate) as certificate, _file(identity.key) as key:
-            # The password keeps OpenSSL from asking for one.
+            # Without a password OpenSSL would ask for one on the terminal.
             into.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         raise _unusable(error) from None
 
 
 def _unusable(error: ssl.SSLError) -> CertificateUnusable:
-    reason: str | None = error.reason  # of some errors there is none
+    reason: str | None = error.reason  # None for some errors
     match reason:
         case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH" | "NO_CERTIFICATE_ASSIGNED":
             return KeyMismatch("the key does not belong to the first certificate in the file of the certificate")
@@ -154,7 +154,7 @@ def _load_authorities(into: ssl.SSLContext, pem: bytes) -> None:
 
 @contextmanager
 def _file(content: bytes) -> Iterator[str]:
-    """Makes a path for content, because OpenSSL reads certificates only from files; on Linux it stays in memory."""
+    """Yields a path of the content, because OpenSSL reads certificates only from files. On Linux it stays in memory."""
     if sys.platform == "linux":
         number = os.memfd_create("pem")
         with os.fdopen(number, "wb") as file:
@@ -162,19 +162,19 @@ def _file(content: bytes) -> Iterator[str]:
             file.flush()
             yield f"/proc/self/fd/{number}"
     else:
-        with tempfile.NamedTemporaryFile() as file:  # its owner's alone
+        with tempfile.NamedTemporaryFile() as file:  # only its owner can read it
             file.write(content)
             file.flush()
             yield file.name
 
 
-def _shown(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
-    """Has the two shake hands in memory. Returns the client's end."""
+def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
+    """Makes a handshake in memory. Returns the client's end."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    asking = client.wrap_bio(to_client, to_server)
-    answering = server.wrap_bio(to_server, to_client, server_side=True)
+    client_end = client.wrap_bio(to_client, to_server)
+    server_end = server.wrap_bio(to_server, to_client, server_side=True)
     for _ in range(_ROUNDS):
-        for end in (asking, answering):
+        for end in (client_end, server_end):
             with suppress(ssl.SSLWantReadError):
                 end.do_handshake()
-    return asking
+    return client_end

@@ -1,4 +1,4 @@
-"""How a client sees a call that failed."""
+"""Reads the status of a call that failed, with its details."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +13,11 @@ class CallFailed(Exception):
 
     Attributes:
         code: the status, such as `NOT_FOUND`.
-        text: the server's sentence, or gRPC's where the server did not speak.
-        reason: the `ErrorReason`; empty where the server did not speak.
-        metadata: what else the error says, `call_id` included.
-        violations: what is wrong, by field.
-        retry_seconds: when to try again, if the server says so.
+        text: the sentence of the server; of gRPC if the server did not set the status.
+        reason: the `ErrorReason`; empty if the server did not set the status.
+        metadata: further values of the error, such as `call_id`.
+        violations: pairs of a field and what is wrong with it.
+        retry_seconds: the delay before a retry, if the server sets one.
     """
 
     code: str
@@ -29,30 +29,30 @@ class CallFailed(Exception):
 
     @property
     def uncertain(self) -> bool:
-        """Whether the call may have been done nonetheless."""
+        """Whether the call may have been done in spite of the failure."""
         return self.code in {"UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN"}
 
     @property
-    def passing(self) -> bool:
-        """Whether the same call, with the same request id, may do better in a while."""
+    def is_transient(self) -> bool:
+        """Whether a retry of the same call, with the same request id, may succeed."""
         match self.code:
             case "UNAVAILABLE" | "CANCELLED":
-                # The server, which is stopping, has cancelled it: no caller here cancels a call and goes on.
+                # The server cancels calls when it stops; this client does not retry calls that it has cancelled.
                 return True
             case "ABORTED":
                 return self.reason == "ERROR_REASON_CONFLICT"
             case "RESOURCE_EXHAUSTED":
-                # Without a delay this is gRPC's own word for a message that is too big.
+                # Without a delay this is gRPC's own status for a message that is too large.
                 return self.retry_seconds is not None
         return False
 
 
 def from_error(error: Any) -> CallFailed:
-    """Takes a `grpc.RpcError` apart."""
+    """Returns the failure of a `grpc.RpcError`."""
     failed = CallFailed(error.code().name, error.details() or "")
     try:
         status = rpc_status.from_call(error)
-    except ValueError:  # something in between put a status of its own over the server's
+    except ValueError:  # a proxy has replaced the server's status, but not its details
         status = None
     for packed in () if status is None else status.details:
         _add_detail(failed, packed)

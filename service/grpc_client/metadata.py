@@ -1,21 +1,21 @@
-"""The names of what travels beside a message."""
+"""The names of metadata, and of an rpc that is not in the protos."""
 
 import re
 
 API_KEY = "x-api-key"
-"""The caller's key, in the call's metadata."""
+"""The API key, in the metadata of a call."""
 
 KEY_CHECK = "deviceassignment.v1.KeyService/CheckKey"
-"""The method that checks the key of the call and does nothing else. It is the gateway's, and not in the protos."""
+"""An rpc that only checks the key of the call. It is for the gateway, and not in the protos."""
 
 X_REQUEST_ID = "x-request-id"
-"""What the caller calls the call, for the logs."""
+"""The caller's id of the call, for the logs."""
 
 LOGGED_REQUEST_ID = re.compile(r"[!-~]{1,128}")
-"""The request ids that stand in a log; others are as if they were not there."""
+"""The request ids that are logged; others are ignored."""
 
 RESUME_TOKEN = "resume-token"  # noqa: S105  # the name of one
-"""Where a stream of operations begins, in its initial metadata."""
+"""The resume token of the beginning of a stream of operations, in its initial metadata."""
 
 RETRY_PUSHBACK = "grpc-retry-pushback-ms"
-"""How many milliseconds a client that retries by itself should wait, in the trailers of an error."""
+"""The delay in milliseconds before gRPC retries a call, in the trailers of an error."""

@@ -1,9 +1,9 @@
-"""Certificates that are read again when their files change, and kept as they were while the files cannot be used."""
+"""Reads certificates again when their files change. While the files cannot be used, the last value stays in use."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from service.grpc_client import certificate
 from service.grpc_client.certificate import CertificateUnusable, KeyMismatch
+from service.grpc_client.expiry import ExpiryWarning, utc_now
 from service.runtime import log
 from service.runtime.operator_error import OperatorError
 
@@ -18,39 +19,36 @@ T = TypeVar("T")
 
 
 class _Request(Enum):
-    """What the thread is asked for."""
+    """A request to the thread."""
 
     READ = auto()
     END = auto()
 
 
 _SECONDS = 5.0
-# Files that are replaced one after the other do not fit together for a moment, which is no news.
-_HALF_REPLACED_SECONDS = 1.0
-_WARNING = timedelta(days=14)
-_AGAIN = timedelta(days=1)
+# Files that are replaced one after the other do not fit together for a moment; only a second failure is logged.
+_RETRY_SECONDS = 1.0
 _END_SECONDS = 5.0
 
 Contents = tuple[bytes, ...]
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Renewed(Generic[T]):
-    """What files that belong together hold. It is read when this is made; a thread that looks again has to be started.
+    """A value made from files. The constructor reads them; `watch` starts a thread that reads them again.
 
     Args:
         files: the files.
-        make: makes the value of their contents. Raises `CertificateUnusable`.
-        ends: finds out when the value ends; None for never.
-        seconds: how often the files are looked at.
+        make: makes the value from their contents. Raises `CertificateUnusable`.
+        ends: returns when the value expires; None for never.
+        seconds: how often the files are read.
         now: the clock.
+
+    Attributes:
+        value: the current value.
 
     Raises:
         OSError: a file cannot be read.
-        CertificateUnusable: what is in them cannot be used.
+        CertificateUnusable: the contents cannot be used.
     """
 
     def __init__(
@@ -60,50 +58,50 @@ class Renewed(Generic[T]):
         *,
         ends: Callable[[T], datetime | None] = lambda _value: None,
         seconds: float = _SECONDS,
-        now: Callable[[], datetime] = _now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._files = files
         self._make = make
         self._ends = ends
         self._seconds = seconds
-        self._now = now
+        self._expiry = ExpiryWarning(now)
         self._contents = self._read()
-        with self._named():
+        with self._with_names():
             self.value = make(self._contents)
-        self._refused: tuple[object, bool] | None = None
-        self._told: tuple[bool, datetime] | None = None
-        # One that may be put to by a signal's handler.
+        # The last contents or error that could not be used, and whether that has been logged.
+        self._rejected: tuple[object, bool] | None = None
+        # A SimpleQueue, because signal handlers put requests.
         self._requests: SimpleQueue[_Request] = SimpleQueue()
         self._check: Callable[[T], None] = lambda _value: None
         self._changed: Callable[[], None] = lambda: None
-        self._thread = threading.Thread(target=self._keep_up, name="certificates", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
 
     @property
     def names(self) -> str:
-        """The files, for people."""
+        """The names of the files, for people."""
         return " and ".join(map(str, self._files))
 
-    def check(self, look: Callable[[T], None]) -> None:
-        """Has the value looked at by a function that raises `CertificateUnusable`, and adds the files' names."""
-        with self._named():
-            look(self.value)
+    def check(self, check: Callable[[T], None]) -> None:
+        """Calls a function that raises `CertificateUnusable`, and adds the names of the files to the error."""
+        with self._with_names():
+            check(self.value)
 
     def refresh(self, check: Callable[[T], None] = lambda _value: None) -> None:
-        """Reads the files once more, in case that this was made some time ago, in another process.
+        """Reads the files once, because the value may have been made earlier, in the parent process.
 
         Args:
-            check: looks at each new value before it is taken, from now on. Raises `CertificateUnusable`.
+            check: checks each new value from now on before it is used. Raises `CertificateUnusable`.
         """
         self._check = check
-        self._look(asked=False)
+        self._reload(requested=False)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Starts the thread. `changed` is called in it when there is another value."""
+        """Starts the thread. It calls `changed` after each new value."""
         self._changed = changed
         self._thread.start()
 
     def ask(self) -> None:
-        """Has the files read again at once, and the log say what came of it."""
+        """Requests that the thread reads the files at once and logs the result."""
         self._requests.put(_Request.READ)
 
     def close(self) -> None:
@@ -112,76 +110,64 @@ class Renewed(Generic[T]):
             self._requests.put(_Request.END)
             self._thread.join(_END_SECONDS)
 
-    def _keep_up(self) -> None:
+    def _run(self) -> None:
         seconds = self._seconds
         while True:
-            self._look_at_end()
+            self._warn_of_expiry()
             request = None
             with suppress(Empty):
                 request = self._requests.get(timeout=seconds)
             if request is _Request.END:
                 return
             try:
-                settled = self._look(asked=request is _Request.READ)
-            except Exception:  # noqa: BLE001  # whatever it is, the files are read again
+                is_final = self._reload(requested=request is _Request.READ)
+            except Exception:  # noqa: BLE001  # after any error the thread continues
                 log.exception("certificate not renewed", files=self.names)
-                settled = True
-            seconds = self._seconds if settled else min(self._seconds, _HALF_REPLACED_SECONDS)
+                is_final = True
+            seconds = self._seconds if is_final else min(self._seconds, _RETRY_SECONDS)
 
-    def _look(self, *, asked: bool) -> bool:
-        """Takes what the files hold now if it is new and good. Returns whether there is no need to look soon again."""
+    def _warn_of_expiry(self) -> None:
+        self._expiry.check(self._ends(self.value), self.names)
+
+    def _reload(self, *, requested: bool) -> bool:
+        """Uses the contents of the files if they are new and valid. Returns False if they should be read again soon."""
         found: object = None
         try:
             found = contents = self._read()
             if contents == self._contents:
-                if asked or self._refused is not None:
+                if requested or self._rejected is not None:
                     log.info("certificate as before", files=self.names)
-                self._refused = None
+                self._rejected = None
                 return True
-            with self._named():
+            with self._with_names():
                 value = self._make(contents)
                 self._check(value)
         except (OSError, OperatorError) as error:
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            return self._refuse(found or reason, reason, asked=asked)
-        self._contents, self.value, self._refused, self._told = contents, value, None, None
+            return self._reject(found or reason, reason, requested=requested)
+        self._contents, self.value, self._rejected = contents, value, None
+        self._expiry.reset()
         log.info("certificate renewed", files=self.names)
         self._changed()
         return True
 
-    def _refuse(self, found: object, reason: str, *, asked: bool) -> bool:
-        """Logs once why what has been found is not taken, when it is found for the second time."""
-        seen, told = self._refused == (found, False), self._refused == (found, True)
-        if not (asked or seen or told):
-            self._refused = (found, False)
+    def _reject(self, found: object, reason: str, *, requested: bool) -> bool:
+        """Logs once why the contents are not used, when they are found for the second time or by request."""
+        is_known, is_logged = self._rejected == (found, False), self._rejected == (found, True)
+        if not (requested or is_known or is_logged):
+            self._rejected = (found, False)
             return False
-        if asked or not told:
+        if requested or not is_logged:
             log.error("certificate not renewed", files=self.names, reason=reason)
-        self._refused = (found, True)
+        self._rejected = (found, True)
         return True
-
-    def _look_at_end(self) -> None:
-        """Warns once a day, from two weeks before the end on."""
-        ends, now = self._ends(self.value), self._now()
-        if ends is None or now < ends - _WARNING:
-            return
-        over = now >= ends
-        if self._told is not None and self._told[0] == over and now < self._told[1] + _AGAIN:
-            return
-        self._told = (over, now)
-        write = log.error if over else log.warning
-        write(
-            "certificate has ended" if over else "certificate ends soon",
-            files=self.names,
-            ends=ends.isoformat(),
-            days=(ends - now).days,
-        )
 
     def _read(self) -> Contents:
         return tuple(certificate.read(path) for path in self._files)
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _with_names(self) -> Iterator[None]:
+        """Adds the names of the files to errors."""
         try:
             yield
         except KeyMismatch:

@@ -1,4 +1,4 @@
-"""When a certificate ends, read from its DER encoding: the standard library shows that of trusted peers alone."""
+"""Reads when a certificate expires from its DER encoding; the standard library reads only those of trusted peers."""
 
 import ssl
 from collections.abc import Iterator
@@ -11,24 +11,24 @@ _END = "-----END CERTIFICATE-----"
 
 
 def ends(pem: bytes) -> datetime:
-    """Finds out when the first certificate of a file ends.
+    """Returns when the first certificate of a file expires.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the file has no certificate.
     """
     text = pem.decode("ascii", errors="replace")
     der = ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE-----") : text.index(_END) + len(_END)])
     _, certificate = next(_parts(der))
     _, signed = next(_parts(certificate))
     fields = [content for tag, content in _parts(signed) if tag != _EXPLICIT_VERSION]
-    # Number, algorithm, issuer, validity (RFC 5280, 4.1); of that, beginning and end.
+    # Serial number, algorithm, issuer, validity (RFC 5280, 4.1); the validity has a beginning and an end.
     _, (kind, value) = _parts(fields[3])
     form = "%y%m%d%H%M%SZ" if kind == _UTC_TIME else "%Y%m%d%H%M%SZ"
     return datetime.strptime(value.decode("ascii"), form).replace(tzinfo=UTC)
 
 
 def _parts(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """Takes a sequence apart: the tag and the content of each element."""
+    """Yields the tag and the content of each element of a sequence."""
     at = 0
     while at < len(der):
         tag, length = der[at], der[at + 1]

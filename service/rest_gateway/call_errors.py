@@ -4,10 +4,12 @@ import math
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
 from deviceassignment.v1.errors_pb2 import ErrorReason
 
+from service.grpc_client import failure
 from service.grpc_client.failure import CallFailed
 from service.rest_gateway import errors
 from service.rest_gateway.http_error import STATUSES, HTTPError
@@ -22,6 +24,11 @@ _JSON_NAMES = {
 } | {"call_id": "callId"}
 _NAME = re.compile(r"[a-z]+(?:_[a-z]+)+")
 _MAP_MEMBER = re.compile(r"(\w+)\[(\d+)\](?:\.\w+)?")
+
+
+def from_rpc_error(error: Any, map_field: str = "", keys: Sequence[str] = ()) -> HTTPError:
+    """Returns the HTTP error of a `grpc.RpcError`; the other arguments are those of `from_call`."""
+    return from_call(failure.from_error(error), map_field, keys)
 
 
 def from_call(failed: CallFailed, map_field: str = "", keys: Sequence[str] = ()) -> HTTPError:

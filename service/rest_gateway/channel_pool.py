@@ -6,18 +6,9 @@ from weakref import WeakSet
 
 import grpc
 
-from service.grpc_client import channel
-from service.grpc_client.channel import Trust
+from service.grpc_client.channel import Trust, open_aio_channel
 
 _POLL_SECONDS = 1.0
-
-
-def _open(address: str, trust: Trust | None) -> grpc.aio.Channel:
-    # Without this option channels with the same credentials share one connection.
-    options = (*channel.options(trust), ("grpc.use_local_subchannel_pool", 1))
-    if trust is None:
-        return grpc.aio.insecure_channel(address, options)
-    return grpc.aio.secure_channel(address, channel.credentials(trust), options)
 
 
 class _PooledChannel:
@@ -114,7 +105,7 @@ class ChannelPool:
         self._closing += [asyncio.create_task(pooled.close_when_idle()) for pooled in before]
 
     def _open(self, trust: Trust | None) -> list[_PooledChannel]:
-        return [_PooledChannel(_open(self._address, trust)) for _ in range(self._count)]
+        return [_PooledChannel(open_aio_channel(self._address, trust)) for _ in range(self._count)]
 
     async def __aenter__(self) -> Self:
         return self

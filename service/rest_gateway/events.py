@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from service.grpc_client import failure
 from service.grpc_client.metadata import RESUME_TOKEN
 from service.rest_gateway import asgi, call_errors, errors, headers, request_state, requests
 from service.rest_gateway.asgi import ClientDisconnected, Receive, Scope, Send
@@ -126,7 +125,7 @@ class EventStreamApp:
                 try:
                     answer = reading.result()
                 except grpc.RpcError as error:
-                    return call_errors.from_call(failure.from_error(error))
+                    return call_errors.from_rpc_error(error)
                 if answer is grpc.aio.EOF:
                     return await _error_of(call)
                 message: Any = self._answer.FromString(answer)
@@ -159,4 +158,4 @@ async def _error_of(call: Any) -> HTTPError | None:
     error = grpc.aio.AioRpcError(
         await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
     )
-    return call_errors.from_call(failure.from_error(error))
+    return call_errors.from_rpc_error(error)

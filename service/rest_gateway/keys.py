@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from service.grpc_client import failure
 from service.grpc_client.metadata import API_KEY, KEY_CHECK
 from service.rest_gateway import call_errors, errors
 from service.rest_gateway.channel_pool import ChannelPool
@@ -122,10 +121,9 @@ class KeyChecker:
         try:
             owner: bytes = await self._rpc(b"", metadata=((API_KEY, key.decode()),), timeout=_CHECK_SECONDS)
         except grpc.RpcError as error:
-            failed = failure.from_error(error)
-            if failed.code == "UNAUTHENTICATED":
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 self._valid.pop(name, None)
-            raise call_errors.from_call(failed) from None
+            raise call_errors.from_rpc_error(error) from None
         while len(self._valid) >= _MAX_KNOWN:
             self._valid.pop(next(iter(self._valid)))
         valid = self._valid[name] = _ValidKey(time.monotonic() + _VALID_SECONDS, owner or name)

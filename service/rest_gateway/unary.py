@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from service.grpc_client import failure
 from service.rest_gateway import asgi, call_errors, errors, headers, request_state, requests
 from service.rest_gateway.asgi import ClientDisconnected, Receive, Scope, Send
 from service.rest_gateway.headers import CallContext
@@ -84,7 +83,7 @@ class UnaryApp:
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 self._resources.keys.forget(context.key)
-            raise call_errors.from_call(failure.from_error(error), self._route.map_field, keys) from None
+            raise call_errors.from_rpc_error(error, self._route.map_field, keys) from None
         except asyncio.CancelledError:
             if not watch.done():
                 raise  # the gateway stops

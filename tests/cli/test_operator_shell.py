@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from service.cli.command import command_line
 from service.cli.remote import KEY_VARIABLE, is_loopback
-from service.grpc_client.client import Client, Connection
+from service.grpc_client.client import Client
+from service.grpc_client.connection import Connection
 from service.grpc_client.failure import CallFailed
 from tests.conftest import Client as GrpcClient
 from tests.conftest import Tenant

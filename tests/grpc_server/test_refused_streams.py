@@ -9,7 +9,7 @@ from contextlib import closing
 import grpc
 import pytest
 
-from service.grpc_client.client import Connection
+from service.grpc_client.connection import Connection
 from service.grpc_client.failure import CallFailed
 from service.rest_gateway.channel_pool import ChannelPool
 from tests.grpc_server.http2 import refuse_the_first_call

@@ -148,7 +148,7 @@ def test_it_warns_each_day_from_two_weeks_before_the_end_and_complains_after_it(
     told = []
     for hours in range(0, 24 * 17, 6):
         clock.now = end - timedelta(days=15) + timedelta(hours=hours)
-        renewed._look_at_end()
+        renewed._warn_of_expiry()
         events = logged.events("certificate ends soon"), logged.events("certificate has ended")
         told.append((hours, len(events[0]), len(events[1])))
     counts = {hours: (warnings, errors) for hours, warnings, errors in told}
