@@ -4,10 +4,10 @@ import threading
 import time
 from typing import NamedTuple
 
-from service.grpc_server.fair_shares import FairShares
 from service.grpc_server.incoming_call import SMALL_BYTES, IncomingCall
 from service.grpc_server.receiving import Job
 from service.method_table import MAX_REQUEST_BYTES
+from service.runtime.fair_shares import FairShares
 
 
 class Idle(NamedTuple):

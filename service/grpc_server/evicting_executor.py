@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from service.grpc_server.executors import SUBMITTED, FairExecutor
 from service.grpc_server.receiving import Job
+from service.runtime.executors import SUBMITTED, FairExecutor
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -43,7 +43,7 @@ class EvictingExecutor(FairExecutor):
                 with self._lock:
                     self._open.pop(job, None)
 
-        self.run(None, task)
+        self.run("", task)
         return SUBMITTED
 
     def cancel_older_than(self, seconds: float) -> None:

@@ -9,9 +9,9 @@ from service.domain.cancellation import Cancellation
 from service.domain.errors import Cancelled, InternalError, Overloaded, ServiceError
 from service.domain.keys import Principal
 from service.grpc_server.authentication import Authenticator
-from service.grpc_server.executors import FairExecutor
 from service.grpc_server.incoming_call import IncomingCall
 from service.runtime import log
+from service.runtime.executors import FairExecutor
 
 # Each invented key costs a query. This many run at once, and no other call waits for them.
 _QUESTIONS = 2

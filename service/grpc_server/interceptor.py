@@ -13,8 +13,8 @@ from service.grpc_client.metadata import API_KEY
 from service.grpc_server import status
 from service.grpc_server.admission import request_id
 from service.grpc_server.call import Call, log_end
-from service.grpc_server.executors import on_executor
 from service.grpc_server.incoming_call import CallHandoff, IncomingCall, served
+from service.grpc_server.on_executor import on_executor
 from service.grpc_server.parsing import parse
 from service.method_table import OPEN_SERVICES
 from service.runtime import fairness, log

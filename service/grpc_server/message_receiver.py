@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from service.domain.errors import Overloaded, RequestTooLarge, ServiceError
 from service.grpc_server.capacity import Capacity, Idle
-from service.grpc_server.executors import SUBMITTED, FairExecutor
-from service.grpc_server.incoming_call import CallHandoff, IncomingCall
+from service.grpc_server.incoming_call import CallHandoff, IncomingCall, serve
 from service.grpc_server.receiving import Job
 from service.grpc_server.refusals import Pace, Refusals
 from service.runtime import log
+from service.runtime.executors import SUBMITTED, FairExecutor
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -171,14 +171,16 @@ class MessageReceiver(FairExecutor):
                 self._capacity.wait(incoming, job)
             if self._pace is not None:
                 self._pace.wait()
+            serve(incoming)
             try:
                 job()
             finally:
+                serve(None)
                 if self._ahead:
                     job.release()
                 self._capacity.end(incoming, job)
 
-        self.run(incoming, task)
+        self.run(incoming.owner, task, large=incoming.is_large)
 
     def _end_waiting(self, incoming: IncomingCall, idle: Idle, error: ServiceError) -> None:
         if self._ahead and not idle.answered:

@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 
 from service.domain.errors import MalformedRequest, ServiceError
 from service.grpc_server import status
-from service.grpc_server.executors import on_executor
 from service.grpc_server.incoming_call import IncomingCall, served
+from service.grpc_server.on_executor import on_executor
 from service.method_table import OPEN
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from service.grpc_server.executors import SUBMITTED, FairExecutor
-from service.grpc_server.fair_shares import FairShares
-from service.grpc_server.incoming_call import IncomingCall
+from service.grpc_server.incoming_call import IncomingCall, serve
 from service.grpc_server.receiving import Job
 from service.method_table import UNKNOWN
+from service.runtime.executors import SUBMITTED, FairExecutor
+from service.runtime.fair_shares import FairShares
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -88,9 +88,11 @@ class Refusals(FairExecutor):
         def task() -> None:
             try:
                 self.pace.wait()
+                serve(incoming)
                 job()
             finally:
+                serve(None)
                 with self._places_lock:
                     self._places.release(owner)
 
-        self.run(incoming, task)
+        self.run(owner, task)

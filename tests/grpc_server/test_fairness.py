@@ -11,10 +11,10 @@ from service.domain.cancellation import Cancellation
 from service.domain.errors import ApiKeyInvalid
 from service.domain.keys import Principal, new_secret, sha256
 from service.grpc_server.authentication import Authenticator
-from service.grpc_server.fair_shares import FairShares
 from service.grpc_server.identification import Identification
 from service.grpc_server.incoming_call import IncomingCall
 from service.method_table import UNKNOWN
+from service.runtime.fair_shares import FairShares
 from service.storage.database import Database
 from tests.conftest import Client, Tenant, failure
 from tests.grpc_server.conftest import Run, eventually, held

@@ -12,7 +12,7 @@ import grpc._server as inner
 import pytest
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its types leave out what is inner
 
-from service.grpc_server.executors import on_executor
+from service.grpc_server.on_executor import on_executor
 
 
 class Recording(ThreadPoolExecutor):

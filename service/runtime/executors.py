@@ -1,4 +1,9 @@
-"""Executors whose threads are divided fairly among organisations. Each kind of call has an executor of its own."""
+"""An executor whose threads are divided fairly among owners, such as the organisations that call a server.
+
+The standard library's makes a future with locks for each task, which took 15 µs of a lookup, and has one queue for all.
+The figures are in docs/decisions/threads.md. To measure it again, run `make bench` and `python -m benchmarks.fairness`.
+To do without it, give gRPC a `ThreadPoolExecutor` for each kind of call, which then are not divided fairly.
+"""
 
 import threading
 from collections import deque
@@ -7,30 +12,29 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
-from service.grpc_server.fair_shares import FairShares
-from service.grpc_server.incoming_call import IncomingCall, serve
 from service.runtime import log
+from service.runtime.fair_shares import FairShares
 from service.runtime.log_limits import LogLimits
 
-# gRPC asks a call's future when it is done, to count calls, which matters only with a limit of gRPC's own. To make a
-# future for each call would take longer than everything else that an executor does with it.
+# gRPC's only use for the future is to count calls, where it has a limit of its own. To make one for each call takes
+# longer than all else that an executor does with it.
 SUBMITTED: "Future[Any]" = Future()
 SUBMITTED.set_result(None)
 
 Task = Callable[[], object]
 Kind = tuple[str, bool]
-"""An organisation, and whether its call is a large one."""
+"""An owner, and whether the task is a large one."""
 
 
 class FairExecutor(ThreadPoolExecutor):
-    """Runs tasks on a bounded number of threads, which organisations share by `FairShares`. Those that wait take turns.
+    """Runs tasks on a bounded number of threads, which owners share by `FairShares`, and in turns.
 
     gRPC accepts no other type than `ThreadPoolExecutor`; that type's own threads and queue are not used. Threads are
     started when there is a task for them.
 
     Args:
         name: for the threads' names.
-        threads: how many tasks run at once. A quarter of these may serve large calls; see `IncomingCall.is_large`.
+        threads: how many tasks run at once. A quarter of these may run large ones.
     """
 
     def __init__(self, name: str, threads: int) -> None:
@@ -38,14 +42,14 @@ class FairExecutor(ThreadPoolExecutor):
         self._name = name
         self._permits = FairShares(threads)
         self._large_permits = FairShares(max(1, threads // 4))
-        self._waiting: dict[Kind, deque[tuple[IncomingCall | None, Task]]] = {}
+        self._waiting: dict[Kind, deque[Task]] = {}
         self._running = 0
         self._pending = 0
         self._started = 0
         self._closed = False
         self._lock = threading.Lock()
         self._limits = LogLimits()
-        self._jobs: SimpleQueue[tuple[Kind, IncomingCall | None, Task] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Kind, Task] | None] = SimpleQueue()
 
     @property
     def pending(self) -> int:
@@ -53,23 +57,23 @@ class FairExecutor(ThreadPoolExecutor):
         return self._pending
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Runs a call of no organisation. The future is done at once."""
-        self.run(None, lambda: fn(*args, **kwargs))
+        """Runs a task without an owner. The future is done at once."""
+        self.run("", lambda: fn(*args, **kwargs))
         return SUBMITTED
 
-    def run(self, incoming: IncomingCall | None, task: Task) -> None:
-        """Runs a task when a thread is free for its organisation, unless the executor is closed."""
-        kind = ("", False) if incoming is None else (incoming.owner, incoming.is_large)
+    def run(self, owner: str, task: Task, *, large: bool = False) -> None:
+        """Runs a task when a thread is free for its owner, unless the executor is closed."""
+        kind = (owner, large)
         with self._lock:
             if self._closed:
                 return
             self._pending += 1
             if kind not in self._waiting:
                 if self._fits(kind):
-                    self._start((kind, incoming, task))
+                    self._start((kind, task))
                     return
                 self._waiting[kind] = deque()
-            self._waiting[kind].append((incoming, task))
+            self._waiting[kind].append(task)
 
     def close(self) -> None:
         """Ends the threads, each when it is free."""
@@ -78,7 +82,7 @@ class FairExecutor(ThreadPoolExecutor):
             for _ in range(self._started):
                 self._jobs.put(None)
 
-    def _start(self, job: tuple[Kind, IncomingCall | None, Task]) -> None:
+    def _start(self, job: tuple[Kind, Task]) -> None:
         self._take(job[0])
         if self._running > self._started:
             thread = threading.Thread(target=self._work, name=f"{self._name}_{self._started + 1}", daemon=True)
@@ -95,20 +99,18 @@ class FairExecutor(ThreadPoolExecutor):
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            following: tuple[Kind, IncomingCall | None, Task] | None = job
+            following: tuple[Kind, Task] | None = job
             del job
             while following is not None:
-                kind, incoming, task = following
-                serve(incoming)
+                kind, task = following
                 try:
                     task()
-                except BaseException:  # noqa: BLE001  # after any defect the thread serves the next call
+                except BaseException:  # noqa: BLE001  # after any defect the thread runs the next task
                     log.exception("defect")
-                serve(None)
-                del incoming, task, following  # and with them the call, before the next one comes
+                del task, following  # and with them what the task holds, before the next one comes
                 following = self._end(kind)
 
-    def _end(self, done: Kind) -> tuple[Kind, IncomingCall | None, Task] | None:
+    def _end(self, done: Kind) -> tuple[Kind, Task] | None:
         """Ends a task and starts those that fit now. The first one is returned, to run on the same thread."""
         first = None
         with self._lock:
@@ -123,7 +125,7 @@ class FairExecutor(ThreadPoolExecutor):
                 if not self._fits(kind):
                     continue
                 tasks = self._waiting.pop(kind)
-                job = (kind, *tasks.popleft())
+                job = (kind, tasks.popleft())
                 if tasks:
                     self._waiting[kind] = tasks  # after the other kinds, which now come first
                 if first is None and (self._closed or self._jobs.empty()):
@@ -143,13 +145,3 @@ class FairExecutor(ThreadPoolExecutor):
         self._permits.take(owner)
         if large:
             self._large_permits.take(owner)
-
-
-def on_executor(executor: ThreadPoolExecutor, behavior: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a behaviour that gRPC runs on an executor. gRPC looks for the executor in an attribute."""
-
-    def run(*args: Any) -> Any:
-        return behavior(*args)
-
-    run.experimental_thread_pool = executor  # type: ignore[attr-defined]  # gRPC looks for it by this name
-    return run

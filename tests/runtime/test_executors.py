@@ -5,10 +5,7 @@ import time
 import weakref
 from functools import partial
 
-from service.domain.keys import Principal
-from service.grpc_server.executors import FairExecutor
-from service.grpc_server.incoming_call import SMALL_BYTES, IncomingCall
-from service.method_table import UNKNOWN
+from service.runtime.executors import FairExecutor
 from tests.grpc_server.conftest import eventually
 
 
@@ -21,12 +18,6 @@ def _raise(fault: type[BaseException]) -> None:
     raise fault
 
 
-def incoming(organization_id: str, size: int = 0) -> IncomingCall:
-    """Makes a call of an organisation, with a message of so many bytes."""
-    principal = Principal("key_1", organization_id, frozenset())
-    return IncomingCall("package.Service/Method", UNKNOWN, principal=principal, held_bytes=size)
-
-
 def test_an_organisation_has_half_of_the_threads_and_the_next_one_half_of_the_rest() -> None:
     executor, go, ran = FairExecutor("fair", 8), threading.Semaphore(0), list[str]()
 
@@ -35,7 +26,7 @@ def test_an_organisation_has_half_of_the_threads_and_the_next_one_half_of_the_re
         go.acquire()
 
     for name in "a" * 10 + "b" * 10 + "c" * 10 + "d" * 10:
-        executor.run(incoming(name), partial(task, name))
+        executor.run(name, partial(task, name))
     eventually(lambda: len(ran) == 8)
     assert sorted(ran) == [*"aaaa", *"bb", *"c", *"d"]
     assert threads("fair") == 8
@@ -55,7 +46,7 @@ def test_organisations_that_wait_are_served_in_turn() -> None:
         go.acquire()
 
     for name in "aaaaaabbc":
-        executor.run(incoming(name), partial(task, name))
+        executor.run(name, partial(task, name))
     for _ in range(9):
         go.release()
     eventually(lambda: not executor.pending)
@@ -71,8 +62,8 @@ def test_large_calls_have_a_quarter_of_the_threads_and_small_ones_pass_them() ->
         go.acquire()
 
     for name in ("a", "a", "b", "b"):
-        executor.run(incoming(name, SMALL_BYTES + 1), partial(task, f"large {name}"))
-    executor.run(incoming("a", SMALL_BYTES), partial(task, "small a"))
+        executor.run(name, partial(task, f"large {name}"), large=True)
+    executor.run("a", partial(task, "small a"))
     eventually(lambda: len(ran) == 3)
     assert sorted(ran) == ["large a", "large b", "small a"]
     for _ in range(5):
@@ -89,14 +80,14 @@ def test_one_end_starts_all_that_fit_then() -> None:
         ran.append(name)
         held[name].acquire()
 
-    def add(names: str, size: int = 0) -> None:
+    def add(names: str, *, large: bool = False) -> None:
         for name in names:
-            executor.run(incoming(name, size), partial(task, name))
+            executor.run(name, partial(task, name), large=large)
 
-    add("ab", SMALL_BYTES + 1)
+    add("ab", large=True)
     add("edd")
     add("d")
-    add("c", SMALL_BYTES + 1)
+    add("c", large=True)
     eventually(lambda: len(ran) == 5)
     held["a"].release()  # its permit lets d on, and its permit for large calls lets c on
     eventually(lambda: sorted(ran) == [*"abcddde"])
