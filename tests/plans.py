@@ -1,4 +1,4 @@
-"""What the databases do for a call: the plans of the statements that it ran; PostgreSQL tells what they read too."""
+"""The plans of the statements that a call runs, and on PostgreSQL the rows and blocks that they read."""
 
 import json
 import re
@@ -14,9 +14,9 @@ from sqlalchemy import text
 from service.storage.database import Database
 
 GROWING = {"assignment", "assignment_change", "customer", "customer_revision", "device", "operation", "reply"}
-"""The tables that grow with use: whoever reads one of them whole is slow one day."""
+"""The tables that grow with use. A statement that reads one of them whole becomes slow."""
 
-# Every statement is told of, those that run inside functions and those that check foreign keys too.
+# Logs every statement, also those inside functions and those that check foreign keys.
 _EXPLAIN = {
     "session_preload_libraries": "auto_explain",
     "auto_explain.log_min_duration": "0",
@@ -31,14 +31,14 @@ _EXPLAIN = {
 
 @dataclass(frozen=True)
 class Plan:
-    """One statement's plan, as it was carried out."""
+    """The plan of one statement, as executed."""
 
     statement: str
     root: dict[str, Any]
 
     @property
     def nodes(self) -> Iterator[dict[str, Any]]:
-        """The plan's steps, the outer ones first."""
+        """The nodes of the plan, the outer ones first."""
         waiting = [self.root]
         while waiting:
             node = waiting.pop()
@@ -47,22 +47,22 @@ class Plan:
 
     @property
     def scanned(self) -> set[str]:
-        """The growing tables that it may read from their beginning to their end."""
+        """The growing tables that it scans completely."""
         return {node["Relation Name"] for node in self.nodes if node["Node Type"] == "Seq Scan"} & GROWING
 
     @property
     def forks(self) -> bool:
-        """Whether it asks for more processes: starting them takes longer than a small call."""
+        """Whether it uses parallel workers: starting them takes longer than a small call."""
         return any(node["Node Type"].startswith("Gather") for node in self.nodes)
 
     @property
     def rows(self) -> int:
-        """How many rows of growing tables it looked at, those that it then dropped included."""
+        """How many rows of growing tables it read, including those that a filter removed."""
         return sum(_looked_at(node) for node in self.nodes if node.get("Relation Name") in GROWING)
 
     @property
     def blocks(self) -> int:
-        """How many blocks of 8 KiB it looked at: an index that is read for nothing shows here."""
+        """How many blocks of 8 KiB it read. A needless scan of an index shows here."""
         return int(self.root["Shared Hit Blocks"] + self.root["Shared Read Blocks"])
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class Plan:
 
 def _looked_at(node: dict[str, Any]) -> int:
     if "Scan" not in node["Node Type"]:
-        return 0  # what a statement writes
+        return 0  # a statement that writes
     dropped = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
     rows: float = (node.get("Actual Rows", 0) + dropped) * node.get("Actual Loops", 0)
     return round(rows)
@@ -87,18 +87,18 @@ def _drawn(node: dict[str, Any], depth: int = 0) -> str:
 
 @dataclass
 class Recording:
-    """The plans of what ran meanwhile."""
+    """The plans of the statements that ran during a recording."""
 
     plans: list[Plan] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
-        """How many rows of growing tables all of it looked at."""
+        """How many rows of growing tables all statements read."""
         return sum(plan.rows for plan in self.plans)
 
     @property
     def blocks(self) -> int:
-        """How many blocks all of it looked at."""
+        """How many blocks all statements read."""
         return sum(plan.blocks for plan in self.plans)
 
     def __str__(self) -> str:
@@ -106,7 +106,7 @@ class Recording:
 
 
 class Recorder:
-    """Has a database tell the plans of whoever connects from now on.
+    """Makes a database log the plans of all connections that are opened from now on.
 
     Args:
         database: the database; its user must be a superuser.
@@ -122,7 +122,7 @@ class Recorder:
 
     @contextmanager
     def recording(self) -> Iterator[Recording]:
-        """Gives what ran while the block did."""
+        """Yields the recording of what runs during the block."""
         beginning = self._log.stat().st_size
         found = Recording()
         yield found
@@ -131,12 +131,12 @@ class Recorder:
             found.plans += plans_in(log.read().decode(errors="replace"))
 
 
-# What the service does for itself, or behind an answer, may be written while it is read: half a plan is nobody's yet.
+# The service may run statements of its own, or after an answer, so the log can end in the middle of a plan.
 _WHOLE_PLAN = re.compile(r"^\t\{\n(?:^\t .*\n)+^\t\}\n", re.MULTILINE)
 
 
 def plans_in(log: str) -> Iterator[Plan]:
-    """Gives the plans that a part of a server's log tells, but for those that it tells half."""
+    """Returns the complete plans in a part of a server's log."""
     for whole in _WHOLE_PLAN.findall(log):
         told = json.loads(whole)
         yield Plan(told["Query Text"], told["Plan"])
@@ -144,20 +144,20 @@ def plans_in(log: str) -> Iterator[Plan]:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of SQLite's plan of a statement, in its own words."""
+    """One line of SQLite's plan of a statement."""
 
     statement: str
     words: str
 
     @property
     def reads_a_table_whole(self) -> bool:
-        """Whether it reads a growing table, or an organisation's part of it, from the beginning to the end."""
+        """Whether it scans a growing table, or an organisation's part of it, completely."""
         if (found := _STEP.match(self.words)) is None or self._table(found["name"]) not in GROWING:
             return False
         return found["way"] == "SCAN" or self.words.endswith("(organization_id=?)")
 
     def _table(self, name: str) -> str:
-        """Gives the table that a name stands for in the statement."""
+        """Returns the table of an alias in the statement."""
         named = re.search(rf"(\w+) AS {name}\b", self.statement, re.IGNORECASE)
         return named[1] if named else name
 
@@ -167,24 +167,24 @@ _EXPLAINED = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}
 
 
 class Explaining(sqlite3.Connection):
-    """A connection to SQLite that has every statement explained."""
+    """A connection to SQLite that explains every statement."""
 
     steps: ClassVar[list[Step]] = []
-    """The steps of all statements, of all connections."""
+    """The plans of all statements of all connections."""
 
     def cursor(self, factory: Any = None) -> Any:
-        """Gives a cursor that does so."""
+        """Returns a cursor that does so."""
         return super().cursor(factory or _ExplainingCursor)
 
     def execute(self, statement: str, parameters: Any = (), /) -> Any:
-        """Goes through such a cursor too: the module's own shortcut would not."""
+        """Uses such a cursor, which the method of the module would not."""
         return self.cursor().execute(statement, parameters)
 
 
 class _ExplainingCursor(sqlite3.Cursor):
     def execute(self, statement: str, parameters: Any = (), /) -> "_ExplainingCursor":
         super().execute(statement, parameters)
-        # Behind it: only a statement that runs notices that another connection has changed the tables.
+        # After the statement, because only a running statement notices that another connection has changed the tables.
         self._explain(statement, parameters)
         return self
 

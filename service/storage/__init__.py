@@ -1,4 +1,6 @@
-"""Where it is kept: SQLAlchemy Core on SQLite and on PostgreSQL.
+"""Where the data is kept: SQLAlchemy Core on SQLite and on PostgreSQL.
 
-`tables.py` says what there is, `dialects.py` where the two databases differ, `database.py` how a transaction is run.
+`unit_of_work.py` says what a use case may ask of a transaction, and `backend.py` what a database must answer.
+`tables.py` has the schema, `database.py` runs transactions, and `location.py` chooses the backend of a URL. The other
+modules have statements that every database reads; `postgresql/` and `sqlite/` have all that differs.
 """

@@ -1,4 +1,4 @@
-"""Assignments in SQL: who has what now, and who had at a revision."""
+"""Assignments in SQL: how they begin and end, and how they are listed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -57,12 +57,12 @@ _CURRENT_OF = Statement(
 )
 
 
-# From a table: on SQLite a transaction takes its look with the first table that it reads.
+# From a table: on SQLite the snapshot of a transaction is taken when the first table is read.
 _CLOCK = Statement(select(func.clock_timestamp(type_=Instant)).where(organization.c.id == bindparam("organization_id")))
 
 
 class Assignments:
-    """See `domain.unit_of_work.Assignments`."""
+    """See `unit_of_work.Assignments`."""
 
     def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self._connection = connection
@@ -75,7 +75,7 @@ class Assignments:
         return self._backend.end_assignments(self._connection, change)
 
     def lock_and_unassign(self, email: Email, identifiers: Sequence[str], listed: int) -> Ended | None:
-        """Locks the customer of an address, ends, and lists what is left, in one round trip."""
+        """Locks the customer of an address, ends assignments and lists the remaining ones, in one round trip."""
         parameters = {
             "organization_id": self._organization_id,
             "email_key": email.key,
@@ -86,7 +86,7 @@ class Assignments:
             (LOCK, *self._backend.lock_and_unassign, _CURRENT_OF), parameters
         )
         if not locked:
-            if ended:  # somebody has added the customer between the two statements, and nobody holds the lock
+            if ended:  # another transaction has added the customer between the statements, so there is no lock
                 raise Retry
             return None
         return Ended(Customer(*locked[0]), [row[0] for row in ended], [row[0] for row in left])
@@ -102,7 +102,7 @@ class Assignments:
         return set(self._backend.share_device(self._connection, self._organization_id, identifier, revisions))
 
     def sharing(self, customers: Sequence[Customer], identifier: str) -> set[str]:
-        """Tells which of these customers have a device."""
+        """Returns which of these customers have a device."""
         parameters = {
             "organization_id": self._organization_id,
             "identifier": identifier,
@@ -122,11 +122,11 @@ class Assignments:
         return read
 
     def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> Ownership:
-        """Finds who has the devices, or had at an instant."""
+        """Finds the owners of devices, now or at an instant."""
         return owners.owners(self._connection, self._organization_id, identifiers, at, limit)
 
     def which_are_assigned(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
-        """Tells which of these devices the customer has, in no particular order."""
+        """Returns which of these devices the customer has, in no particular order."""
         return [row[0] for row in self._rows(_WHICH_ARE_ASSIGNED, customer, identifiers=list(identifiers))]
 
     def current(self, customer: Customer, after: str, limit: int) -> list[str]:
@@ -144,7 +144,7 @@ class Assignments:
         return RevisionState(*rows[0]) if rows else BEFORE_FIRST
 
     def state_at_revision(self, customer: Customer, revision: int) -> RevisionState | None:
-        """Finds the customer's state at a revision, or None if there was none such."""
+        """Finds the customer's state at a revision, or None if there was no such revision."""
         if revision == 0:
             return BEFORE_FIRST
         rows = self._rows(STATE_AT_REVISION, customer, revision=revision)

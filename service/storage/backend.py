@@ -133,7 +133,7 @@ class Backend(Protocol):
     def defer(self, pooled: PoolProxiedConnection, compiled: Compiled, bound: Mapping[str, Any]) -> None:
         """Runs a statement whose result is not needed, with the commit at the latest."""
 
-    # Statements that each database has in its own words.
+    # Statements that each database writes in its own SQL.
 
     @property
     def lock_and_unassign(self) -> Sequence[Statement]:

@@ -1,4 +1,4 @@
-"""Whole files in and out: the import of assignments and their export."""
+"""Imports and exports the assignments of an organisation."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,7 +21,7 @@ from service.storage.transaction import Retry, Transaction
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did. Lines that named a pair that was there already, or twice, are the rest."""
+    """What an import did. The other lines named assignments that existed already, or named one again."""
 
     customers_created: int
     devices_created: int
@@ -30,7 +30,7 @@ class Imported:
 
 
 class BadLines(Exception):
-    """Lines that the database does not agree with; nothing was applied."""
+    """Lines contradict the database; nothing was imported."""
 
     def __init__(self, lines: list[BadLine]) -> None:
         self.lines = lines
@@ -40,13 +40,13 @@ class BadLines(Exception):
 def import_lines(
     database: Database, organization_id: str, lines: Sequence[Line], *, skip_bad_lines: bool
 ) -> tuple[Imported, list[BadLine]]:
-    """Applies lines in one transaction, as one operation.
+    """Imports lines in one transaction, as one operation.
 
     Returns:
-        What was done, and the lines that were left out because the device exists with another type.
+        What was done, and the lines that were skipped because the device exists with another type.
 
     Raises:
-        BadLines: there are such, and they are not to be skipped.
+        BadLines: there are such lines, and they are not to be skipped.
     """
 
     def work(transaction: Transaction) -> tuple[Imported, list[BadLine]]:
@@ -64,8 +64,8 @@ def import_lines(
             )
         customers = connection.execute(statements.CREATE_CUSTOMERS, who).rowcount
         devices = connection.execute(statements.CREATE_DEVICES, who).rowcount
-        # A customer whose address another transaction has changed meanwhile, or a device that it has made of another
-        # type: run again, the import finds how that stands then.
+        # Another transaction has changed the address of a customer meanwhile, or added a device of another type. Run
+        # again, the import reads the new state.
         locked = len(connection.execute(statements.LOCK_CUSTOMERS, who).all())
         if (
             locked < connection.execute(statements.ADDRESSES).scalar_one()
@@ -87,7 +87,7 @@ def import_lines(
         raise OutcomeUnknown(
             "The database did not confirm that the import is kept; import the file again: what is there already stays"
         ) from error
-    # What is served next shall not be planned for the tables as they were. The import is done, whatever becomes of it.
+    # So that the next statements are planned for the tables as they are now. If it fails, the import is done anyway.
     with suppress(ServiceError):
         statistics.renew(database, committed=True)
     return done
@@ -114,7 +114,7 @@ def _stage(connection: Connection, lines: Sequence[Line]) -> None:
 
 
 def export_lines(database: Database, organization_id: str) -> Iterator[tuple[str, str, str]]:
-    """Reads every assignment of an organisation as of one moment: e-mail, identifier, type, by customer and device."""
+    """Reads e-mail, identifier and type of every assignment of an organisation, in one transaction, in their order."""
     with database.session(write=False) as connection:
         statement = statements.EXPORT.where(assignment.c.organization_id == organization_id)
         for row in connection.execute(statement):
@@ -122,6 +122,6 @@ def export_lines(database: Database, organization_id: str) -> Iterator[tuple[str
 
 
 def is_empty(database: Database) -> bool:
-    """Tells whether the database has no organisation yet."""
+    """Returns whether the database has no organisation."""
     with database.session(write=False) as connection:
         return connection.execute(select(func.count()).select_from(text("organization"))).scalar_one() == 0

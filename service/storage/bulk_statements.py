@@ -5,7 +5,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, and_, func, selec
 from service.storage.tables import assignment, customer, device
 from service.storage.types import Ordered
 
-# Where the lines stand while they are applied: gone with the transaction.
+# Holds the lines during the transaction.
 import_line = Table(
     "import_line",
     MetaData(),
@@ -46,7 +46,7 @@ ORDER BY identifier
 ON CONFLICT (organization_id, identifier) DO NOTHING
 """)
 
-# In the order of the ids, as every transaction that locks several customers does.
+# In the order of the ids, as in every transaction that locks several customers, so that none deadlock.
 LOCK_CUSTOMERS = (
     select(customer.c.id)
     .where(
@@ -59,7 +59,7 @@ LOCK_CUSTOMERS = (
 
 ADDRESSES = select(func.count(import_line.c.email_key.distinct()))
 
-# CROSS JOIN: SQLite takes the tables in this order then; left to guess, it reads every line for every customer.
+# CROSS JOIN makes SQLite read the tables in this order; otherwise it reads every line for every customer.
 ASSIGN = text("""
 INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
 SELECT DISTINCT c.organization_id, c.id, l.identifier, c.revision + 1

@@ -1,4 +1,4 @@
-"""A pooled connection in a transaction: what is run at every call goes to the driver, the rest through SQLAlchemy."""
+"""A pooled connection in a transaction. Statements of every call go to the driver, others through SQLAlchemy."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from service.storage.statement import Statement
 
 
 class Connection:
-    """A connection that somebody else has begun a transaction on, and will end.
+    """A connection in a transaction, which `pool.ConnectionPool` begins and ends.
 
     Args:
-        engine: whose pool it comes from.
-        pooled: the connection.
-        backend: the database's.
+        engine: the engine of the pool.
+        pooled: the connection, from the pool.
+        backend: the backend of the database.
     """
 
     def __init__(self, engine: Engine, pooled: PoolProxiedConnection, backend: Backend) -> None:
@@ -26,35 +26,35 @@ class Connection:
         self._core: sqlalchemy.Connection | None = None
 
     def rows(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Runs a statement and gives its rows."""
+        """Runs a statement and returns its rows."""
         compiled = statement.compiled(self._backend.sqlalchemy_dialect)
         return compiled.read(self._backend.rows(self._pooled, compiled, compiled.bound(parameters)))
 
     def batch(self, statements: Sequence[Statement], parameters: Mapping[str, Any]) -> list[list[tuple[Any, ...]]]:
-        """Runs statements one after the other, each with its own of the parameters, and gives each one's rows."""
+        """Runs statements in order, each with those of the parameters that it has, and returns the rows of each."""
         sqlalchemy_dialect = self._backend.sqlalchemy_dialect
         compiled = [statement.compiled(sqlalchemy_dialect) for statement in statements]
         found = self._backend.batch(self._pooled, [(each, each.bound(parameters)) for each in compiled])
         return [each.read(rows) for each, rows in zip(compiled, found, strict=True)]
 
     def count(self, statement: Statement, parameters: Mapping[str, Any]) -> int:
-        """Runs a statement and tells how many rows it wrote."""
+        """Runs a statement and returns how many rows it wrote."""
         compiled = statement.compiled(self._backend.sqlalchemy_dialect)
         return self._backend.count(self._pooled, compiled, compiled.bound(parameters))
 
     def defer(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
-        """Runs a statement whose outcome nobody needs, at the latest together with the commit."""
+        """Runs a statement whose result is not needed, with the commit at the latest."""
         compiled = statement.compiled(self._backend.sqlalchemy_dialect)
         self._backend.defer(self._pooled, compiled, compiled.bound(parameters))
 
     @property
     def core(self) -> sqlalchemy.Connection:
-        """The same connection, in the same transaction, as SQLAlchemy's."""
+        """The same connection in the same transaction as a connection of SQLAlchemy."""
         self._backend.flush(self._pooled)
         if self._core is None:
             self._core = sqlalchemy.Connection(self._engine, self._pooled).execution_options(begun=True)
         return self._core
 
     def close(self) -> None:
-        """Gives the connection back to the pool."""
+        """Returns the connection to the pool, which rolls back what was not committed."""
         (self._core or self._pooled).close()

@@ -22,11 +22,11 @@ _CUSTOMER = select(customer.c.id, customer.c.email, customer.c.revision, custome
 _OF_EMAIL = _CUSTOMER.where(customer.c.email_key == bindparam("email_key"))
 _BY_EMAIL = Statement(_OF_EMAIL)
 _BY_ID = Statement(_CUSTOMER.where(customer.c.id == bindparam("customer_id")))
-# On PostgreSQL `FOR NO KEY UPDATE`: it keeps other writers of the customer out, and lets foreign keys refer to the row.
-# It must stay a statement of its own: what reads in the same statement reads from before the wait for the lock.
-# (SQLite has locked the whole database by then.)
+# `FOR NO KEY UPDATE`: it keeps other writers of the customer out and lets foreign keys refer to the row.
+# It must be a statement of its own: a statement that also read more would read the state from before it waited for the
+# lock. SQLite ignores it: a write transaction has locked the whole database.
 LOCK = Statement(_OF_EMAIL.with_for_update(key_share=True))
-# Ordered by what is no column: SQLite would read all of the organisation's customers in the order of their ids instead.
+# Ordered by an expression: for a column SQLite would read all the organisation's customers in the order of their ids.
 _LOCK_ALL = Statement(
     _CUSTOMER.add_columns(customer.c.email_key)
     .where(among(customer.c.email_key, bindparam("email_keys", type_=TextArray)))
@@ -52,7 +52,7 @@ _RECORDS = _RECORD.where(customer.c.id > bindparam("after")).order_by(customer.c
 
 
 class Customers:
-    """See `domain.unit_of_work.Customers`."""
+    """See `unit_of_work.Customers`."""
 
     def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self._connection = connection
@@ -60,20 +60,20 @@ class Customers:
         self._backend = backend
 
     def lock(self, email: Email) -> Customer | None:
-        """Finds a customer and holds their assignments still until the transaction ends."""
+        """Finds a customer and locks the customer's assignments until the transaction ends."""
         return self._one(LOCK, email_key=email.key)
 
     def lock_all(self, emails: Sequence[Email]) -> dict[str, Customer]:
-        """Locks several customers, in the order of their ids. Gives those that there are, by key."""
+        """Locks several customers, in the order of their ids. Returns those that exist, by key."""
         parameters = {"organization_id": self._organization_id, "email_keys": [email.key for email in emails]}
         return {row[4]: Customer(*row[:4]) for row in self._connection.rows(_LOCK_ALL, parameters)}
 
     def create(self, emails: Sequence[Email]) -> tuple[dict[str, Customer], set[str]]:
-        """Adds customers where there is none of the address, and locks the customers of all the addresses.
+        """Adds a customer for each address that has none, and locks the customers of all the addresses.
 
-        They are added in the order of the keys, so that two of these cannot deadlock. Those that another transaction
-        has added meanwhile are locked after, and so perhaps out of order; a deadlock that comes of it is found by the
-        database, and this transaction runs again.
+        They are added in the order of the keys, so that two of these cannot deadlock. Customers that another
+        transaction has added meanwhile are locked afterwards, perhaps out of order. If that leads to a deadlock, the
+        database detects it, and this transaction runs again.
 
         Raises:
             Retry: a customer who had one of the addresses at the insert has another one now.
@@ -95,11 +95,11 @@ class Customers:
         return locked, created
 
     def update(self, customer_id: str, email: Email, fields: Mapping[str, str]) -> bool:
-        """Sets the address and the named fields. An address that is the same is left as it was first given."""
+        """Sets the address and the named fields. An address with the same key keeps its first spelling."""
         mine = (customer.c.organization_id == self._organization_id, customer.c.id == customer_id)
         try:
-            # In a savepoint: PostgreSQL takes nothing more in a transaction that has failed, and the answer of the
-            # request id is looked for once more after a refusal.
+            # In a savepoint: a transaction of PostgreSQL that has failed runs no more statements, but the use case
+            # looks for the answer of the request id again after a refusal.
             with self._connection.core.begin_nested():
                 if fields:
                     self._connection.core.execute(update(customer).where(*mine).values(dict(fields)))
@@ -115,7 +115,7 @@ class Customers:
         return True
 
     def record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:
-        """Finds all that is kept of a customer."""
+        """Finds everything that is stored of a customer."""
         if email is not None:
             return next(iter(self._records(_RECORD_BY_EMAIL, email_key=email.key)), None)
         if "\0" in customer_id:
@@ -123,7 +123,7 @@ class Customers:
         return next(iter(self._records(_RECORD_BY_ID, customer_id=customer_id)), None)
 
     def records(self, after: str, limit: int) -> list[CustomerRecord]:
-        """Lists customers by id, from behind one."""
+        """Lists customers in the order of their ids, after a given id."""
         return self._records(_RECORDS, after=after, limit=limit)
 
     def _records(self, statement: Select[Any], **parameters: Any) -> list[CustomerRecord]:
@@ -131,10 +131,10 @@ class Customers:
         return [CustomerRecord(Customer(*row[:4]), *row[4:]) for row in rows]
 
     def find(self, *, email: Email | None = None, customer_id: str | None = None) -> Customer | None:
-        """Finds a customer by the one or the other, without holding anything."""
+        """Finds a customer by address or id, without a lock."""
         if email is not None:
             return self._one(_BY_EMAIL, email_key=email.key)
-        # Ids are not checked for syntax, but PostgreSQL takes no NUL character; no id has one.
+        # The syntax of ids is not checked, but PostgreSQL refuses NUL characters, and no id has one.
         if customer_id is None or "\0" in customer_id:
             return None
         return self._one(_BY_ID, customer_id=customer_id)

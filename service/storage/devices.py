@@ -27,7 +27,7 @@ _PAGE = _RECORD.where(device.c.identifier > bindparam("after")).order_by(device.
 
 
 class Devices:
-    """See `domain.unit_of_work.Devices`."""
+    """See `unit_of_work.Devices`."""
 
     def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self._connection = connection
@@ -35,29 +35,29 @@ class Devices:
         self._backend = backend
 
     def known(self, identifiers: Sequence[str]) -> dict[str, str]:
-        """Tells which of the identifiers have a device, and its id."""
+        """Returns the ids of the devices that exist, by identifier."""
         parameters = {"organization_id": self._organization_id, "identifiers": list(identifiers)}
         return {row[0]: row[1] for row in self._connection.rows(_KNOWN, parameters)}
 
     def create(self, identifiers: Sequence[str], device_type: str) -> tuple[dict[str, str], set[str]]:
-        """Adds devices of a type, where there is none of the identifier."""
+        """Adds a device of a type for each identifier that has none."""
         ids = {identifier: new_id("dev") for identifier in identifiers}
         self._backend.create_devices(self._connection, self._organization_id, device_type, ids)
-        # One that another transaction has made meanwhile has another id.
+        # A device that another transaction has added meanwhile has another id.
         known = self.known(identifiers)
         if len(known) < len(ids):
             raise Retry
         return known, {identifier for identifier, id_ in ids.items() if known[identifier] == id_}
 
     def record(self, identifier: str) -> DeviceRecord | None:
-        """Finds all that is kept of a device."""
+        """Finds everything that is stored of a device."""
         row = self._connection.core.execute(
             _ONE, {"organization_id": self._organization_id, "identifier": identifier}
         ).one_or_none()
         return None if row is None else DeviceRecord(*row)
 
     def records(self, after: str, limit: int) -> list[DeviceRecord]:
-        """Lists devices by identifier, from behind one."""
+        """Lists devices in the order of their identifiers, after a given one."""
         parameters = {"organization_id": self._organization_id, "after": after, "limit": limit}
         return [DeviceRecord(*row) for row in self._connection.core.execute(_PAGE, parameters)]
 

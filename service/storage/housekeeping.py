@@ -1,4 +1,4 @@
-"""What grows old and can go."""
+"""Deletes stored answers that are no longer needed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +12,8 @@ _BATCH = 1_000
 
 _IS_OLD = reply.c.kept_at < bindparam("before", type_=reply.c.kept_at.type)
 _OLD = select(reply.c.organization_id, reply.c.request_id).where(_IS_OLD).order_by(reply.c.kept_at).limit(_BATCH)
-# By the key, which the planner follows; told to find the old ones itself, it reads half a million for a thousand.
-# Whoever else cleans up may have been faster, and a request id that is gone may be used again: that answer is young.
+# By the key, because the planner reads half a million rows to find a thousand old ones itself.
+# The time is tested again: another process may have deleted the answer, and the request id may have a new one.
 _FORGET = delete(reply).where(
     reply.c.organization_id == bindparam("organization_id"),
     among(reply.c.request_id, bindparam("request_ids", type_=TextArray)),
@@ -22,10 +22,10 @@ _FORGET = delete(reply).where(
 
 
 def forget_replies(database: Database, older_than: timedelta) -> int:
-    """Deletes the answers of request ids that are older than that; in small parts, so that nobody waits long.
+    """Deletes the answers that are older than that, in small transactions, so that no call waits long.
 
     Returns:
-        How many there were.
+        How many were deleted.
     """
     forgotten = 0
     while True:
@@ -37,7 +37,7 @@ def forget_replies(database: Database, older_than: timedelta) -> int:
 
 
 def _forget_some(connection: Connection, before: datetime) -> tuple[int, int]:
-    """Gives how many were found, and how many of them were still there."""
+    """Returns how many were found, and how many of these were deleted."""
     rows = connection.execute(_OLD, {"before": before}).all()
     old: dict[str, list[str]] = {}
     for organization_id, request_id in rows:

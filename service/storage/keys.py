@@ -47,8 +47,8 @@ class Keys:
         self._database = database
 
     def principal(self, sha256: str, cancellation: Cancellation | None = None) -> Principal | None:
-        """Tells whom a key speaks for, by the key's hash; None if it is unknown, expired or revoked."""
-        # By `read`, which begins anew where a pooled connection has died: every call depends on this one.
+        """Finds the principal of a key by the key's hash. None if the key is unknown, expired or revoked."""
+        # `read` runs it again if the pooled connection turns out to be lost: every call depends on this one.
         rows = self._database.read(
             "",
             cancellation or Cancellation(),
@@ -58,7 +58,7 @@ class Keys:
         return Principal(rows[0][0], rows[0][1], frozenset(rows[0][2].split())) if rows else None
 
     def create(self, organization_id: str, scopes: Iterable[str], expires_at: datetime | None) -> tuple[ApiKey, str]:
-        """Adds a key. Gives what is stored of it, and the key itself, which nobody can be told again."""
+        """Adds a key. Returns what is stored of it, and the key itself, which is not stored."""
         secret, prefix = keys.new_secret()
         values = {
             "sha256": keys.sha256(secret),
@@ -81,7 +81,7 @@ class Keys:
         return [ApiKey(row[0], row[1], row[2], tuple(row[3].split()), *row[4:]) for row in rows]
 
     def revoke(self, key_id: str) -> bool:
-        """Makes a key worthless from now on. Tells whether there is such a key; a second time changes nothing."""
+        """Revokes a key, unless it is revoked already. Returns whether the key exists."""
         statement = (
             update(api_key)
             .where(api_key.c.id == key_id)
@@ -91,7 +91,7 @@ class Keys:
             return connection.execute(statement).rowcount > 0
 
     def used(self, moments: Mapping[str, datetime]) -> None:
-        """Notes when keys were last used."""
+        """Records when keys were last used."""
         if moments:
             rows = [{"key_id": key_id, "used_at": at} for key_id, at in sorted(moments.items())]
             with self._database.session() as connection:

@@ -1,4 +1,4 @@
-"""Chooses the backend of a URL, and words the driver's errors without the user, the password and the options."""
+"""Chooses the backend of a URL, and reports the driver's errors without user, password and options."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Operations in SQL: the record, and how it is read."""
+"""Operations in SQL: how they are recorded, found and reverted."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -17,9 +17,9 @@ from service.storage.statement import Statement
 from service.storage.tables import operation
 from service.storage.types import Instant, Ordered
 
-# So many customers take less than a tenth of a second to write, and are written under the present time.
+# Writing so many customers takes less than a tenth of a second, so their operation gets the present time.
 _AT_ONCE = 1_000
-# How far ahead an operation of more customers is dated, for each of them; on an idle machine they need less.
+# An operation of more customers gets a time this far ahead for each of them; an idle machine needs less.
 _LEAD = timedelta(microseconds=50)
 # How long after an operation's time its commit may begin.
 _LATE = timedelta(seconds=0.5)
@@ -34,7 +34,7 @@ _BY_ID = RECORDED.where(operation.c.id == bindparam("operation_id"))
 
 
 class Operations:
-    """See `domain.unit_of_work.Operations`."""
+    """See `unit_of_work.Operations`."""
 
     def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self._connection = connection
@@ -43,15 +43,15 @@ class Operations:
         self._noted: Operation | None = None
 
     def record(self, done: Operation) -> None:
-        """Notes an operation, for the end of the transaction."""
+        """Keeps an operation, which `finish` writes."""
         self._noted = done
 
     def finish(self, cancellation: Cancellation) -> None:
-        """Writes the noted operation and gives each of its customers the next revision: the transaction's last act.
+        """Writes the operation and gives each of its customers the next revision, as the last step of the transaction.
 
         Raises:
-            Conflict: the database was too slow for the time that it was to be.
-            Cancelled, DeadlineExceeded: the caller's patience ended first.
+            Conflict: the database took longer than the time that was set ahead for the operation.
+            Cancelled, DeadlineExceeded: the call ended first.
         """
         if self._noted is None:
             return
@@ -72,10 +72,10 @@ class Operations:
             self._backend.record_operation(self._connection, values, done.deltas, lead=timedelta(0))
 
     def _record_ahead(self, values: Mapping[str, Any], deltas: Mapping[str, int], cancellation: Cancellation) -> None:
-        """Writes an operation that takes long to write under a time to come, and waits for that time.
+        """Writes an operation that takes long to write with a time in the future, and waits for that time.
 
-        If it has passed by then, it is written once more, further ahead: what `at` was answered for a moment that is a
-        second past stays true, because no operation is committed long after its time.
+        If the time has passed by then, the operation is written again with a later one. So no operation is committed
+        long after its time, and an answer about a time one second ago stays true.
         """
         lead = len(deltas) * _LEAD
         for _ in range(_TRIES):
@@ -90,20 +90,20 @@ class Operations:
         raise Conflict
 
     def _until(self, recorded: Mapping[str, Any]) -> timedelta:
-        """Tells how long it is until an operation's time, on the clock that it was read from."""
+        """Returns how long it is until an operation's time, by the database's clock."""
         who = {"organization_id": recorded["organization_id"], "operation_id": recorded["id"]}
         ((occurred_at, now),) = self._connection.rows(_TIMES, who)
         until: timedelta = occurred_at - now
         return until
 
     def find(self, operation_id: str) -> OperationRecord | None:
-        """Finds an operation. Ids are not checked for syntax, but PostgreSQL takes no NUL character; no id has one."""
+        """Finds an operation. PostgreSQL refuses NUL characters, and no id has one."""
         if "\0" in operation_id:
             return None
         return next(iter(self._recorded(_BY_ID, operation_id=operation_id)), None)
 
     def page(self, wanted: OperationFilter, before: tuple[datetime, str] | None, limit: int) -> list[OperationRecord]:
-        """Lists operations, the newest first, from behind the one of a time and an id."""
+        """Lists operations, the newest first, after the one of a given time and id."""
         if wanted.key_id is not None and "\0" in wanted.key_id:
             return []
         statement, id_, occurred_at, newest_first = matching(wanted)
@@ -120,7 +120,7 @@ class Operations:
         return self._recorded(statement.order_by(*newest_first).limit(limit))
 
     def changes(self, operation_id: str, after: tuple[str, str], limit: int) -> list[AssignmentChange]:
-        """Lists what an operation did, by customer and device, from behind such a pair."""
+        """Lists what an operation did, in the order of customers and devices, after a given pair."""
         parameters = {
             "organization_id": self._organization_id,
             "operation_id": operation_id,
@@ -132,11 +132,11 @@ class Operations:
         return [AssignmentChange(row[0], row[1], Change(row[2])) for row in rows]
 
     def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
-        """Locks the operation's customers and finds out which of its devices have not changed owners since."""
+        """Locks the operation's customers and finds its devices whose owners have not changed since."""
         return reverts.prepare(self._connection.core, self._backend, self._organization_id, operation_id, shown)
 
     def apply_revert(self) -> tuple[dict[str, int], int, int]:
-        """Does to the devices found the opposite of what the operation did."""
+        """Does the opposite of the operation to these devices."""
         return reverts.apply(self._connection.core, self._organization_id)
 
     def _recorded(self, statement: Select[Any], **parameters: Any) -> list[OperationRecord]:

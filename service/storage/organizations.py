@@ -48,7 +48,7 @@ class Organizations:
             return [Organization(*row) for row in connection.execute(statement)]
 
     def named(self, name: str) -> Organization | None:
-        """Finds an organisation by its id or its name; an id goes first, so that no name can stand before it."""
+        """Finds an organisation by its id or its name. An id takes precedence over a name that looks like it."""
         every = self.all()
         by_id = (found for found in every if found.id == name)
         by_name = (found for found in every if found.name == name)

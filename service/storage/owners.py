@@ -28,10 +28,10 @@ _ORGANIZATION: BindParameter[str] = bindparam("organization_id")
 _AT = bindparam("at", type_=Instant)
 
 
-def _moment(of: FromClause, revision: Any) -> Any:
-    """The time of a customer's revision, looked up by its key.
+def _time_of(of: FromClause, revision: Any) -> Any:
+    """The time of a customer's revision, in a subquery by its key.
 
-    It is no join, because the planner expects hundreds of rows of one, and reads all of an organisation's revisions.
+    Not a join: for a join the planner expects hundreds of rows and reads all revisions of an organisation.
     """
     return (
         select(customer_revision.c.occurred_at)
@@ -53,14 +53,14 @@ _ended_later = select(
     assignment_change.c.organization_id == _ORGANIZATION,
     assignment_change.c.change == Change.UNASSIGNED.value,
     among(assignment_change.c.device_identifier, _WANTED),
-    _moment(assignment_change, assignment_change.c.revision) > _AT,
+    _time_of(assignment_change, assignment_change.c.revision) > _AT,
 )
 
 
 def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSelect[Any]:
-    # Materialized: PostgreSQL would look the time up again wherever it is used.
+    # MATERIALIZED: otherwise PostgreSQL runs the subquery again for each use of the time.
     dated = (
-        select(held.c.device_identifier, held.c.customer_id, _moment(held, held.c.assigned_revision).label("since"))
+        select(held.c.device_identifier, held.c.customer_id, _time_of(held, held.c.assigned_revision).label("since"))
         .cte("dated")
         .prefix_with("MATERIALIZED")
     )
@@ -86,13 +86,13 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSele
         ranked.c.place,
     )
     owned = select(ranked.c.device_identifier, *columns).where(ranked.c.place <= bindparam("limit"))
-    # With them in one statement, and so at one moment, the devices that exist at all. Not joined: what is expected of a
-    # list of unknown length would make that join a loop in a loop.
-    nobody = [null().label(column.name) for column in columns]
-    existing = select(device.c.identifier, *nobody).where(
+    # The devices that exist, in the same statement, so that all rows are of the same state. Not a join: the planner
+    # does not know the length of the list and would choose a nested loop.
+    nulls = [null().label(column.name) for column in columns]
+    existing = select(device.c.identifier, *nulls).where(
         device.c.organization_id == _ORGANIZATION, among(device.c.identifier, _WANTED)
     )
-    # The clock too. First, because a list's first part is read first: so right behind the look at the tables.
+    # The clock, as the first part of the union, which is read first: right after the statement's snapshot is taken.
     none = null().label
     clock = select(
         none("device_identifier"),
@@ -106,17 +106,17 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSele
 
 
 _NOW = Statement(_owners(_now.subquery()))
-# Half-open: an assignment counts at the instant that it began, and no longer at the instant that it ended.
+# Half-open: an assignment includes the instant at which it began, and not the one at which it ended.
 _THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), lambda since: since <= _AT))
 
 
 def owners(
     connection: Connection, organization_id: str, identifiers: Sequence[str], at: datetime | None, limit: int
 ) -> Ownership:
-    """Finds the owners of devices, at most so many of each, those of longest standing first.
+    """Finds at most `limit` owners of each device, the longest first, with a single statement.
 
     Returns:
-        They, by device; a device that does not exist is not in it. All is of one statement, so of one moment.
+        The owners by device, without devices that do not exist, and the time of the statement.
     """
     parameters: dict[str, Any] = {
         "organization_id": organization_id,
@@ -124,7 +124,7 @@ def owners(
         "limit": limit,
     }
     rows = connection.rows(_NOW, parameters) if at is None else connection.rows(_THEN, {**parameters, "at": at})
-    # Looked for, because a union has no order of its own; but it is the first.
+    # It is the first row in practice, but a union guarantees no order.
     clock = rows.pop(next(place for place, row in enumerate(rows) if row[0] is None))
     owned: dict[str, list[tuple[Any, ...]]] = {}
     for part in parts(rows):
@@ -133,7 +133,7 @@ def owners(
             if row[1] is not None:
                 of_device.append(row)
     found: dict[str, list[Owner]] = {}
-    # Device by device, because one sort of all rows would keep the interpreter from other threads until its end.
+    # Sorted device by device: one sort of all rows would hold the interpreter's lock until its end.
     for identifier, of_device in weighed(owned.items(), lambda item: len(item[1])):
         of_device.sort(key=itemgetter(5))  # by place: as above
         found[identifier] = [Owner._make(row[1:5]) for row in of_device]

@@ -18,7 +18,7 @@ def of_customer(table: Table) -> Any:
 
 
 def _page(table: Table, *conditions: Any) -> Subquery:
-    """Reads one page of a part of the list; the whole list's page is among its parts' pages."""
+    """Selects a page of one part of a list. The page of the whole list is within the pages of its parts."""
     return (
         select(table.c.device_identifier, table.c.assigned_revision)
         .where(
@@ -33,8 +33,8 @@ def _page(table: Table, *conditions: Any) -> Subquery:
     )
 
 
-# What a customer had at a revision: what there is now and began by then, and what began by then and ended later. Both
-# are read in one statement, because an end takes a row from the one to the other.
+# The assignments at a revision: those that exist now and had begun, and those that had begun and ended later. Both are
+# read in one statement, because an end moves a row from the one table to the other.
 _still = _page(assignment)
 _ended = _page(
     assignment_change,

@@ -1,4 +1,4 @@
-"""Asks whether the database answers, and takes silence for a no."""
+"""Asks whether the database answers in time."""
 
 import threading
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from service.storage.database import Database
 
 
 class Found(NamedTuple):
-    """What the database does now.
+    """Whether the database can be used now.
 
     Attributes:
         reads: whether it answers reads.
-        writes: whether it takes writes too.
+        writes: whether it takes writes.
     """
 
     reads: bool
@@ -19,10 +19,10 @@ class Found(NamedTuple):
 
 
 class Probe:
-    """Asks over a connection of its own, which the calls' connections cannot use up.
+    """Asks over a connection that calls do not use.
 
     Args:
-        url: the database, as for `Database`.
+        url: the URL of the database.
         patience_seconds: how long an answer may take.
     """
 
@@ -32,10 +32,10 @@ class Probe:
         self._database = Database(url, 1)
 
     def ask(self) -> Found:
-        """Returns what the database does now. It takes no longer than the patience lasts.
+        """Returns whether the database can be used now, after `patience_seconds` at the latest.
 
-        A database that hangs may keep a connection, and whoever waits at it, for as long as TCP does. So each question
-        is asked by a thread of its own; a late one is left to itself, and the next is asked over a new connection.
+        A database that hangs can block a connection and its thread for as long as TCP does. So each question has a
+        thread of its own; a late thread is abandoned, and the next question uses a new connection.
         """
         asked = self._database
         answers: list[Found] = []
@@ -55,5 +55,5 @@ class Probe:
         return answers[0] if answers else Found(reads=False, writes=False)
 
     def close(self) -> None:
-        """Gives the connection back."""
+        """Closes the connection."""
         self._database.close()

@@ -1,4 +1,4 @@
-"""The answers that retries get, in SQL."""
+"""Stored answers, which retries with the same request id get."""
 
 from sqlalchemy import bindparam, select, text
 
@@ -7,9 +7,9 @@ from service.storage.connection import Connection
 from service.storage.statement import Statement
 from service.storage.tables import reply
 
-# Locked, not to keep anybody out, but because PostgreSQL writes a lock down: so a repeat commits something, behind the
-# first call's commit, and waits like that for the disk and for the standby. The first call may have been answered with
-# an unknown outcome.
+# The lock keeps no other transaction out. It is there because PostgreSQL writes it to its log: the commit of a retry
+# then waits, after the first call's commit, for the disk and for the standby. The first call may have been answered
+# with an unknown outcome.
 _FIND = Statement(
     select(reply.c.fingerprint, reply.c.answer)
     .where(reply.c.organization_id == bindparam("organization_id"), reply.c.request_id == bindparam("request_id"))
@@ -25,24 +25,24 @@ ON CONFLICT (organization_id, request_id) DO NOTHING
 
 
 class Retry(Exception):
-    """The transaction lost against another; nothing of it stays, and it can be run again."""
+    """The transaction was in conflict with another. It is rolled back and can be run again."""
 
 
 class Replies:
-    """See `domain.unit_of_work.Replies`."""
+    """See `unit_of_work.Replies`."""
 
     def __init__(self, connection: Connection, organization_id: str) -> None:
         self._connection = connection
         self._organization_id = organization_id
 
     def find(self, request_id: str) -> Reply | None:
-        """Finds what a request id was answered."""
+        """Finds the answer of a request id."""
         parameters = {"organization_id": self._organization_id, "request_id": request_id}
         rows = self._connection.rows(_FIND, parameters)
         return Reply(*rows[0]) if rows else None
 
     def keep(self, request_id: str, kept: Reply) -> None:
-        """Keeps an answer. Raises `Retry` if the request id has got one meanwhile."""
+        """Stores an answer. Raises `Retry` if another transaction has stored one for the request id meanwhile."""
         values = {
             "organization_id": self._organization_id,
             "request_id": request_id,

@@ -1,6 +1,6 @@
-"""Statements that are the same at every run: compiled once for each database, then run on the driver itself.
+"""Statements whose text never changes: compiled once for each database, then run on the driver.
 
-SQLAlchemy's own part of a small statement takes longer than the driver's and the database's together.
+SQLAlchemy's own part of running a small statement takes longer than the driver's and the database's together.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A statement in a database's own words.
+    """A statement as SQL for one database.
 
     Attributes:
-        sql: the words.
-        names: the parameters, in the order in which they are numbered, where they are.
-        fixed: the values of those that never change.
-        bind_processors: turns a parameter into what the driver takes.
-        result_processors: turns a column, by its place, into what the domain takes.
+        sql: the text.
+        names: the names of the parameters in the order of their numbers, if the database numbers them.
+        fixed: the values of the parameters that are part of the statement.
+        bind_processors: by parameter, the function that converts a value for the driver.
+        result_processors: by position, the function that converts a column's values from the driver's.
     """
 
     sql: str
@@ -33,14 +33,14 @@ class Compiled:
     result_processors: tuple[tuple[int, Convert], ...]
 
     def bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Gives what the driver takes, by name."""
+        """Returns the parameters as the driver takes them, by name."""
         bound = {**self.fixed, **parameters}
         for name, write in self.bind_processors.items():
             bound[name] = write(bound[name])
         return bound
 
     def read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Gives the rows as the domain takes them."""
+        """Returns the rows with their columns converted."""
         if not self.result_processors:
             return rows
         converted = []
@@ -54,10 +54,10 @@ class Compiled:
 
 
 class Statement:
-    """A statement whose text depends on nothing but the database.
+    """A statement whose text depends on the database alone.
 
     Args:
-        clause: what it says; each of its parameters is a `bindparam`.
+        clause: the statement in SQLAlchemy's terms; each of its parameters is a `bindparam`.
     """
 
     def __init__(self, clause: ClauseElement) -> None:
@@ -65,7 +65,7 @@ class Statement:
         self._compiled: dict[Dialect, Compiled] = {}
 
     def compiled(self, dialect: Dialect) -> Compiled:
-        """Gives its words for a database."""
+        """Returns the statement compiled for a dialect."""
         known = self._compiled.get(dialect)
         if known is None:
             known = self._compiled[dialect] = _compile(self._clause, dialect)

@@ -1,9 +1,9 @@
-"""The stream of operations: each gets its place after it is committed, by whoever reads.
+"""The stream of operations. Each operation gets its position after its commit, from a reader.
 
-A place taken before the commit becomes visible out of order: a reader who has seen place 8 would miss a 7 that commits
-later. So the writers take none. A reader first gives places to the operations that it can see and that have none, in
-the order of their times, under a lock of the organisation's; what it cannot see yet gets a later place. Two operations
-of one customer are visible, and timed, in their order, so their places are in it too.
+Positions that were assigned before the commit would become visible out of order: a reader at position 8 would miss a 7
+that commits later. So a reader first assigns positions to the committed operations that have none, in the order of
+their times, under a lock on the organisation; an operation that it does not see yet gets a later position. Two
+operations of one customer commit in the order of their times, so their positions have the same order.
 """
 
 from sqlalchemy import Connection, bindparam, select, text
@@ -20,7 +20,7 @@ _WAITING = (
     .where(operation.c.organization_id == bindparam("organization_id"), operation.c.position.is_(None))
     .limit(1)
 )
-# In a statement before the one that reads: so it reads what the lock's last holder left.
+# A statement of its own before those that read, so that they read what the last holder of the lock has committed.
 _LOCK = (
     select(organization.c.last_position)
     .where(organization.c.id == bindparam("organization_id"))
@@ -49,23 +49,23 @@ _OF_CUSTOMER = select(customer_revision.c.operation_id).where(
 
 
 class Stream:
-    """Reads the operations of a database in the order of their places."""
+    """Reads the operations of a database in the order of their positions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def last(self, organization_id: str) -> int:
-        """Gives places to all operations that wait for one, and tells the last place. Raises as `advance` does."""
+        """Assigns positions to all operations that have none. Returns the last position. Raises as `advance` does."""
         while True:
             last, more = self.advance(organization_id)
             if not more:
                 return last
 
     def advance(self, organization_id: str) -> tuple[int, bool]:
-        """Gives places to some of the operations that wait for one.
+        """Assigns positions to some of the operations that have none.
 
         Returns:
-            The last place there is, and whether more operations wait.
+            The last position, and whether more operations may have none.
 
         Raises:
             Conflict, DatabaseUnavailable, Overloaded: as `Database.write` does.
@@ -83,7 +83,7 @@ class Stream:
     def behind(
         self, organization_id: str, after: int, limit: int, customer_id: str | None = None
     ) -> list[OperationRecord]:
-        """Reads operations behind a place, in order."""
+        """Reads the operations after a position, in order."""
         statement = _BEHIND.order_by(operation.c.position).limit(limit)
         parameters: dict[str, object] = {"after": after}
         if customer_id is not None:

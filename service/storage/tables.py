@@ -1,7 +1,7 @@
-"""The tables. The organisation comes first in every key, so that an organisation's rows stand together.
+"""The tables. The organisation comes first in every key, so that an organisation's rows are stored together.
 
-Only keys refer to `organization`: every row of the others is written for a key's organisation, and a foreign key would
-have all of an organisation's transactions at once share a lock on its one row.
+Only `api_key` refers to `organization`: rows of the other tables are written for the organisation of a key, and a
+foreign key would make all transactions of an organisation lock its one row.
 """
 
 from sqlalchemy import (
@@ -40,7 +40,7 @@ organization = Table(
     Column("id", Ordered, primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
-    # The position that the newest operation of the stream has; see `stream.py`.
+    # The position of the newest operation in the stream; see `stream.py`.
     Column("last_position", BigInteger, nullable=False, server_default="0"),
     UNIQUE_NAME,
 )
@@ -59,8 +59,8 @@ api_key = Table(
     Column("last_used_at", Instant),
 )
 
-# `revision` counts the operations that changed the customer's assignments, `changed_at` is the time of the last of
-# them, `device_count` what it left. A row's lock is the lock of all the customer's assignments.
+# `revision` counts the operations that changed the customer's assignments, `changed_at` is the time of the last one,
+# and `device_count` the number of devices after it. A lock on the row locks all assignments of the customer.
 customer = Table(
     "customer",
     metadata,
@@ -92,8 +92,8 @@ device = Table(
     PrimaryKeyConstraint("organization_id", "identifier"),
 )
 
-# The current pairs only. `assigned_revision` is the customer's revision that the assignment began with; its time
-# stands in `customer_revision`.
+# The current assignments. `assigned_revision` is the customer's revision that the assignment began with;
+# `customer_revision` has its time.
 assignment = Table(
     "assignment",
     metadata,
@@ -107,9 +107,9 @@ assignment = Table(
     Index(None, "organization_id", "device_identifier"),
 )
 
-# What each operation did: one row for each assignment that it began (`change` 1) or ended (2). The row of an end
-# carries the revision of its beginning, so that it is the whole history of that assignment. Rows are only ever added,
-# in the statement that changes `assignment`, so they have no foreign keys of their own to check again.
+# What each operation did: one row for each assignment that it began (`change` 1) or ended (2). The row of an end also
+# has the revision of the beginning, so that it is the whole history of that assignment. Rows are only inserted,
+# together with the change of `assignment`, which has the foreign keys.
 assignment_change = Table(
     "assignment_change",
     metadata,
@@ -120,8 +120,8 @@ assignment_change = Table(
     Column("change", SmallInteger, nullable=False),
     Column("assigned_revision", BigInteger, nullable=False),
     PrimaryKeyConstraint("organization_id", "customer_id", "revision", "device_identifier"),
-    # The last two columns are for SQLite, which would rather read a whole organisation off the primary key's index,
-    # because that has all that such a query wants, than look up a device in an index that has not.
+    # The last two columns are for SQLite: it reads a whole organisation from the primary key's index, which has all
+    # columns of the query, rather than a device from an index that does not have them.
     Index("ix_assignment_change_device", "organization_id", "device_identifier", "customer_id", "revision"),
 )
 
@@ -137,7 +137,7 @@ operation = Table(
     Column("assigned_count", Integer, nullable=False),
     Column("unassigned_count", Integer, nullable=False),
     Column("reverts_operation_id", Ordered),
-    # Its place in the stream of operations, which it gets some time after the commit; see `stream.py`.
+    # The position in the stream of operations, which is assigned after the commit; see `stream.py`.
     Column("position", BigInteger),
     PrimaryKeyConstraint("organization_id", "id"),
     Index(None, "organization_id", "occurred_at"),
@@ -151,7 +151,7 @@ Index(
     sqlite_where=operation.c.position.is_(None),
 )
 
-# Which operation made which revision of which customer, when, and with how many devices left.
+# The operation that made a customer's revision, its time, and the number of devices after it.
 customer_revision = Table(
     "customer_revision",
     metadata,
@@ -165,7 +165,7 @@ customer_revision = Table(
     Index(None, "organization_id", "operation_id"),
 )
 
-# What each request id was answered.
+# The answer of each request id.
 reply = Table(
     "reply",
     metadata,

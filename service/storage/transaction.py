@@ -1,4 +1,4 @@
-"""One transaction of one organisation: `domain.unit_of_work.UnitOfWork` in SQL."""
+"""One transaction of one organisation: `unit_of_work.UnitOfWork` in SQL."""
 
 from functools import cached_property
 
@@ -14,7 +14,7 @@ __all__ = ["Retry", "Transaction"]
 
 
 class Transaction:
-    """Gives each part of the schema to the use cases, bound to one organisation."""
+    """What use cases read and write in a transaction, restricted to one organisation."""
 
     def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self.connection = connection

@@ -1,4 +1,4 @@
-"""What a use case may ask of the transaction it runs in. `storage` answers, on SQLite and on PostgreSQL."""
+"""What a use case may ask of its transaction. The other modules of `storage` implement it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -29,62 +29,62 @@ class Customers(Protocol):
     """The organisation's customers."""
 
     def lock(self, email: Email) -> Customer | None:
-        """Finds a customer and holds their assignments still until the transaction ends."""
+        """Finds a customer and locks the customer's assignments until the transaction ends."""
 
     def lock_all(self, emails: Sequence[Email]) -> dict[str, Customer]:
-        """Locks several customers, in an order that all transactions keep. Gives those that there are, by key."""
+        """Locks several customers, in the same order in all transactions. Returns those that exist, by key."""
 
     def create(self, emails: Sequence[Email]) -> tuple[dict[str, Customer], set[str]]:
-        """Adds customers, named after the local part, where there is none of the address, and locks all of them.
+        """Adds a customer, named by the local part, for each address that has none, and locks the customers of all.
 
         Returns:
-            The customers of all the addresses, by key, and the keys of those that this transaction has added.
+            The customers of all addresses, by key, and the keys of those that this transaction has added.
 
         Raises:
-            Retry: an address has changed hands meanwhile; running again finds how it stands then.
+            Retry: an address belongs to another customer by now; run again, the transaction reads the new state.
         """
 
     def find(self, *, email: Email | None = None, customer_id: str | None = None) -> Customer | None:
-        """Finds a customer by the one or the other, without holding anything."""
+        """Finds a customer by address or id, without a lock."""
 
     def update(self, customer_id: str, email: Email, fields: Mapping[str, str]) -> bool:
-        """Sets the address and the named fields. Tells whether it could: another customer may have the address."""
+        """Sets the address and the named fields. Returns False if another customer has the address."""
 
     def record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:
-        """Finds all that is kept of a customer."""
+        """Finds everything that is stored of a customer."""
 
     def records(self, after: str, limit: int) -> list[CustomerRecord]:
-        """Lists customers by id, from behind one."""
+        """Lists customers in the order of their ids, after a given id."""
 
 
 class Devices(Protocol):
     """The organisation's devices."""
 
     def record(self, identifier: str) -> DeviceRecord | None:
-        """Finds all that is kept of a device."""
+        """Finds everything that is stored of a device."""
 
     def records(self, after: str, limit: int) -> list[DeviceRecord]:
-        """Lists devices by identifier, from behind one."""
+        """Lists devices in the order of their identifiers, after a given one."""
 
     def update(self, identifier: str, device_type: str, properties: str | None) -> None:
         """Sets the type, unless it is empty, and the properties, unless they are None."""
 
     def known(self, identifiers: Sequence[str]) -> dict[str, str]:
-        """Tells which of the identifiers have a device, and its id."""
+        """Returns the ids of the devices that exist, by identifier."""
 
     def create(self, identifiers: Sequence[str], device_type: str) -> tuple[dict[str, str], set[str]]:
-        """Adds devices of a type, where there is none of the identifier.
+        """Adds a device of a type for each identifier that has none.
 
         Returns:
             The ids of all the devices, by identifier, and the identifiers of those that this transaction has added.
 
         Raises:
-            Retry: a device that was there at the insert is gone; running again finds how it stands then.
+            Retry: a device that existed at the insert is gone; run again, the transaction reads the new state.
         """
 
 
 class Assignments(Protocol):
-    """Who has what, and who had."""
+    """The organisation's assignments, present and past."""
 
     def end(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Ends the customer's assignments of these devices and logs it under the customer's next revision.
@@ -101,35 +101,36 @@ class Assignments(Protocol):
         """
 
     def lock_and_unassign(self, email: Email, identifiers: Sequence[str], listed: int) -> Ended | None:
-        """Does at once what `Customers.lock`, `end` and `current` do, where nothing has to be decided in between.
+        """Does what `Customers.lock`, `end` and `current` do, where no decision lies between them.
 
-        Lists up to so many of the assignments left. None, if there is no such customer.
+        Returns:
+            What has ended, with up to `listed` of the remaining devices; None if there is no such customer.
         """
 
     def share(self, customers: Sequence[Customer], identifier: str) -> set[str]:
         """Assigns a device, which must exist, to customers and logs it under each one's next revision.
 
         Returns:
-            The ids of those who did not have it yet.
+            The ids of the customers who did not have it.
         """
 
     def sharing(self, customers: Sequence[Customer], identifier: str) -> set[str]:
-        """Tells which of these customers have a device, by id."""
+        """Returns the ids of those of these customers who have a device."""
 
     def end_all(self, customer: Customer) -> int:
-        """Ends all of the customer's assignments, as `end` does, however many. Gives their number."""
+        """Ends all of the customer's assignments, as `end` does. Returns their number."""
 
     def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> Ownership:
-        """Finds who has the devices, or had at an instant: at most so many owners of each, the longest first.
+        """Finds at most `limit` owners of each device, now or at an instant, the longest first.
 
-        It does so with a single statement, the clock included.
+        A single statement reads them and the clock.
         """
 
     def now(self) -> datetime:
-        """Reads the database's clock, behind the moment that the transaction sees."""
+        """Reads the database's clock, which is not before the state that the transaction reads."""
 
     def which_are_assigned(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
-        """Tells which of these devices the customer has, in no particular order."""
+        """Returns which of these devices the customer has, in no particular order."""
 
     def current(self, customer: Customer, after: str, limit: int) -> list[str]:
         """Lists up to `limit` identifiers of the customer's devices that sort after `after`, in their order."""
@@ -141,7 +142,7 @@ class Assignments(Protocol):
         """Finds the customer's state at an instant."""
 
     def state_at_revision(self, customer: Customer, revision: int) -> RevisionState | None:
-        """Finds the customer's state at a revision, or None if there was none such."""
+        """Finds the customer's state at a revision, or None if there was no such revision."""
 
 
 class Operations(Protocol):
@@ -151,64 +152,64 @@ class Operations(Protocol):
         """Finds an operation."""
 
     def page(self, wanted: OperationFilter, before: tuple[datetime, str] | None, limit: int) -> list[OperationRecord]:
-        """Lists operations, the newest first, from behind the one of a time and an id."""
+        """Lists operations, the newest first, after the one of a given time and id."""
 
     def changes(self, operation_id: str, after: tuple[str, str], limit: int) -> list[AssignmentChange]:
-        """Lists what an operation did, by customer and device, from behind such a pair."""
+        """Lists what an operation did, in the order of customers and devices, after a given pair."""
 
     def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
-        """Locks the operation's customers and finds out which of its devices have not changed owners since.
+        """Locks the operation's customers and finds its devices whose owners have not changed since.
 
-        Those that have are given by identifier, with whether an earlier revert of the operation did it; only the first
-        `shown` of them.
+        Of the other devices the first `shown` are returned by identifier, with whether an earlier revert of the
+        operation has changed them.
         """
 
     def apply_revert(self) -> tuple[dict[str, int], int, int]:
-        """Does to the devices found the opposite of what the operation did, under each customer's next revision.
+        """Does the opposite of the operation to these devices, under each customer's next revision.
 
         Returns:
             By how much each customer's number of devices changed, how many assignments began, and how many ended.
         """
 
     def record(self, operation: Operation) -> None:
-        """Has the transaction write an operation and give each of its customers the next revision.
+        """Sets the operation of the transaction, which also gives each of its customers the next revision.
 
-        It does so as its last act, whatever else comes before: the time of the operation is read then, so that between
-        it and the commit there is next to nothing, and a look at a past instant stays true.
+        It is written as the last step of the transaction. The time of the operation is read then, so that the commit
+        follows at once and an answer about a past instant stays true.
         """
 
 
 class OperationStream(Protocol):
-    """The operations in the order in which streams tell them."""
+    """The operations in the order of the stream."""
 
     def last(self, organization_id: str) -> int:
-        """Gives every operation that has none its place, and tells the last place. Raises as `Storage.write` does."""
+        """Assigns positions to all operations that have none. Returns the last position. Raises as `Storage.write`."""
 
     def advance(self, organization_id: str) -> tuple[int, bool]:
-        """Does so for some of them: gives the last place there is then, and whether more operations wait."""
+        """Assigns positions to some of them. Returns the last position, and whether more may have none."""
 
     def behind(
         self, organization_id: str, after: int, limit: int, customer_id: str | None = None
     ) -> list[OperationRecord]:
-        """Reads operations behind a place, all or one customer's. Raises as `Storage.read` does."""
+        """Reads the operations after a position, all or those of one customer. Raises as `Storage.read`."""
 
 
 class Replies(Protocol):
-    """The answers that retries get."""
+    """The stored answers, which retries get."""
 
     def find(self, request_id: str) -> Reply | None:
-        """Finds what a request id was answered."""
+        """Finds the answer of a request id."""
 
     def keep(self, request_id: str, reply: Reply) -> None:
-        """Keeps an answer with the transaction.
+        """Stores an answer in the transaction.
 
         Raises:
-            Retry: another transaction has claimed the request id meanwhile; running again finds its answer.
+            Retry: another transaction has stored one for the request id; run again, this one finds it.
         """
 
 
 class UnitOfWork(Protocol):
-    """One transaction, for one organisation: nothing in it can see or touch another's."""
+    """One transaction of one organisation. It reads and writes no data of another."""
 
     @property
     def customers(self) -> Customers:
@@ -235,13 +236,13 @@ class Storage(Protocol):
     """Runs work in transactions."""
 
     def write(self, organization_id: str, cancellation: Cancellation, work: Callable[[UnitOfWork], T]) -> T:
-        """Runs `work` and commits, or changes nothing at all. Work that lost against others is run again.
+        """Runs `work` and commits, or changes nothing. After a conflict with another transaction `work` is run again.
 
         Raises:
-            Conflict: it kept losing.
+            Conflict: every attempt ended in a conflict.
             DatabaseUnavailable: the database cannot be reached.
-            OutcomeUnknown: it may have been done; the database did not confirm the commit.
-            Cancelled, DeadlineExceeded: the caller's patience ended first.
+            OutcomeUnknown: the database did not confirm the commit, which may have taken effect.
+            Cancelled, DeadlineExceeded: the call ended first.
         """
 
     def read(
@@ -252,7 +253,7 @@ class Storage(Protocol):
         *,
         one_statement: bool = False,
     ) -> T:
-        """Runs `work` without a lock on one unchanging view of the data. Raises as `write` does.
+        """Runs `work` without locks on a snapshot of the data. Raises as `write` does.
 
-        Work that makes do with one statement can say so: a statement has one view by itself, and costs least alone.
+        With `one_statement`, `work` runs a single statement, which reads a snapshot by itself and needs no transaction.
         """

@@ -1,4 +1,4 @@
-"""Replays what the database has written down of an organisation, and checks that it agrees with itself."""
+"""Replays the stored history of an organisation and checks that it is consistent."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Devices = dict[str, int]
 
 @dataclass
 class History:
-    """What is written of an organisation.
+    """The stored data of an organisation.
 
     Attributes:
         operations: the rows, by id.
@@ -42,7 +42,7 @@ class History:
 
 
 def replayed(database: Database, organization_id: str) -> History:
-    """Reads the history of an organisation from the beginning, and checks every count, row and time on the way."""
+    """Replays the history of an organisation from the beginning, and checks every count, row and time."""
     history = History()
     with database.session(write=False) as connection:
 
@@ -104,7 +104,7 @@ def _after(before: Devices, changes: list[Any]) -> Devices:
 
 
 def _note(history: History, row: Any, devices: Devices) -> None:
-    """Notes a revision, which must be the one after the last, later than it, and of an operation of that time."""
+    """Adds a revision, which must follow the last one, be later, and belong to an operation of the same time."""
     token = tokens.revision_token(row.customer_id, row.revision)
     before = tokens.revision_token(row.customer_id, row.revision - 1)
     assert before in history.revisions, f"there is no revision before {token}"

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-# Without a target, or in words that have none, any conflict passes for the one that is meant.
+# Without a target, any conflict is taken for the expected one.
 UNTARGETED = re.compile(
     r"ON\s+CONFLICT(?!\s*\()|INSERT\s+OR\s+(IGNORE|REPLACE)|\bREPLACE\s+INTO|on_conflict_do_\w+\(\s*\)",
     re.IGNORECASE,
@@ -16,7 +16,7 @@ UNTARGETED = re.compile(
 
 
 def untargeted(text: str) -> list[str]:
-    """Finds the statements that would take any conflict. Text in backticks speaks of SQL and is none."""
+    """Finds the statements that would accept any conflict. Text in backticks is not SQL."""
     return [found.group() for found in UNTARGETED.finditer(re.sub(r"`[^`\n]*`", "", text))]
 
 

@@ -1,4 +1,4 @@
-"""What is told of a database: where it is, and nothing of its user, its password or its options."""
+"""What errors say of a database: where it is, but not its user, its password or its options."""
 
 import os
 
@@ -16,8 +16,8 @@ from tests.postgres import Postgres
 _PIECES = ("hunt", "er2")
 
 
-def told(url: str) -> str:
-    """Opens a database that cannot be opened and gives the sentence."""
+def reported(url: str) -> str:
+    """Opens a database that cannot be opened. Returns the error's text."""
     with pytest.raises((OperatorError, DatabaseUnavailable)) as caught:
         schema.check(Database(url))
     return str(caught.value)
@@ -28,9 +28,9 @@ def told(url: str) -> str:
     ["hunt@er2", "hunt/er2", "hunt?er2", "hunt#er2", "hunt:er2", "hunt@x?er2=1", "hunt%er2", "hunt&er2", "hunt er2"],
 )
 @pytest.mark.parametrize("rest", ["127.0.0.1:1/nothing", "127.0.0.1:x/nothing", "127.0.0.1:1/nothing?sslmode=disable"])
-def test_no_piece_of_a_password_that_is_not_encoded_is_told(password: str, rest: str) -> None:
+def test_no_piece_of_a_password_that_is_not_encoded_is_reported(password: str, rest: str) -> None:
     for user in ("me", "", "me%40home"):
-        text = told(f"postgresql+psycopg://{user}:{password}@{rest}")
+        text = reported(f"postgresql+psycopg://{user}:{password}@{rest}")
         assert not [piece for piece in _PIECES if piece in text], text
         assert "\n" not in text
 
@@ -47,15 +47,15 @@ def test_no_piece_of_a_password_that_is_not_encoded_is_told(password: str, rest:
         "host=127.0.0.1&password=hunter2",
     ],
 )
-def test_no_password_in_the_options_is_told(query: str) -> None:
-    text = told(f"postgresql+psycopg://127.0.0.1:1/nothing?{query}")
+def test_no_password_in_the_options_is_reported(query: str) -> None:
+    text = reported(f"postgresql+psycopg://127.0.0.1:1/nothing?{query}")
     assert not [piece for piece in _PIECES if piece in text], text
 
 
 def test_a_server_that_repeats_the_password_is_not_quoted(postgres_server: Postgres) -> None:
     url = postgres_server.create()
     where = "&".join(f"{name}={value}" for name, value in _connected(url).items())
-    text = told(f"postgresql+psycopg://hunter2:hunter2@/nothing?{where}")
+    text = reported(f"postgresql+psycopg://hunter2:hunter2@/nothing?{where}")
     assert text.startswith("cannot open the database nothing on ")
     assert "hunter2" not in text
     postgres_server.drop(url)
@@ -94,11 +94,11 @@ def test_the_place_is_what_the_driver_makes_of_the_url(
 
 
 def test_an_option_that_the_driver_does_not_know_is_named() -> None:
-    assert told("postgresql://h/d?pgbouncer=true&schema=x") == (
+    assert reported("postgresql://h/d?pgbouncer=true&schema=x") == (
         "the database URL has an option that PostgreSQL's driver does not know: pgbouncer, schema"
     )
-    # Parameters of psycopg that are no options of a connection are not for a URL.
-    assert told("postgresql://h/d?autocommit=1").endswith(": autocommit")
+    # Parameters of psycopg.connect that are not options of libpq are refused too.
+    assert reported("postgresql://h/d?autocommit=1").endswith(": autocommit")
 
 
 @pytest.mark.parametrize("url", ["sqlite:///x.db?mode=ro", "sqlite:////a/x?y.db", "sqlite://a/x.db", "sqlite:///a%00b"])

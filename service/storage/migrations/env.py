@@ -1,10 +1,10 @@
-"""Runs the steps on the connection that `schema.upgrade` hands over."""
+"""Runs the steps on the connection of `schema.upgrade`."""
 
 from alembic import context
 
 from service.storage.tables import metadata
 
-# Alembic's own proxy; a batch rebuilds a table where SQLite cannot alter it.
+# In batch mode Alembic rebuilds a table that SQLite cannot alter.
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

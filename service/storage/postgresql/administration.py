@@ -70,7 +70,7 @@ class Administration:
             parameters = {"names": tables, "small": _SMALL, "committed": committed}
             outgrown = list(connection.execute(_OUTGROWN, parameters).scalars())
             if outgrown:
-                # A table that another process analyses at this moment is skipped, unless that began before the commit.
+                # A table that another process is analysing is skipped, unless that began before the commit.
                 how = "" if committed else "(SKIP_LOCKED)"
                 connection.execute(text(f"ANALYZE {how} {', '.join(outgrown)}"))
         return outgrown

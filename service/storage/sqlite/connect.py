@@ -11,7 +11,7 @@ _WAL_PAUSE_SECONDS = 0.005
 def make_file(path: str) -> None:
     """Makes an empty file that only its owner can read, and leaves a file that exists as it is.
 
-    SQLite gives the files that it makes beside it, such as the write-ahead log, the same permissions.
+    SQLite makes the files beside it, such as the write-ahead log, with the same permissions.
 
     Raises:
         OSError: it cannot be made.

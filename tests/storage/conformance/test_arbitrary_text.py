@@ -1,4 +1,4 @@
-"""Arbitrary identifiers and e-mails, through the server into the database and back: exact, or refused where wrong."""
+"""Arbitrary identifiers and e-mails, through the server into the database and back: exact, or refused."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ DOMAINS = st.one_of(
 
 
 class Counted:
-    """Gives a customer of their own to each example."""
+    """Counts the examples, each of which has a customer of its own."""
 
     number = 0
 
@@ -106,7 +106,7 @@ def test_bad_identifiers_are_refused_with_a_violation_at_each_index(client: Clie
 
 
 def imported(tenant: Tenant, email: str) -> bool:
-    """Tells whether an import takes an address, which gets a device if so."""
+    """Returns whether an import accepts an address, to which it assigns a device."""
     text = email.replace('"', '""')
     lines = list(read_lines([HEADER + "\n", f'"{text}",device,t\n']))
     good = [line for line in lines if isinstance(line, Line)]

@@ -1,4 +1,4 @@
-"""Who had what at a moment: every moment of a long history, read back page by page."""
+"""The assignments at every revision of a long history, read page by page."""
 
 import random
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def unassign(database: Database, tenant: Tenant, email: str, identifiers: list[s
 
 @pytest.fixture
 def history(database: Database, tenant: Tenant) -> History:
-    """Two customers of two organisations who got and lost the same devices, many times."""
+    """Two customers in each of two organisations, whose devices were assigned and unassigned many times."""
     chance = random.Random(7)  # noqa: S311  # no secret
     tenants = [tenant, new_tenant(database, "other")]
     whose = [(each, email) for each in tenants for email in ("ada@example.com", "bob@example.com")]
@@ -51,7 +51,7 @@ def history(database: Database, tenant: Tenant) -> History:
 
 
 def pages(uow: Transaction, customer: Customer, revision: int, size: int) -> Iterator[AssignedDevice]:
-    """Reads a listing to its end."""
+    """Reads all pages of a list."""
     after = ""
     while page := uow.assignments.assigned_at_revision(customer, revision, after, size):
         yield from page
@@ -59,7 +59,7 @@ def pages(uow: Transaction, customer: Customer, revision: int, size: int) -> Ite
 
 
 def customers(uow: Transaction, history: History) -> Iterator[tuple[Customer, int, str]]:
-    """Gives every revision of every customer, and its token."""
+    """Yields every revision of every customer, and its token."""
     for customer_id in history.customers:
         customer = uow.customers.find(customer_id=customer_id)
         assert customer is not None

@@ -1,4 +1,4 @@
-"""Whole files in and out: one operation, all or nothing, and the same again on the other side."""
+"""Import and export: one operation, all or nothing; what is exported can be imported."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ TYPES = st.sampled_from(["thermostat", 'a,"b"', "\U0001f321"])
 
 
 def lines(rows: list[tuple[str, str, str]]) -> list[Line]:
-    """Writes rows as a file and reads them as the command does."""
+    """Writes rows to a file and reads them as the command does."""
     file = io.StringIO(newline="")
     csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
     file.seek(0)

@@ -17,7 +17,7 @@ from tests.conftest import Tenant
 
 def test_an_integrity_error_names_the_constraint_that_a_row_breaks(database: Database, tenant: Tenant) -> None:
     def broken(**values: Any) -> list[bool]:
-        """Breaks a constraint of the organisations. Tells for which it is taken."""
+        """Breaks a constraint of the organisations. Returns for which of two constraints it is taken."""
         row = {"id": "org_new", "name": "another", "created_at": datetime.now(UTC), **values}
         with pytest.raises(IntegrityError) as caught, database.session() as connection:
             connection.execute(insert(organization), row)
@@ -28,7 +28,7 @@ def test_an_integrity_error_names_the_constraint_that_a_row_breaks(database: Dat
     assert broken(created_at=None) == [False, False]
 
 
-def test_a_customers_update_that_breaks_another_constraint_is_no_address_that_is_taken(
+def test_an_update_of_a_customer_that_breaks_another_constraint_is_not_reported_as_a_taken_address(
     database: Database, tenant: Tenant
 ) -> None:
     tenant.assign("ada@example.com", ["A"])

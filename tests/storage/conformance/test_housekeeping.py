@@ -16,13 +16,13 @@ DAY = timedelta(hours=24)
 
 
 def age(database: Database, hours: float) -> None:
-    """Makes every answer so much older."""
+    """Makes every answer older by so many hours."""
     with database.session() as connection:
         older = kind_of(database).interval(timedelta(hours=hours))
         connection.execute(text(f"UPDATE reply SET kept_at = kept_at - {older}"))
 
 
-def test_an_answer_is_kept_for_its_time_and_then_forgotten(client: Client, tenant: Tenant, database: Database) -> None:
+def test_an_answer_is_kept_for_its_time_and_then_deleted(client: Client, tenant: Tenant, database: Database) -> None:
     tenant.assign("ada@example.com", ["A", "B"])
     first, second = str(uuid.uuid4()), str(uuid.uuid4())
     answer = client.unassign(tenant, "ada@example.com", ["A"], request_id=first)
@@ -32,7 +32,7 @@ def test_an_answer_is_kept_for_its_time_and_then_forgotten(client: Client, tenan
     client.unassign(tenant, "ada@example.com", ["B"], request_id=second)
     age(database, 0.2)
     assert housekeeping.forget_replies(database, DAY) == 1
-    # The one is new again, the other is still what it was.
+    # The first request id can be used again, the second cannot.
     again = client.unassign(tenant, "ada@example.com", ["A"], request_id=first)
     assert list(again.skipped) == ["A"]
     reused = failure(lambda: client.unassign(tenant, "ada@example.com", ["A"], request_id=second))
@@ -40,7 +40,7 @@ def test_an_answer_is_kept_for_its_time_and_then_forgotten(client: Client, tenan
 
 
 @pytest.mark.parametrize("count", [0, 999, 1000, 2500])
-def test_all_that_is_old_goes_however_much_it_is(database: Database, tenant: Tenant, count: int) -> None:
+def test_any_number_of_old_answers_is_deleted(database: Database, tenant: Tenant, count: int) -> None:
     with database.session() as connection:
         rows = [
             {"organization_id": tenant.id, "request_id": str(n), "fingerprint": b"", "answer": b""}

@@ -1,4 +1,4 @@
-"""API keys in the database: only their hashes, and good for exactly as long as they should be."""
+"""API keys in the database: only their hashes, and valid until they expire or are revoked."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ from service.storage.organizations import NameTaken, Organizations
 from tests.conftest import Tenant, new_tenant
 
 
-def test_a_key_speaks_for_its_organisation_with_its_scopes(database: Database, tenant: Tenant) -> None:
+def test_a_key_belongs_to_its_organisation_and_has_its_scopes(database: Database, tenant: Tenant) -> None:
     other = new_tenant(database, "other")
     made, secret = Keys(database).create(other.id, SCOPES[:2], None)
     principal = Keys(database).principal(keys.sha256(secret))
@@ -31,20 +31,20 @@ def test_neither_a_key_nor_a_part_of_its_secret_is_in_the_database(database: Dat
     assert keys.sha256(tenant.api_key) in row
 
 
-def test_an_unknown_key_speaks_for_nobody(database: Database, tenant: Tenant) -> None:
+def test_an_unknown_key_has_no_principal(database: Database, tenant: Tenant) -> None:
     assert Keys(database).principal(keys.sha256(tenant.api_key + "x")) is None
     assert Keys(database).principal("") is None
 
 
 @pytest.mark.parametrize(("seconds", "good"), [(-1, False), (3600, True)])
-def test_a_key_is_good_until_it_expires(database: Database, tenant: Tenant, seconds: int, good: bool) -> None:  # noqa: FBT001  # a parameter
+def test_a_key_is_valid_until_it_expires(database: Database, tenant: Tenant, seconds: int, good: bool) -> None:  # noqa: FBT001  # a parameter
     expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
     made, secret = Keys(database).create(tenant.id, SCOPES, expires_at)
     assert made.expires_at == expires_at
     assert (Keys(database).principal(keys.sha256(secret)) is not None) == good
 
 
-def test_a_revoked_key_is_worthless_and_stays_so_from_its_first_revocation(database: Database, tenant: Tenant) -> None:
+def test_a_key_is_revoked_once_and_stays_revoked(database: Database, tenant: Tenant) -> None:
     stored = Keys(database)
     second, secret = stored.create(tenant.id, SCOPES, None)
     assert stored.revoke(tenant.key_id)
@@ -54,14 +54,14 @@ def test_a_revoked_key_is_worthless_and_stays_so_from_its_first_revocation(datab
     assert revoked[second.id] is None
     assert stored.revoke(tenant.key_id)
     assert {key.id: key.revoked_at for key in stored.all()} == revoked
-    assert not stored.revoke("key_of_nobody")
+    assert not stored.revoke("key_unknown")
 
 
-def test_the_last_use_is_noted_and_never_goes_back(database: Database, tenant: Tenant) -> None:
+def test_the_last_use_is_recorded_and_never_moves_back(database: Database, tenant: Tenant) -> None:
     stored = Keys(database)
     now = datetime.now(UTC)
     for used_at in (now, now - timedelta(hours=1)):
-        stored.used({tenant.key_id: used_at, "key_of_nobody": used_at})
+        stored.used({tenant.key_id: used_at, "key_unknown": used_at})
         assert [key.last_used_at for key in stored.all()] == [now]
     stored.used({})
     assert [key.last_used_at for key in stored.all()] == [now]

@@ -23,7 +23,7 @@ CUSTOMERS = 1_500
 
 
 def customers() -> list[Line]:
-    """Lines that give each of many customers a device."""
+    """Makes lines that assign a device to each of many customers."""
     rows = [HEADER, *(f"c{number}@example.com,D-{number},lamp" for number in range(CUSTOMERS))]
     return [line for line in read_lines(f"{row}\n" for row in rows) if isinstance(line, Line)]
 

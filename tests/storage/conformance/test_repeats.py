@@ -1,4 +1,4 @@
-"""A call and its repeat: what one transaction does that learns of the other late."""
+"""A call and its retry at the same time: what a transaction does that finds the other's answer late."""
 
 from unittest.mock import patch
 
@@ -17,10 +17,10 @@ EMAIL = "ada@example.com"
 CODEC: Codec[str] = Codec(str.encode, bytes.decode)
 
 
-def test_a_repeat_that_is_refused_behind_others_gives_the_first_answer_and_changes_nothing(
+def test_a_retry_that_is_refused_after_other_changes_returns_the_first_answer_and_changes_nothing(
     database: Database, tenant: Tenant
 ) -> None:
-    """The repeat has looked for an answer before there was one, and gets the lock behind its twin and somebody else."""
+    """The retry looks for an answer before there is one, and gets the lock after the first call and another one."""
     tenant.assign(EMAIL, ["A"])
     revision = next(token for token, had in replayed(database, tenant.id).revisions.items() if had)
     request_id = "0b5f3c1e-0000-4000-8000-000000000001"

@@ -30,7 +30,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
             database.close()
 
 
-def test_an_empty_database_is_upgraded_to_the_tables_of_today(empty: Make) -> None:
+def test_an_empty_database_is_upgraded_to_the_newest_tables(empty: Make) -> None:
     database = empty()
     assert schema.upgrade(database) == ("", schema.head())
     assert schema.check(database) == schema.head()

@@ -24,7 +24,7 @@ ADA = Email.parse("ada@example.com")
 
 
 def add_device(uow: Transaction) -> None:
-    """Writes a row."""
+    """Inserts a device."""
     values = {"organization_id": uow.organization_id, "identifier": "new", "id": "dev_1", "type": "t"}
     statement = "INSERT INTO device (organization_id, identifier, id, type, created_at) VALUES"
     uow.connection.core.execute(
@@ -47,7 +47,7 @@ def test_what_a_transaction_did_before_it_failed_is_undone(database: Database, t
     assert devices(database) == []
 
 
-def test_work_that_lost_is_run_again_from_the_beginning(database: Database, tenant: Tenant) -> None:
+def test_work_is_run_again_after_a_conflict(database: Database, tenant: Tenant) -> None:
     attempts = []
 
     def work(uow: Transaction) -> str:
@@ -62,7 +62,7 @@ def test_work_that_lost_is_run_again_from_the_beginning(database: Database, tena
     assert devices(database) == ["new"]
 
 
-def test_work_that_keeps_losing_is_a_conflict_with_nothing_done(database: Database, tenant: Tenant) -> None:
+def test_work_whose_every_attempt_is_in_conflict_changes_nothing(database: Database, tenant: Tenant) -> None:
     def work(uow: Transaction) -> None:
         add_device(uow)
         raise Retry
@@ -89,29 +89,29 @@ def test_nothing_is_stopped_once_the_commit_has_begun(
 ) -> None:
     cancellation = Cancellation()
     commit = database.backend.commit
-    told = []
+    stopped = []
 
     def committing(pooled: PoolProxiedConnection) -> None:
-        told.append(cancellation.cancel())
+        stopped.append(cancellation.cancel())
         cancellation.stop()
         commit(pooled)
 
     def stop(_pooled: PoolProxiedConnection) -> None:
-        told.append(True)
+        stopped.append(True)
 
     monkeypatch.setattr(database.backend, "commit", committing)
     monkeypatch.setattr(database.backend, "stop", stop)
     database.write(tenant.id, cancellation, add_device)
     monkeypatch.undo()
-    assert told == [False]
+    assert stopped == [False]
     assert devices(database) == ["new"]
 
 
 class _Held:
-    """What a caller has while the database fails."""
+    """An object that the caller refers to while the database fails."""
 
 
-def _lose(database: Database, tenant: Tenant) -> None:
+def _fail(database: Database, tenant: Tenant) -> None:
     held = _Held()
 
     def fails(_uow: Transaction) -> None:
@@ -122,13 +122,11 @@ def _lose(database: Database, tenant: Tenant) -> None:
         database.write(tenant.id, Cancellation(), fails)
 
 
-def test_a_transaction_that_the_database_ended_leaves_nothing_to_the_collector(
-    database: Database, tenant: Tenant
-) -> None:
+def test_a_failed_transaction_leaves_no_reference_cycle(database: Database, tenant: Tenant) -> None:
     gc.collect()
     gc.disable()
     try:
-        _lose(database, tenant)
+        _fail(database, tenant)
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
         assert [thing for thing in gc.garbage if isinstance(thing, _Held | Conflict | Retry)] == []
@@ -138,7 +136,7 @@ def test_a_transaction_that_the_database_ended_leaves_nothing_to_the_collector(
         gc.enable()
 
 
-def test_a_read_shows_one_moment_whatever_happens_meanwhile(database: Database, tenant: Tenant) -> None:
+def test_a_read_sees_one_state_though_others_commit_meanwhile(database: Database, tenant: Tenant) -> None:
     tenant.assign("ada@example.com", ["A", "B"])
 
     def look(uow: Transaction) -> list[str]:
@@ -180,7 +178,7 @@ def test_the_time_of_a_customers_operations_only_grows_even_if_the_clock_is_set_
 ) -> None:
     tenant.assign("ada@example.com", ["A", "B", "C"])
     with database.session() as connection:
-        # As if the last operation had been an hour from now.
+        # As if the last operation had been one hour in the future.
         later = kind_of(database).interval(timedelta(hours=1))
         for table, column in (
             ("customer", "changed_at"),
@@ -204,7 +202,7 @@ def test_the_time_of_a_customers_operations_only_grows_even_if_the_clock_is_set_
     assert [(after - before).total_seconds() for before, after in pairwise(times)] == [1e-6, 1e-6]
 
 
-def test_nothing_of_an_organisation_is_seen_or_touched_by_another(database: Database, tenant: Tenant) -> None:
+def test_an_organisation_neither_reads_nor_changes_data_of_another(database: Database, tenant: Tenant) -> None:
     other = new_tenant(database, "other")
     for each in (tenant, other):
         each.assign("ada@example.com", ["A", "B"])

@@ -1,4 +1,4 @@
-"""A crash of PostgreSQL: connections that were open are lost, which is no defect, and work is run again."""
+"""A crash of PostgreSQL: open connections are lost, which is no defect, and work is run again."""
 
 import os
 import signal
@@ -27,12 +27,12 @@ def own() -> Iterator[Own]:
 
 
 def crash(own: Own, url: str, session: int) -> None:
-    """Kills a session of its own, at which PostgreSQL ends all of them with a warning, and waits for the new start.
+    """Kills another session, after which PostgreSQL ends all sessions with a warning, and waits for its restart.
 
     Args:
         own: the server.
         url: a database of it.
-        session: the process of the session whose end is waited for first.
+        session: the process whose end is waited for first.
     """
     plain = url.replace("+psycopg", "")
     with psycopg.connect(plain) as other:
@@ -63,7 +63,7 @@ def database(own: Own) -> Iterator[Database]:
 
 
 def session_of(connection: Connection) -> int:
-    """Names the process that serves a connection."""
+    """Returns the process id of the session."""
     found: int = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     return found
 

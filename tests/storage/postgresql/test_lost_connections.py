@@ -19,7 +19,9 @@ pytestmark = pytest.mark.postgresql
 
 
 @pytest.mark.parametrize("through", ["driver", "SQLAlchemy"])
-def test_a_refusal_stands_where_the_connection_is_lost_behind_it(postgres_server: Postgres, through: str) -> None:
+def test_an_error_of_the_use_case_is_kept_if_the_connection_is_lost_afterwards(
+    postgres_server: Postgres, through: str
+) -> None:
     database = Database(postgres_server.fresh(), 1)
     tenant = new_tenant(database)
     ended = text(
@@ -31,7 +33,7 @@ def test_a_refusal_stands_where_the_connection_is_lost_behind_it(postgres_server
         uow.customers.find(email=ADA)
         if through == "SQLAlchemy":
             add_device(uow)
-        # It ends the only connection of the other one's pool: this one, whose end has not been seen when it refuses.
+        # Ends the connection of this transaction, which notices it only after the use case has raised its error.
         other = create_engine(database.engine.url)
         with other.connect() as connection:
             connection.execute(ended)
@@ -77,7 +79,7 @@ def test_calls_after_a_restart_of_the_database_work_at_once(
 
 
 def connections(url: str) -> int:
-    """Counts who is connected to a database."""
+    """Counts the connections to a database."""
     admin = create_engine(make_url(url).set(database="postgres"))
     with admin.connect() as connection:
         found = connection.execute(
@@ -89,10 +91,8 @@ def connections(url: str) -> int:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_connection_whose_pool_another_thread_has_let_go_of_is_closed(
-    database_url: str, database: Database, tenant: Tenant
-) -> None:
-    """As when one thread finds that its connection has died and another has one that lives."""
+def test_a_connection_of_a_replaced_pool_is_closed(database_url: str, database: Database, tenant: Tenant) -> None:
+    """As when one thread has found a lost connection while another thread uses one that is not lost."""
 
     def work(uow: Transaction) -> None:
         assert uow.devices.known(["A"]) == {}

@@ -31,7 +31,7 @@ def test_a_database_that_is_not_utf8_is_not_served(postgres_server: Postgres) ->
         postgres_server.drop(made)
 
 
-def test_a_database_that_is_not_there_is_told_without_its_password(postgres_server: Postgres) -> None:
+def test_a_missing_database_is_reported_without_its_password(postgres_server: Postgres) -> None:
     url = make_url(postgres_server.create())
     postgres_server.drop(url.render_as_string(hide_password=False))
     database = Database(url.set(password="hush").render_as_string(hide_password=False))

@@ -21,7 +21,7 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 def lines(count: int, first: int = 0) -> list[Line]:
-    """Lines that give each of some customers ten devices."""
+    """Makes lines that assign ten devices to each customer."""
     rows = [HEADER, *(f"c{n // 10}@example.com,D-{n},lamp" for n in range(first, first + count))]
     return [line for line in read_lines(f"{row}\n" for row in rows) if isinstance(line, Line)]
 
@@ -85,7 +85,7 @@ def test_statements_planned_for_empty_tables_are_planned_again_after_an_import()
         for _ in range(2 * service._settings.threads):
             look(0)
         bulk.import_lines(database, tenant.id, lines(20_000), skip_bad_lines=False)
-        service._maintenance.stop()  # its statements are not those of the calls that are looked at
+        service._maintenance.stop()  # its statements would be recorded too
         with recorder.recording() as recording:
             look(1_999)
         api.channel.close()

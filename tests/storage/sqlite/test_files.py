@@ -1,4 +1,4 @@
-"""SQLite's files: at the path that the URL names, whatever its characters are, and for their owner alone."""
+"""SQLite's files: at the path of the URL, for any characters, and readable by their owner alone."""
 
 import os
 import stat
@@ -25,7 +25,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def used(url: str) -> None:
-    """Makes a database, and opens it in each way that there is."""
+    """Makes a database, and opens it in every way."""
     database = Database(url)
     schema.upgrade(database)
     schema.check(database)
@@ -65,7 +65,7 @@ def test_every_file_is_its_owners_alone_whatever_the_umask_is(tmp_path: Path, um
     assert modes == dict.fromkeys(("x.db", "x.db-wal", "x.db-shm"), 0o600)
 
 
-def test_it_is_so_before_there_is_anything_in_it(tmp_path: Path, umask: None) -> None:
+def test_an_empty_file_is_its_owners_alone_already(tmp_path: Path, umask: None) -> None:
     path = tmp_path / "x.db"
     sqlite.make_file(str(path))
     assert (path.stat().st_size, stat.S_IMODE(path.stat().st_mode)) == (0, 0o600)

@@ -17,7 +17,7 @@ from service.storage.sqlite import backend as sqlite
 
 @pytest.fixture
 def written(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """A new SQLite file that somebody is writing to, which has SQLite refuse WAL mode to others without waiting."""
+    """A new file that another connection is writing to, for which SQLite refuses WAL mode without waiting."""
     writer = sqlite3.connect(tmp_path / "empty.db", isolation_level=None, check_same_thread=False)
     writer.execute("BEGIN IMMEDIATE")
     yield writer
@@ -65,7 +65,7 @@ def test_an_sqlite_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "text.db"
     path.write_text("This is a text and not a database. " * 100)
     database = Database(f"sqlite:///{path}")

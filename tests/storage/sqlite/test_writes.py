@@ -15,7 +15,7 @@ from tests.storage.conformance.test_transactions import add_device, devices
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_commit_that_finds_no_room_on_the_disk_is_an_unknown_outcome(
+def test_a_commit_on_a_full_disk_is_an_unknown_outcome(
     monkeypatch: pytest.MonkeyPatch, database: Database, tenant: Tenant
 ) -> None:
     commit = database.backend.commit
@@ -39,7 +39,9 @@ def test_a_commit_that_finds_no_room_on_the_disk_is_an_unknown_outcome(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_write_whose_deadline_ends_its_wait_is_late_and_not_in_conflict(database: Database, tenant: Tenant) -> None:
+def test_a_write_whose_deadline_ends_its_wait_exceeds_the_deadline_and_is_no_conflict(
+    database: Database, tenant: Tenant
+) -> None:
     tenant.assign("ada@example.com", ["A"])
     other = Database(database.url)
 

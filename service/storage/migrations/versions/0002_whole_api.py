@@ -1,4 +1,4 @@
-"""What the whole API keeps beside: records of customers and devices, reverts, and the stream of operations."""
+"""Fields of customers and devices, reverts, and the stream of operations."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Adds columns, all with a value for the rows that there are, and the stream's two indexes."""
+    """Adds columns, with values for the existing rows, and the two indexes of the stream."""
     op.add_column("organization", sa.Column("last_position", sa.BigInteger(), nullable=False, server_default="0"))
     for column, default in (("phone", ""), ("address", ""), ("metadata", "{}")):
         op.add_column("customer", sa.Column(column, sa.Text(), nullable=False, server_default=default))
