@@ -193,8 +193,7 @@ def _news() -> Callable[[CallFailed, float], None]:
 
 def failure_text(failed: CallFailed, key_source: str = "") -> str:
     """Words a failure: the server's sentence with the call's id, and a line for each field that is wrong."""
-    # With violations the sentence ends in the first of them, which have lines of their own here.
-    text = failed.text.partition(": ")[0] if failed.violations else failed.text
+    text = failed.summary  # the violations have lines of their own
     if failed.code == "UNAUTHENTICATED" and key_source:
         text += f"; {key_source}"
     call_id = failed.metadata.get("call_id")

@@ -28,6 +28,11 @@ class CallFailed(Exception):
     retry_seconds: float | None = None
 
     @property
+    def summary(self) -> str:
+        """The text without the violations that it ends with."""
+        return self.text.partition(": ")[0] if self.violations else self.text
+
+    @property
     def uncertain(self) -> bool:
         """Whether the call may have been done in spite of the failure."""
         return self.code in {"UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN"}

@@ -52,13 +52,12 @@ def from_call(failed: CallFailed, map_field: str = "", keys: Sequence[str] = ())
         return _json_names(name)
 
     violations = [(path(name), _json_names(description)) for name, description in failed.violations]
-    text = _json_names(failed.text).replace("the metadata x-api-key", "the header x-api-key")
+    text = _json_names(failed.summary).replace("the metadata x-api-key", "the header x-api-key")
     if violations:
-        # The server's sentence ends with the first violations, which it names as the proto does.
         omitted = int(failed.metadata.get("violations_omitted", "0"))
         first = "; ".join(f"{name}: {description}" for name, description in violations[:3])
         more = max(0, len(violations) - 3) + omitted
-        text = f"{text.partition(': ')[0]}: {first}" + (f"; and {more} more" if more else "")
+        text += f": {first}" + (f"; and {more} more" if more else "")
     metadata = {
         _camel_case(name): int(value) if value.isdecimal() and name != "call_id" else value
         for name, value in failed.metadata.items()

@@ -29,13 +29,13 @@ Local = Callable[..., int]
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database. To the gateway one kind is like the other: it does not know that there is any."""
+    """A database. SQLite is enough, because the gateway does not depend on the database."""
     return sqlite_files.fresh(tmp_path_factory.mktemp("gateway") / "test.db")
 
 
 @pytest.fixture(scope="session")
 def database(database_url: str) -> Iterator[Database]:
-    """The database, opened beside the server as an operator's command would."""
+    """The database, opened beside the server as by an operator's command."""
     opened = Database(database_url, 20)
     yield opened
     opened.close()
@@ -49,7 +49,7 @@ def tenant(database: Database) -> Tenant:
 
 @pytest.fixture
 def begin(database_url: str) -> Iterator[Begin]:
-    """Starts gRPC servers: `begin(rate_limit=1)` gives the service and its port."""
+    """Starts gRPC servers: `begin(rate_limit=1)` returns the service and its port."""
     started: list[Service] = []
 
     def start(address: str = "127.0.0.1:0", tls: Any = None, **settings: Any) -> tuple[Service, int]:
@@ -79,12 +79,12 @@ def launch() -> Iterator[Launch]:
 
 
 class Scripted(grpc.GenericRpcHandler):
-    """A server that answers every call as the test has it, and keeps what came beside the last message.
+    """A server that answers every call as the test wants, and records the metadata of the last call.
 
     Attributes:
         answer: takes the call's context; it may abort it.
         check: the same, for the check of a key.
-        bytes: the answer; an empty message unless told.
+        bytes: the answer; an empty message by default.
         metadata: the last call's.
         seconds: how much time the last call had.
         gateway: the one in front of it.
@@ -107,7 +107,7 @@ class Scripted(grpc.GenericRpcHandler):
         self.server.start()
 
     def service(self, handler_call_details: Any) -> Any:
-        """Takes every call."""
+        """Handles every call."""
 
         def respond(_request: bytes, context: grpc.ServicerContext) -> bytes:
             self.metadata = {key: str(value) for key, value in context.invocation_metadata()}
@@ -117,7 +117,7 @@ class Scripted(grpc.GenericRpcHandler):
 
         def stream(_request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
             context.send_initial_metadata(((RESUME_TOKEN, "begin"),))
-            for self.sent in range(1, self.count + 1):  # noqa: B020  # the test looks at it meanwhile
+            for self.sent in range(1, self.count + 1):  # noqa: B020  # the test reads it meanwhile
                 yield self.bytes
 
         if handler_call_details.method == f"/{KEY_CHECK}":
@@ -133,7 +133,7 @@ class Scripted(grpc.GenericRpcHandler):
 
 
 def waiting(free: threading.Event) -> Callable[[grpc.ServicerContext], None]:
-    """Makes an answer of a scripted server that does not come until the test has it come."""
+    """Makes a scripted server wait until the test sets an event."""
 
     def wait(_context: grpc.ServicerContext) -> None:
         free.wait(60)
@@ -153,7 +153,7 @@ def script() -> Iterator[tuple[Scripted, Gateway]]:
 
 @pytest.fixture
 def scripted(script: tuple[Scripted, Gateway]) -> Scripted:
-    """A server for what the real one cannot be made to do, or does not tell."""
+    """A server for what the real one cannot be made to do, or does not show."""
     made, before = script
     made.answer, made.bytes, made.gateway = lambda _context: None, b"", before
     made.check = lambda _context: None
@@ -204,7 +204,7 @@ def runners() -> list[Runner]:
 
 @pytest.fixture
 def local(scripted: Scripted, monkeypatch: pytest.MonkeyPatch, runners: list[Runner]) -> Iterator[Local]:
-    """Serves in this process, with times of the test's choice: `local(IDLE_SECONDS=0.2)` gives the port."""
+    """Serves in this process, with other time-outs: `local(IDLE_SECONDS=0.2)` returns the port."""
     started: list[tuple[Runner, threading.Thread]] = []
 
     def start(connections: int = 1_000, **times: float) -> int:

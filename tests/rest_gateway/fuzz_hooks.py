@@ -1,4 +1,4 @@
-"""What schemathesis does beside its own: fresh request ids, and a look at why a valid request was refused."""
+"""Hooks for schemathesis: new request ids, and a check why a valid request was refused."""
 
 import json
 import re
@@ -25,7 +25,7 @@ BEYOND_SCHEMAS = (
     "ahead of the database's clock",
     "at most 32 levels",
 )
-"""What no schema here tells: fields that depend on each other, tokens, the clock, and depth."""
+"""What the schemas cannot express: fields that depend on each other, tokens, the clock, and depth."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _numbers = count(1)
@@ -33,7 +33,7 @@ _numbers = count(1)
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _arguments: dict[str, Any]) -> None:
-    """Gives writes an id of their own: most would repeat the example's, and be refused for that alone."""
+    """Sets a new request id in each write: most would repeat that of the example, and be refused for it."""
     fresh = str(uuid.UUID(int=next(_numbers)))
     for place, name in ((case.body, "requestId"), (case.headers, KEY)):
         if isinstance(place, MutableMapping) and _UUID.fullmatch(str(place.get(name))):
@@ -42,13 +42,13 @@ def before_call(_context: HookContext, case: Case[Any], _arguments: dict[str, An
 
 @schemathesis.hook
 def filter_case(_context: HookContext, case: Case[Any]) -> bool:
-    """Leaves out a request that has a header more than described: it is taken for wrong, and is not."""
+    """Skips requests with an additional header: schemathesis expects an error, but they are valid."""
     return "x-schemathesis-unknown-property" not in (case.headers or {})
 
 
 @schemathesis.check
 def refused_for_what_is_wrong(_context: CheckContext, response: Response, case: Case[Any]) -> None:
-    """Looks at why a request was refused: a valid one for what no schema tells, and one that is not for that."""
+    """Checks why a request was refused: a valid one only for what the schemas cannot express."""
     if case.meta is None or response.status_code != HTTPStatus.BAD_REQUEST:
         return
     error = json.loads(response.content)
@@ -59,4 +59,4 @@ def refused_for_what_is_wrong(_context: CheckContext, response: Response, case: 
     if error["reason"] == "ERROR_REASON_INVALID_FIELDS":
         for violation in error["violations"]:
             known = any(text in violation["description"] for text in BEYOND_SCHEMAS)
-            assert known, f"the schema does not tell that {violation['field']} {violation['description']}"
+            assert known, f"the schema does not express that {violation['field']} {violation['description']}"

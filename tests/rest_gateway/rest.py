@@ -18,12 +18,12 @@ import pytest
 EXECUTABLE = Path(sys.executable).parent / "device-assignment"
 PREFIX = "/api/ext-v1"
 KEY = "da_00000000_" + "0" * 40
-"""A text with the form of an API key, which no server knows."""
+"""A text with the form of an API key that no server knows."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered with; header names are lower case."""
+    """A response; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body, which must be JSON and say so."""
+        """The body, which must be JSON with that content type."""
         assert self.headers["content-type"] == "application/json"
         assert self.body.endswith(b"}\n"), "a terminal would show its prompt behind the answer"
         return json.loads(self.body)
@@ -40,12 +40,12 @@ class Answer:
     def error(self) -> Any:
         """The body of an error, which must have the shape of every error."""
         assert self.status >= 400
-        told = self.json
-        assert told["error"]
-        assert told["callId"]
+        error = self.json
+        assert error["error"]
+        assert error["callId"]
         for word in ("protobuf", "grpc", "python", "sql", "127.0.0.1", "traceback", "descriptor"):
             assert word not in self.body.decode().lower()
-        return told
+        return error
 
     @property
     def fields(self) -> list[str]:
@@ -55,7 +55,7 @@ class Answer:
 
 
 class Http:
-    """What answers HTTP on a port of this machine."""
+    """An HTTP server on a port of this machine."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -90,7 +90,7 @@ class Gateway(Http):
 
     def __init__(self, target: str, *arguments: str, port: int = 0, **settings: str) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("DEVICE_ASSIGNMENT_")}
-        inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # many starts, each a third faster
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # each start is a third faster with compiled modules
         self.process = subprocess.Popen(
             [EXECUTABLE, "gateway", "--grpc-target", target, "--rest-address", f"127.0.0.1:{port}", *arguments],
             env=inherited | {f"DEVICE_ASSIGNMENT_{name.upper()}": value for name, value in settings.items()},
@@ -122,7 +122,7 @@ class Gateway(Http):
         return [event for event in self.events if event["event"] == "request"]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Sends a signal and waits for the end. Gives the exit code."""
+        """Sends a signal and waits for the end. Returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         self.process.wait(120)
@@ -132,7 +132,7 @@ class Gateway(Http):
         return self.process.returncode
 
     def raw(self, sent: bytes) -> bytes:
-        """Sends bytes that need be no HTTP, and gives all that comes back until the gateway closes."""
+        """Sends any bytes, and returns all that comes back until the gateway closes the connection."""
         with socket.create_connection(("127.0.0.1", self.port), 120) as connection:
             connection.sendall(sent)
             answer = b""
@@ -165,7 +165,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class Event:
-    """An event of a stream; comments and events without data are None there."""
+    """An event of a stream."""
 
     id: str
     kind: str
@@ -186,17 +186,17 @@ class EventStream:
         assert self._answer.headers["content-type"] == "text/event-stream"
 
     def close(self) -> None:
-        """Goes away."""
+        """Closes the connection."""
         self._answer.close()
         self._connection.close()
 
     def begin(self) -> str:
-        """Reads up to the place where the stream begins."""
+        """Reads the first id of the stream."""
         assert self.next() is None
         return self.last_id
 
     def next(self) -> Event | None:
-        """Reads one event; None is one without data. Raises `EOFError` at the end."""
+        """Reads one event; None for an event without data. Raises `EOFError` at the end."""
         kind, data = "", ""
         while True:
             line = self._answer.readline().decode()

@@ -1,4 +1,4 @@
-"""Requests that are wrong: a clear 4xx, by JSON path, and nothing of the inside."""
+"""Wrong requests: a 4xx that names the JSON path and shows nothing internal."""
 
 import json
 import socket
@@ -40,7 +40,7 @@ SURROGATE = "\\ud800"
         (b'{"a": "' + b"\\u0000" * 3, "is not JSON"),
     ],
 )
-def test_what_is_no_json_is_refused_and_the_place_is_told(rest: Rest, body: bytes, problem: str) -> None:
+def test_invalid_json_is_refused_with_its_position(rest: Rest, body: bytes, problem: str) -> None:
     answer = rest.post(UNASSIGN, body)
     assert (answer.status, answer.error["reason"]) == (400, "ERROR_REASON_MALFORMED_REQUEST")
     assert problem in answer.error["error"]
@@ -107,7 +107,7 @@ def test_a_wrong_field_is_named_by_its_json_path(rest: Rest, path: str, body: st
     assert problem in found[field]
 
 
-def test_what_is_wrong_is_told_at_once_up_to_twenty_violations(rest: Rest) -> None:
+def test_an_error_lists_up_to_twenty_violations(rest: Rest) -> None:
     answer = rest(UNASSIGN, customerEmail=1, deviceIdentifiers=list(range(50)), requestId=False)
     assert len(answer.fields) == 20
     assert answer.fields[:2] == ["customerEmail", "deviceIdentifiers[0]"]
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_told_at_once_up_to_twenty_violations(rest: Rest) -> No
     assert (len(answer.fields), answer.error["violationsOmitted"]) == (20, 30)
 
 
-def test_null_is_the_same_as_absent_and_proto_names_are_taken_too(rest: Rest, tenant: Tenant) -> None:
+def test_null_is_the_same_as_absent_and_proto_names_are_accepted(rest: Rest, tenant: Tenant) -> None:
     tenant.assign("ada@example.com", ["A"])
     answer = rest(
         UNASSIGN,
@@ -134,7 +134,7 @@ def test_null_is_the_same_as_absent_and_proto_names_are_taken_too(rest: Rest, te
     assert answer.json["unassignedDevices"] == ["A"]
 
 
-def test_numbers_texts_and_objects_come_back_as_they_went_in(rest: Rest) -> None:
+def test_numbers_texts_and_objects_are_stored_unchanged(rest: Rest) -> None:
     metadata: Any = {
         "whole": 9007199254740991,
         "less": -9007199254740991,
@@ -158,7 +158,9 @@ def test_a_wrong_content_type_is_415(rest: Rest) -> None:
         assert rest.post(UNASSIGN, b"{}", {"content-type": kind}).status == 400
 
 
-def test_a_body_over_the_limit_is_413_told_or_untold(launch: Launch, server: int, tenant: Tenant) -> None:
+def test_a_body_over_the_limit_is_413_with_and_without_a_declared_length(
+    launch: Launch, server: int, tenant: Tenant
+) -> None:
     rest = Rest(launch(server, rest_max_body_bytes="2000"), tenant.api_key)
     fits = json.dumps({"email": "ada@example.com", "name": ""}).encode().ljust(2000)
     assert rest.post(CUSTOMER, fits).status == 200
@@ -172,7 +174,7 @@ def test_a_body_over_the_limit_is_413_told_or_untold(launch: Launch, server: int
     connection.close()
 
 
-def test_a_call_that_is_too_big_for_the_service_is_413_as_well(rest: Rest) -> None:
+def test_a_call_that_is_too_big_for_the_server_is_413(rest: Rest) -> None:
     answer = rest(UNASSIGN, customerEmail="ada@example.com", deviceIdentifiers=["x" * 250] * 20_000)
     assert (answer.status, answer.error["reason"]) == (413, "ERROR_REASON_MALFORMED_REQUEST")
 
@@ -209,7 +211,7 @@ def test_a_wrong_query_is_named(rest: Rest, query: str, field: str) -> None:
     assert field in rest.get(WATCH + query).fields
 
 
-def test_a_query_where_there_is_none_is_no_field(rest: Rest) -> None:
+def test_an_unknown_query_parameter_is_named(rest: Rest) -> None:
     assert rest(f"{UNASSIGN}?validateOnly=true").fields == ["validateOnly"]
     assert rest.get("/customer/getCustomer/x?a=1").fields == ["a"]
     assert rest.get("/customer/getCustomer/x?telemetron_customer_id=y").fields == ["telemetron_customer_id"]
@@ -235,7 +237,7 @@ def test_a_query_where_there_is_none_is_no_field(rest: Rest) -> None:
         b"GET / HTTP/1.1\r\na: " + b"b" * 600_000 + b"\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_400_and_the_connection_ends(gateway: Gateway, sent: bytes) -> None:
+def test_input_that_is_not_http_is_400_and_the_connection_is_closed(gateway: Gateway, sent: bytes) -> None:
     head, _, body = gateway.raw(sent).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"content-type: application/json" in head
@@ -243,8 +245,8 @@ def test_what_is_no_http_is_400_and_the_connection_ends(gateway: Gateway, sent: 
     assert gateway.send("GET", "/healthz").status == 200
 
 
-def test_an_offer_to_go_over_to_http_2_loses_nothing(gateway: Gateway, rest: Rest) -> None:
-    """Java's client makes it with every request."""
+def test_a_request_that_offers_an_upgrade_to_http_2_keeps_its_body(gateway: Gateway, rest: Rest) -> None:
+    """Java's client offers the upgrade with every request."""
     body = b'{"deviceIdentifiers": ["SN-1"], "unknown": 1}'
     head = (
         "POST /api/ext-v1/deviceAssignment/lookupOwners HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -252,7 +254,7 @@ def test_an_offer_to_go_over_to_http_2_loses_nothing(gateway: Gateway, rest: Res
         "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
-    # A second one, which ends the connection, shows that the body was not taken for a request.
+    # A second request, which ends the connection, shows that the body was not parsed as a request.
     last = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     answer = gateway.raw(head.encode() + body + last)
     assert b'"unknown"' in answer
@@ -288,7 +290,7 @@ def test_a_target_in_absolute_form_has_its_path_and_query(gateway: Gateway, rest
 
 @pytest.mark.parametrize("blank", [b"\r\n", b"\n"])
 def test_a_blank_line_in_front_of_a_request_is_ignored(gateway: Gateway, rest: Rest, blank: bytes) -> None:
-    """Also behind a body, where old clients send one too many."""
+    """Also after a body, where old clients send an additional one."""
     lines = f"POST {PREFIX}/device/getDevice HTTP/1.1\r\nhost: x\r\nx-api-key: {rest.api_key}\r\n"
     post = f"{lines}content-length: 2\r\n\r\n{{}}".encode()
     last = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -297,4 +299,4 @@ def test_a_blank_line_in_front_of_a_request_is_ignored(gateway: Gateway, rest: R
     with socket.create_connection(("127.0.0.1", gateway.port), 30) as connection:
         for byte in blank + b"GET /healthz HTTP/1.1\r\n\r\n":
             connection.sendall(bytes([byte]))
-        assert connection.recv(12) == b"HTTP/1.1 400"  # without a host, as ever
+        assert connection.recv(12) == b"HTTP/1.1 400"  # it has no host

@@ -1,4 +1,4 @@
-"""Calls and answers as big as the service takes them."""
+"""The largest calls and answers."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ UNASSIGN = "/deviceAssignment/unassignDevicesFromOwner"
 
 
 def kilobytes(gateway: Gateway, name: str) -> int:
-    """Reads a line of what the kernel knows of a gateway."""
+    """Reads a line of a gateway's /proc/PID/status."""
     for line in Path(f"/proc/{gateway.process.pid}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     raise LookupError(name)
 
 
-def test_a_hundred_thousand_identifiers_pass_and_are_not_held_more_than_three_times(
+def test_a_hundred_thousand_identifiers_take_less_than_three_times_their_size_in_memory(
     launch: Launch, server: int, tenant: Tenant
 ) -> None:
     tenant.assign(ADA, ["A", "ü-1"])
@@ -29,7 +29,7 @@ def test_a_hundred_thousand_identifiers_pass_and_are_not_held_more_than_three_ti
     identifiers = ["A", "ü-1", *(f"SN-{number:027d}" for number in range(99_998))]
     body = json.dumps({"customerEmail": ADA, "deviceIdentifiers": identifiers}).encode()
     assert len(body) > 3_000_000
-    Path(f"/proc/{gateway.process.pid}/clear_refs").write_text("5")  # the high-water mark begins anew
+    Path(f"/proc/{gateway.process.pid}/clear_refs").write_text("5")  # resets the high-water mark
     before = kilobytes(gateway, "VmRSS")
     answer = rest.post(UNASSIGN, body)
     taken = kilobytes(gateway, "VmHWM") - before
@@ -47,6 +47,6 @@ def test_identifiers_of_three_mebibytes_with_every_character_escaped_pass(rest: 
     assert rest.post(UNASSIGN, body).error["reason"] == "ERROR_REASON_CUSTOMER_NOT_FOUND"
 
 
-def test_more_than_the_service_takes_is_its_own_error(rest: Rest) -> None:
+def test_more_than_the_server_accepts_is_the_servers_error(rest: Rest) -> None:
     answer = rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=[str(number) for number in range(100_001)])
     assert (answer.status, answer.fields) == (400, ["deviceIdentifiers"])

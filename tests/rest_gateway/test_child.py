@@ -1,4 +1,4 @@
-"""The gateway as a child process of a server, which it knows by its very certificate."""
+"""The gateway as a child process of a server, whose certificate alone it trusts."""
 
 import multiprocessing
 import socket

@@ -1,4 +1,4 @@
-"""The documentation page: complete, and nothing but itself."""
+"""The page at `/docs`: it is complete, and loads nothing."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ VOID = {"meta", "link", "br"}
 
 
 class Reader(HTMLParser):
-    """Reads a page: its ids, links and texts; fails where a tag is not closed."""
+    """Reads the ids and links of a page; fails if a tag is not closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Reader(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes a tag."""
+        """Records a tag."""
         self.tags.add(tag)
         for name, value in attrs:
             assert not name.startswith("on")
@@ -40,7 +40,7 @@ class Reader(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Holds an end against its beginning."""
+        """Compares an end tag with its start tag."""
         assert self.open.pop() == tag
 
 
@@ -50,7 +50,7 @@ def html() -> str:
     return page.render(openapi.build(version()))
 
 
-def test_it_is_served_and_may_show_its_own_style_alone(gateway: Gateway, html: str) -> None:
+def test_it_is_served_and_its_policy_allows_only_its_own_style(gateway: Gateway, html: str) -> None:
     answer = gateway.send("GET", "/docs")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert answer.body.decode() == html
@@ -61,7 +61,7 @@ def test_it_is_served_and_may_show_its_own_style_alone(gateway: Gateway, html: s
     assert {"default-src 'none'", f"style-src 'sha256-{digest}'"} <= set(policy)
 
 
-def test_it_needs_nothing_from_elsewhere_and_every_link_leads_somewhere(html: str) -> None:
+def test_it_loads_nothing_and_every_link_has_a_target(html: str) -> None:
     read = Reader(html)
     assert "script" not in read.tags
     assert not read.tags & {"img", "link", "iframe", "object"}
@@ -84,7 +84,7 @@ def test_it_shows_every_call_every_field_and_every_error(html: str) -> None:
         assert f"error-{code}" in read.ids
 
 
-def test_what_the_protos_say_is_text_and_no_markup() -> None:
+def test_texts_are_escaped() -> None:
     document = openapi.build(version())
     document["info"]["description"] = "<b>`<i>` & more"
     html = page.render(document)

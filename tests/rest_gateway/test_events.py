@@ -19,7 +19,7 @@ WATCH = "/deviceAssignment/watchOperations"
 
 
 def operations(stream: EventStream, wanted: int) -> list[str]:
-    """Reads events, which must be operations with their own token as their id. Gives the operations' ids."""
+    """Reads events, which must be operations with their own token as their id. Returns the operations' ids."""
     found: list[str] = []
     while len(found) < wanted:
         event = stream.next()
@@ -40,7 +40,7 @@ def last(stream: EventStream) -> Event:
     return event
 
 
-def test_events_come_as_operations_are_committed_and_a_last_event_id_goes_on(
+def test_events_come_as_operations_are_committed_and_a_last_event_id_resumes(
     rest: Rest, tenant: Tenant, watch: Watch
 ) -> None:
     first = [tenant.assign(ADA, [f"A{number}"]) for number in range(3)]
@@ -58,7 +58,7 @@ def test_events_come_as_operations_are_committed_and_a_last_event_id_goes_on(
     resumed.close()
 
 
-def test_the_query_says_where_to_begin_and_whose_to_tell(rest: Rest, tenant: Tenant, watch: Watch) -> None:
+def test_the_query_selects_the_beginning_and_the_customer(rest: Rest, tenant: Tenant, watch: Watch) -> None:
     old = [tenant.assign(ADA, ["A"]), tenant.assign(BOB, ["B"])]
     stream = watch(rest, "?fromNow=true&customerEmail=bob@example.com")
     place = stream.begin()
@@ -66,7 +66,7 @@ def test_the_query_says_where_to_begin_and_whose_to_tell(rest: Rest, tenant: Ten
     new = tenant.assign(BOB, ["D"])
     assert operations(stream, 1) == [new]
     stream.close()
-    # As a browser comes back: with the first query, and the last id in the header.
+    # A browser reconnects with the first query, and the last id in the header.
     for query, header in (("?fromNow=true&customerEmail=bob%40example.com", place), ("?after=x&from_now=false", place)):
         again = watch(rest, query, last_event_id=header)
         assert new in operations(again, 1 if "bob" in query else 2)
@@ -80,16 +80,14 @@ def test_the_query_says_where_to_begin_and_whose_to_tell(rest: Rest, tenant: Ten
 
 
 def test_an_error_before_the_beginning_is_an_answer_with_its_status(rest: Rest, gateway: Gateway) -> None:
-    nobody = Rest(gateway, "nobody").get(WATCH)
-    assert (nobody.status, nobody.error["reason"]) == (401, "ERROR_REASON_API_KEY_INVALID")
+    unauthenticated = Rest(gateway, "wrong").get(WATCH)
+    assert (unauthenticated.status, unauthenticated.error["reason"]) == (401, "ERROR_REASON_API_KEY_INVALID")
     unknown = rest.get(f"{WATCH}?customerEmail=eve@example.com")
     assert (unknown.status, unknown.error["reason"]) == (404, "ERROR_REASON_CUSTOMER_NOT_FOUND")
     assert "after" in rest.get(WATCH, {"last-event-id": "nonsense"}).fields
 
 
-def test_a_stream_with_nothing_to_tell_says_that_it_is_there(
-    launch: Launch, server: int, tenant: Tenant, watch: Watch
-) -> None:
+def test_a_stream_without_events_sends_comments(launch: Launch, server: int, tenant: Tenant, watch: Watch) -> None:
     rest = Rest(launch(server, rest_keep_alive_seconds="0.2"), tenant.api_key)
     stream = watch(rest)
     stream.begin()
@@ -106,12 +104,12 @@ def test_a_key_that_is_revoked_ends_its_stream_with_an_error_event(rest: Rest, t
     stream = watch(rest)
     stream.begin()
     Keys(tenant.database).revoke(tenant.key_id)
-    told = last(stream)
-    assert told.data["reason"] == "ERROR_REASON_API_KEY_INVALID"
-    assert told.data["callId"]
+    ended = last(stream)
+    assert ended.data["reason"] == "ERROR_REASON_API_KEY_INVALID"
+    assert ended.data["callId"]
 
 
-def test_a_server_that_stops_ends_its_streams_with_an_error_event_and_one_that_is_old_without(
+def test_a_stopping_server_ends_streams_with_an_error_event_and_the_maximum_age_without(
     begin: Begin, launch: Launch, tenant: Tenant, watch: Watch
 ) -> None:
     service, port = begin(stream_seconds=1)
@@ -126,7 +124,7 @@ def test_a_server_that_stops_ends_its_streams_with_an_error_event_and_one_that_i
     assert last(stream).data["reason"] == "ERROR_REASON_STOPPING"
 
 
-def test_a_gateway_that_is_killed_is_gone_on_behind_and_one_that_stops_says_so(
+def test_a_stream_is_resumed_after_a_kill_and_a_stopping_gateway_sends_an_error_event(
     launch: Launch, server: int, tenant: Tenant, watch: Watch
 ) -> None:
     gateway = launch(server)
@@ -146,7 +144,7 @@ def test_a_gateway_that_is_killed_is_gone_on_behind_and_one_that_stops_says_so(
     assert second.stop() == 0
 
 
-def test_a_caller_that_goes_away_ends_the_call(begin: Begin, launch: Launch, tenant: Tenant, watch: Watch) -> None:
+def test_a_disconnect_ends_the_call(begin: Begin, launch: Launch, tenant: Tenant, watch: Watch) -> None:
     service, port = begin()
     rest = Rest(launch(port), tenant.api_key)
     streams = [watch(rest) for _ in range(3)]
@@ -157,7 +155,7 @@ def test_a_caller_that_goes_away_ends_the_call(begin: Begin, launch: Launch, ten
     eventually(lambda: not watchers._open)
 
 
-def test_for_a_slow_reader_no_more_is_read_than_lies_between(scripted: Scripted) -> None:
+def test_a_slow_reader_slows_down_the_call(scripted: Scripted) -> None:
     note = "x" * 100_000
     scripted.bytes = pb.WatchOperationsResponse(operation=pb.Operation(note=note)).SerializeToString()
     scripted.count = 1_000
@@ -169,7 +167,7 @@ def test_for_a_slow_reader_no_more_is_read_than_lies_between(scripted: Scripted)
         time.sleep(3)
         assert scripted.sent < 300
         assert scripted.gateway.send("GET", "/healthz").status == 200
-        # Who reads gets all of it.
+        # A client that reads receives everything.
         size = 0
         while size < 50_000_000:
             size += len(connection.recv(1_000_000))

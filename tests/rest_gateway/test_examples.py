@@ -1,4 +1,4 @@
-"""The examples of the description are true: the gateway answers so."""
+"""The gateway answers as in the examples of the OpenAPI document."""
 
 import json
 import re
@@ -27,13 +27,13 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 
 
 class Names:
-    """Which of the real ids each of the examples' stands for."""
+    """The real ids for the ids of the examples."""
 
     def __init__(self) -> None:
         self._real: dict[str, str] = {}
 
     def real(self, value: Any) -> Any:
-        """Puts the real ids in the place of the examples'."""
+        """Replaces the ids of the examples by the real ids."""
         match value:
             case dict():
                 return {name: self.real(item) for name, item in value.items()}
@@ -42,7 +42,7 @@ class Names:
         return value
 
     def compare(self, example: Any, real: Any) -> None:
-        """Compares an answer with its example, in which ids, times and tokens are others."""
+        """Compares an answer with its example, except ids, times and tokens."""
         match example:
             case dict():
                 assert list(example) == list(real)
@@ -65,7 +65,7 @@ class Names:
 
 
 def test_every_call_answers_like_its_example(rest: Rest) -> None:
-    """The examples are one story, told in their order."""
+    """The calls are made in the order of the examples, because they depend on each other."""
     names = Names()
     assert {call["rpc"] for call in CALLS} == set(PATHS)
     for call in CALLS:
@@ -98,13 +98,13 @@ def ada(rest: Rest) -> Rest:
 
 
 def expect(name: str, answer: Answer) -> None:
-    """Compares an error with its example, and where the example stands."""
+    """Compares an error with its example, and its status with that of the example."""
     status = next(status for status, errors in EXAMPLES["errors"].items() if name in errors)
     assert (str(answer.status), {**answer.error, "callId": ""}) == (status, {**ERRORS[name], "callId": ""})
 
 
-def take(rest: Rest, *identifiers: str, **options: Any) -> Answer:
-    """Takes devices from the customer."""
+def unassign(rest: Rest, *identifiers: str, **options: Any) -> Answer:
+    """Unassigns devices from the customer."""
     return rest(
         "/deviceAssignment/unassignDevicesFromOwner",
         **{"customerEmail": "ada@example.com", "deviceIdentifiers": identifiers, **options},
@@ -112,13 +112,13 @@ def take(rest: Rest, *identifiers: str, **options: Any) -> Answer:
 
 
 def test_errors_of_requests_are_like_their_examples(ada: Rest) -> None:
-    expect("invalidFields", take(ada, "SN-1", " SN-2", customerEmail=""))
-    expect("unknownField", take(ada, "SN-1", validateonly=True))
+    expect("invalidFields", unassign(ada, "SN-1", " SN-2", customerEmail=""))
+    expect("unknownField", unassign(ada, "SN-1", validateonly=True))
     expect("notJson", ada.post("/device/getDevice", b'{"identifier": SN-1}'))
     wanted = {"x-api-key": ada.api_key, "content-type": "text/plain"}
     expect("notJsonByItsWord", ada.gateway.send("POST", f"{PREFIX}/device/getDevice", b"{}", wanted))
     expect("tooLong", ada.post("/deviceAssignment/unassignDevicesFromOwner", b" " * (10 * 1024 * 1024 + 1)))
-    expect("tooManyValues", take(ada, *["1"] * 101_000))
+    expect("tooManyValues", unassign(ada, *["1"] * 101_000))
     late = {"x-api-key": ada.api_key, "content-length": "3", "x-request-timeout": "0.2"}
     expect("bodyTooSlow", ada.gateway.send("POST", f"{PREFIX}/device/getDevice", b"{}", late))
     expect("unknownPath", ada.get("/nothing"))
@@ -126,24 +126,26 @@ def test_errors_of_requests_are_like_their_examples(ada: Rest) -> None:
 
 
 def test_errors_of_calls_are_like_their_examples(ada: Rest, tenant: Tenant) -> None:
-    expect("devicesSkipped", take(ada, "SN-1", "SN-9999", requireAll=True))
+    expect("devicesSkipped", unassign(ada, "SN-1", "SN-9999", requireAll=True))
     one: Any = {"customerEmail": "ada@example.com", "deviceIdentifier": "SN-9999"}
     expect("deviceNotAssigned", ada("/deviceAssignment/unassignDeviceFromOwner", **one))
     every: Any = {"customerEmail": "ada@example.com", "expectedCount": 2}
     expect("countDiffers", ada("/deviceAssignment/unassignAllDevices", **every))
     request_id = "6f1c1b1e-3c53-4b5e-9f0c-0a4a6f3e8d11"
-    take(ada, "SN-1", requestId=request_id)
-    expect("requestIdReused", take(ada, "SN-2", requestId=request_id))
-    expect("revisionMoved", take(ada, "SN-2", expectedRevision="rev_old_1"))
+    unassign(ada, "SN-1", requestId=request_id)
+    expect("requestIdReused", unassign(ada, "SN-2", requestId=request_id))
+    expect("revisionMoved", unassign(ada, "SN-2", expectedRevision="rev_old_1"))
     expect("emailTaken", ada("/customer/createOrUpdateCustomer", email="ada@example.com"))
-    expect("apiKeyInvalid", take(Rest(ada.gateway, "dak_wrong"), "SN-2"))
-    expect("scopeMissing", take(Rest(ada.gateway, tenant.key("devices:read")[0][1]), "SN-2"))
-    expect("customerNotFound", ada("/customer/queryCustomer", email="nobody@example.com"))
+    expect("apiKeyInvalid", unassign(Rest(ada.gateway, "dak_wrong"), "SN-2"))
+    expect("scopeMissing", unassign(Rest(ada.gateway, tenant.key("devices:read")[0][1]), "SN-2"))
+    expect("customerNotFound", ada("/customer/queryCustomer", email="eve@example.com"))
     expect("deviceNotFound", ada("/device/getDevice", identifier="SN-9999"))
     expect("operationNotFound", ada("/deviceAssignment/getOperation", operationId="op_none"))
 
 
-def test_errors_of_what_is_busy_or_away_are_like_their_examples(begin: Begin, launch: Launch, tenant: Tenant) -> None:
+def test_errors_of_overload_and_unavailability_are_like_their_examples(
+    begin: Begin, launch: Launch, tenant: Tenant
+) -> None:
     service, port = begin(rate_limit=0.02)
     rest = Rest(launch(port), tenant.api_key)
     answers = [rest("/device/getDevice", identifier="SN-9999") for _ in range(20)]
@@ -154,7 +156,7 @@ def test_errors_of_what_is_busy_or_away_are_like_their_examples(begin: Begin, la
     expect("serviceAway", rest("/device/getDevice", identifier="SN-9999"))
 
 
-def test_the_error_of_a_gateway_that_is_full_is_like_its_example() -> None:
+def test_the_error_of_full_memory_is_like_its_example() -> None:
     refused = gateway_errors.out_of_memory()
     assert "gatewayFull" in EXAMPLES["errors"][str(refused.status)]
     assert json.loads(refused.body(ERRORS["gatewayFull"]["callId"])) == ERRORS["gatewayFull"]

@@ -1,4 +1,4 @@
-"""What one organisation, or a caller without a key, asks for leaves the gateway free for the others."""
+"""Requests of one organisation, or without a key, do not block those of others."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def other(database: Database) -> Tenant:
 
 
 def ask(gateway: Gateway, key: str, path: str, body: bytes | None = None) -> socket.socket:
-    """Sends a request, and does not wait for its answer."""
+    """Sends a request without waiting for the answer."""
     connection = socket.create_connection(("127.0.0.1", gateway.port), 120)
     method, length = ("GET", 0) if body is None else ("POST", len(body))
     head = f"{method} {PREFIX}{path} HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-length: {length}\r\n\r\n"
@@ -52,7 +52,7 @@ def ask(gateway: Gateway, key: str, path: str, body: bytes | None = None) -> soc
 
 
 def statuses(connections: list[socket.socket]) -> list[int]:
-    """Looks at which requests have been answered, and returns their statuses."""
+    """Returns the statuses of the requests that have been answered."""
     found = []
     for connection in connections:
         connection.setblocking(False)
@@ -65,13 +65,13 @@ def statuses(connections: list[socket.socket]) -> list[int]:
 
 @contextmanager
 def locked(database_url: str) -> Iterator[None]:
-    """Holds the database's lock, as a long import does: writes wait."""
+    """Holds the write lock of the database, as a long import does."""
     with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         yield
 
 
-def test_calls_of_one_organization_that_wait_for_a_lock_leave_others_and_readiness_alone(  # noqa: PLR0917  # fixtures
+def test_calls_of_one_organization_that_wait_for_a_lock_do_not_delay_others_or_readiness(  # noqa: PLR0917  # fixtures
     begin: Begin, launch: Launch, tenant: Tenant, other: Tenant, database: Database, database_url: str
 ) -> None:
     tenant.assign(ADA, ["A"])
@@ -125,7 +125,7 @@ def test_unknown_keys_on_get_are_checked_a_few_at_a_time(  # noqa: PLR0917  # fi
 
 
 def test_long_bodies_are_read_fairly(gateway: Gateway, tenant: Tenant, other: Tenant) -> None:
-    """Bodies of one organisation that take long to read are all there before a short one of another."""
+    """Slow bodies of one organisation arrive before a fast one of another."""
     long = ('{"identifier": "d", "type": "t", "properties": {"a": [' + '{"a":1},' * 18_000 + "1]}}").encode()
     rest = Rest(gateway, other.api_key)
     identifiers = [f"{number:0120d}" for number in range(60)]
@@ -139,18 +139,18 @@ def test_long_bodies_are_read_fairly(gateway: Gateway, tenant: Tenant, other: Te
 
 
 async def never() -> Message:
-    """Stands for a caller who stays."""
+    """The ASGI callable of a client that stays connected."""
     await asyncio.Event().wait()
     raise AssertionError
 
 
 async def gone() -> Message:
-    """Stands for a caller who has gone."""
+    """The ASGI callable of a client that has disconnected."""
     return {"type": "http.disconnect"}
 
 
 def queued(test: Callable[[FairThread, Callable[[], object], list[str]], Any]) -> list[str]:
-    """Runs a test while the thread is busy. Returns what has run."""
+    """Runs a test while the thread is busy. Returns what has run, in order."""
     ran: list[str] = []
 
     async def run() -> None:
@@ -192,10 +192,10 @@ def test_owners_are_served_in_rotation_and_each_has_a_limit() -> None:
     assert ran[-1] == "written"
 
 
-def test_what_has_no_caller_or_no_time_is_not_run() -> None:
+def test_a_function_without_a_client_or_time_is_not_run() -> None:
     async def test(thread: FairThread, free: Callable[[], object], ran: list[str]) -> None:
         with pytest.raises(ClientDisconnected):
-            await thread.read(b"a", gone, None, lambda: ran.append("without a caller"))
+            await thread.read(b"a", gone, None, lambda: ran.append("without a client"))
         with pytest.raises(HTTPError, match=r".*") as late:
             await thread.read(b"a", never, 0.01, lambda: ran.append("late"))
         assert late.value.status == 504
@@ -209,7 +209,7 @@ def test_what_has_no_caller_or_no_time_is_not_run() -> None:
     assert queued(test) == ["last"]
 
 
-def test_an_error_of_a_function_is_its_callers() -> None:
+def test_an_error_of_a_function_is_raised_in_its_coroutine() -> None:
     async def test(thread: FairThread, free: Callable[[], object], _ran: list[str]) -> None:
         free()
         with pytest.raises(ZeroDivisionError):
@@ -218,7 +218,7 @@ def test_an_error_of_a_function_is_its_callers() -> None:
     queued(test)
 
 
-def test_an_owner_has_no_more_calls_than_it_leaves_to_others() -> None:
+def test_an_owner_has_no_more_calls_than_are_free() -> None:
     limit = CallLimit(10, 8)
 
     def take(opened: ExitStack, owner: bytes) -> int:

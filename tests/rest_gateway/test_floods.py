@@ -1,4 +1,4 @@
-"""Floods of requests without a good key: others are served meanwhile, and the log stays short."""
+"""Floods of requests without a valid key: others are served meanwhile, and the log stays short."""
 
 import socket
 import threading
@@ -63,16 +63,16 @@ def is_authenticated(paced: PacedSocket, expected: bool) -> bool:  # noqa: FBT00
 
 
 @pytest.mark.parametrize("kind", UNAUTHENTICATED)
-def test_a_keyed_request_does_not_wait_for_an_answer_on_each_other_connection(
+def test_an_authenticated_request_does_not_wait_for_an_answer_on_each_other_connection(
     kind: str, local: Local, runners: list[Runner]
 ) -> None:
     port = local()
-    keyed = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+    authenticated_connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     between = []
 
     def ask() -> None:
-        keyed.request("POST", PREFIX + QUERY, b"{}", {"x-api-key": KEY})
-        assert keyed.getresponse().read()
+        authenticated_connection.request("POST", PREFIX + QUERY, b"{}", {"x-api-key": KEY})
+        assert authenticated_connection.getresponse().read()
 
     ask()
     with flood(port, UNAUTHENTICATED[kind]):
@@ -83,12 +83,12 @@ def test_a_keyed_request_does_not_wait_for_an_answer_on_each_other_connection(
             if served(runners[0]) >= CONNECTIONS * EACH:
                 break
             between.append(served(runners[0]) - before)
-    # On a busy machine one may take long, in which the others go on.
+    # On a busy machine one request may take long, while others are answered.
     assert min(between) < CONNECTIONS // 3, between
-    keyed.close()
+    authenticated_connection.close()
 
 
-def test_a_probe_is_answered_beside_a_flood_on_a_new_connection_and_on_one_that_was_kept(
+def test_a_probe_is_answered_during_a_flood_on_a_new_and_on_an_open_connection(
     local: Local, runners: list[Runner]
 ) -> None:
     port = local(connections=CONNECTIONS + 10)
@@ -111,7 +111,9 @@ def test_a_probe_is_answered_beside_a_flood_on_a_new_connection_and_on_one_that_
     kept.close()
 
 
-def test_newcomers_have_room_though_a_flood_has_taken_every_connection(local: Local, runners: list[Runner]) -> None:
+def test_new_connections_are_accepted_during_a_flood_that_has_all_connections(
+    local: Local, runners: list[Runner]
+) -> None:
     port = local(connections=CONNECTIONS)
     with flood(port, UNAUTHENTICATED["health"]):
         eventually(lambda: served(runners[0]) > CONNECTIONS)
@@ -122,7 +124,7 @@ def test_newcomers_have_room_though_a_flood_has_taken_every_connection(local: Lo
             connection.close()
 
 
-def test_a_connection_is_trusted_by_its_last_request(local: Local, runners: list[Runner]) -> None:
+def test_a_connection_is_authenticated_by_its_last_request(local: Local, runners: list[Runner]) -> None:
     connection = HTTPConnection("127.0.0.1", local(), timeout=PATIENCE_SECONDS)
     for path, headers, authenticated in (
         ("/healthz", {}, False),
@@ -136,7 +138,7 @@ def test_a_connection_is_trusted_by_its_last_request(local: Local, runners: list
         assert runners[0]._server is not None
         (found,) = runners[0]._server.server_state.connections
         paced: PacedSocket = found._socket  # type: ignore[union-attr]  # the gateway's own
-        # What follows an answer may come a moment after it.
+        # The connection may change a moment after the answer.
         eventually(partial(is_authenticated, paced, authenticated))
     connection.close()
 
@@ -148,7 +150,7 @@ def test_pipelined_requests_are_all_answered_in_order(gateway: Gateway) -> None:
     assert statuses == [200, 404, 200, 401] * 25 + [200]
 
 
-def test_bodies_behind_refused_heads_are_skipped_between_pipelined_requests(gateway: Gateway) -> None:
+def test_bodies_after_refused_heads_are_skipped_between_pipelined_requests(gateway: Gateway) -> None:
     post = f"POST {PREFIX}{QUERY} HTTP/1.1\r\nhost: x\r\ncontent-length: 40000\r\n\r\n".encode() + b"x" * 40_000
     got = gateway.raw((post + get("/healthz")) * 10 + get("/nothing", "connection: close"))
     statuses = [int(answer[:3]) for answer in got.split(b"HTTP/1.1 ")[1:]]
@@ -171,7 +173,7 @@ def test_the_log_of_a_flood_is_short_and_counts_what_it_leaves_out(
     assert sum(1 + line.get("left_out", 0) for line in lines) == count + 1
 
 
-def test_what_is_no_http_fills_no_log(launch: Launch, server: int) -> None:
+def test_input_that_is_not_http_does_not_fill_the_log(launch: Launch, server: int) -> None:
     gateway = launch(server)
     started = time.monotonic()
     for sent in (b"\0 nonsense\r\n\r\n", get("/healthz", "connection: upgrade, close", "upgrade: x")) * 200:
@@ -183,7 +185,7 @@ def test_what_is_no_http_fills_no_log(launch: Launch, server: int) -> None:
     assert len(gateway.log) < 600
 
 
-def test_a_bad_key_holds_its_place_for_longer_than_its_answer_took(scripted: Scripted, launch: Launch) -> None:
+def test_after_an_invalid_key_its_place_stays_taken(scripted: Scripted, launch: Launch) -> None:
     """Two are asked about at once, and the service has three quarters of the time for others."""
     took, count = 0.05, 16
 
@@ -206,7 +208,7 @@ def test_a_bad_key_holds_its_place_for_longer_than_its_answer_took(scripted: Scr
     assert time.monotonic() - started >= count / 2 * took * 4
 
 
-def test_a_flood_of_questions_about_readiness_asks_the_service_seldom(scripted: Scripted, launch: Launch) -> None:
+def test_a_flood_of_readiness_requests_checks_the_server_seldom(scripted: Scripted, launch: Launch) -> None:
     asked = []
 
     def answer(_context: grpc.ServicerContext) -> None:

@@ -1,7 +1,6 @@
-"""The JSON of every route, as it is written down in `golden/`.
+"""The JSON of every route is that in `golden/`.
 
-To renew the files after a change that is meant, run this with `RENEW_GOLDEN=1` in the environment and read the
-difference.
+After an intended change, run this with `RENEW_GOLDEN=1` in the environment to renew the files, and read the difference.
 """
 
 import json
@@ -23,13 +22,13 @@ _TOKEN = re.compile(r"\b(cust|dev|op|org|key|rev)_[0-9a-z_]+")
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
 
 
-class Story:
-    """Calls every route, one after the other, and keeps what each answered, with stable names for ids and times."""
+class Recording:
+    """Calls routes, and records the answers with stable names for ids and times."""
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
         self._names: dict[str, str] = {}
-        self.told: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {}
 
     def post(self, name: str, path: str, /, **fields: Any) -> Any:
         """Posts, and keeps the answer under a name."""
@@ -44,8 +43,8 @@ class Story:
         stream = EventStream(self._rest)
         events = [stream.next() for _ in range(count + 1)][1:]
         stream.close()
-        told = [{"event": event.kind, "id": event.id, "data": event.data} for event in events if event]
-        self._note(name, {"request": "GET /deviceAssignment/watchOperations", "events": told})
+        found = [{"event": event.kind, "id": event.id, "data": event.data} for event in events if event]
+        self._note(name, {"request": "GET /deviceAssignment/watchOperations", "events": found})
 
     def _keep(self, name: str, method: str, path: str, fields: Any, answer: Any) -> Any:
         request: dict[str, Any] = {"request": f"{method} {path}"}
@@ -54,8 +53,8 @@ class Story:
         self._note(name, {**request, "status": answer.status, "answer": answer.json})
         return answer.json
 
-    def _note(self, name: str, told: Any) -> None:
-        self.told[name] = self._stable(told)
+    def _note(self, name: str, answer: Any) -> None:
+        self.answers[name] = self._stable(answer)
 
     def _stable(self, value: Any, name: str = "") -> Any:
         match value:
@@ -80,15 +79,17 @@ class Story:
 
 
 @pytest.fixture
-def story(rest: Rest) -> Story:
+def recorded(rest: Rest) -> Recording:
     """What happens to two customers and their devices."""
-    told = Story(rest)
+    recording = Recording(rest)
     assignments = "/deviceAssignment"
-    told.post("create_customer", "/customer/createOrUpdateCustomer", email=ADA, name="Ada", phone="+44 20")
-    told.post("query_customer", "/customer/queryCustomer", email=ADA)
-    told.post("create_device", "/device", identifier="SN-0", type="lamp", properties={"colour": "red", "w": [1, 2.5]})
-    told.post("get_device", "/device/getDevice", identifier="SN-0")
-    made = told.post(
+    recording.post("create_customer", "/customer/createOrUpdateCustomer", email=ADA, name="Ada", phone="+44 20")
+    recording.post("query_customer", "/customer/queryCustomer", email=ADA)
+    recording.post(
+        "create_device", "/device", identifier="SN-0", type="lamp", properties={"colour": "red", "w": [1, 2.5]}
+    )
+    recording.post("get_device", "/device/getDevice", identifier="SN-0")
+    made = recording.post(
         "assign_devices",
         f"{assignments}/assignDevicesToOwner",
         customerEmail=ADA,
@@ -97,57 +98,63 @@ def story(rest: Rest) -> Story:
         deviceType="lamp",
         note="order 1",
     )
-    told.post(
+    recording.post(
         "assign_device", f"{assignments}/assignDeviceToOwners", deviceIdentifier="SN-1", customerEmails=[ADA, BOB]
     )
-    told.get("get_customer", f"/customer/getCustomer/{made['customerId']}")
-    told.post("list_customers", "/customer/listCustomers")
-    told.post("list_devices", "/device/listDevices", pageSize=2)
-    told.post("bulk_metadata", "/device/bulk-metadata", devices={" SN-2 ": {"a": None, "b": {"c": True}}, "SN-9": {}})
-    told.post("lookup_owners", f"{assignments}/lookupOwners", deviceIdentifiers=["SN-1", "SN-9"])
-    told.post("list_assigned_devices", f"{assignments}/listAssignedDevices", customerEmail=ADA, pageSize=2)
-    told.post(
+    recording.get("get_customer", f"/customer/getCustomer/{made['customerId']}")
+    recording.post("list_customers", "/customer/listCustomers")
+    recording.post("list_devices", "/device/listDevices", pageSize=2)
+    recording.post(
+        "bulk_metadata", "/device/bulk-metadata", devices={" SN-2 ": {"a": None, "b": {"c": True}}, "SN-9": {}}
+    )
+    recording.post("lookup_owners", f"{assignments}/lookupOwners", deviceIdentifiers=["SN-1", "SN-9"])
+    recording.post("list_assigned_devices", f"{assignments}/listAssignedDevices", customerEmail=ADA, pageSize=2)
+    recording.post(
         "transfer_devices",
         f"{assignments}/transferDevices",
         fromCustomerEmail=ADA,
         toCustomerEmail=BOB,
         deviceIdentifiers=["SN-2", "SN-9"],
     )
-    told.post("unassign_device", f"{assignments}/unassignDeviceFromOwner", customerEmail=BOB, deviceIdentifier="SN-1")
-    taken = told.post(
+    recording.post(
+        "unassign_device", f"{assignments}/unassignDeviceFromOwner", customerEmail=BOB, deviceIdentifier="SN-1"
+    )
+    taken = recording.post(
         "unassign_devices",
         f"{assignments}/unassignDevicesFromOwner",
         customerEmail=ADA,
         deviceIdentifiers=["SN-1", "SN-2", "SN-9"],
         requestId=REQUEST_ID,
     )
-    told.post("unassign_all_devices", f"{assignments}/unassignAllDevices", customerEmail=BOB, expectedCount=1)
-    told.post("revert_operation", f"{assignments}/revertOperation", operationId=taken["operationId"])
-    told.post("get_operation", f"{assignments}/getOperation", operationId=taken["operationId"])
-    told.post("list_operations", f"{assignments}/listOperations", pageSize=2)
-    told.post("list_operation_changes", f"{assignments}/listOperationChanges", operationId=taken["operationId"])
-    told.watch("watch_operations", 3)
-    told.post("unknown_field", "/customer/queryCustomer", email=BOB.upper(), nmae="x")
-    told.post("unknown_customer", "/customer/queryCustomer", email="cat@example.com")
-    told.post(
+    recording.post("unassign_all_devices", f"{assignments}/unassignAllDevices", customerEmail=BOB, expectedCount=1)
+    recording.post("revert_operation", f"{assignments}/revertOperation", operationId=taken["operationId"])
+    recording.post("get_operation", f"{assignments}/getOperation", operationId=taken["operationId"])
+    recording.post("list_operations", f"{assignments}/listOperations", pageSize=2)
+    recording.post("list_operation_changes", f"{assignments}/listOperationChanges", operationId=taken["operationId"])
+    recording.watch("watch_operations", 3)
+    recording.post("unknown_field", "/customer/queryCustomer", email=BOB.upper(), nmae="x")
+    recording.post("unknown_customer", "/customer/queryCustomer", email="cat@example.com")
+    recording.post(
         "violations", f"{assignments}/unassignDevicesFromOwner", customerEmail="ada", deviceIdentifiers=["A", " ", ""]
     )
-    told.post(
+    recording.post(
         "devices_skipped",
         f"{assignments}/unassignDevicesFromOwner",
         customerEmail=ADA,
         deviceIdentifiers=["SN-1", "SN-9"],
         requireAll=True,
     )
-    told.post("count_differs", f"{assignments}/unassignAllDevices", customerEmail=ADA, expectedCount=0)
-    return told
+    recording.post("count_differs", f"{assignments}/unassignAllDevices", customerEmail=ADA, expectedCount=0)
+    return recording
 
 
-def test_the_json_of_every_route_is_what_is_written_down(story: Story) -> None:
-    called = {told["request"] for told in story.told.values()}
+def test_the_json_of_every_route_is_the_golden_one(recorded: Recording) -> None:
+    called = {answer["request"] for answer in recorded.answers.values()}
     for route in ROUTES:
         assert any(call.startswith(f"{route.http_method} {route.path.partition('{')[0]}") for call in called), route
-    written = {name: json.dumps(told, indent=2, ensure_ascii=False) + "\n" for name, told in story.told.items()}
+    written = {
+        name: json.dumps(answer, indent=2, ensure_ascii=False) + "\n" for name, answer in recorded.answers.items()
+    }
     if os.environ.get("RENEW_GOLDEN"):
         for old in FOLDER.glob("*.json"):
             old.unlink()

@@ -1,4 +1,4 @@
-"""What the headers of requests and answers mean."""
+"""The headers of requests and responses."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ UUID = "123e4567-e89b-12d3-a456-426614174000"
 ADA = "ada@example.com"
 
 
-def test_key_trace_and_request_id_reach_the_service_and_nothing_else_does(scripted: Scripted) -> None:
+def test_key_trace_and_request_id_are_passed_on_and_no_other_headers(scripted: Scripted) -> None:
     rest = Rest(scripted.gateway, KEY)
     trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "x=1,y=2", "x-request-id": "r-1"}
     answer = rest(QUERY, {**trace, "cookie": "c", "authorization": "a", "x-forwarded-for": "f"}, email=ADA)
@@ -27,7 +27,7 @@ def test_key_trace_and_request_id_reach_the_service_and_nothing_else_does(script
     assert set(scripted.metadata) == {"x-api-key", "x-request-id", "user-agent"}
 
 
-def test_a_deadline_reaches_the_service_from_the_header_or_as_it_is_set(scripted: Scripted) -> None:
+def test_the_deadline_is_that_of_the_header_or_of_the_setting(scripted: Scripted) -> None:
     rest = Rest(scripted.gateway, KEY)
     assert rest(QUERY, email=ADA).status == 200
     assert scripted.seconds
@@ -48,7 +48,7 @@ def test_a_call_that_is_too_slow_is_504(rest: Rest, tenant: Tenant) -> None:
     assert rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"]).json["unassignedDevices"] == ["A"]
 
 
-def test_the_request_id_comes_back_and_stands_in_the_log_or_is_made(rest: Rest, gateway: Gateway) -> None:
+def test_the_request_id_is_returned_and_logged_or_generated(rest: Rest, gateway: Gateway) -> None:
     assert rest(QUERY, {"x-request-id": "mine-1"}, email="a").headers["x-request-id"] == "mine-1"
     eventually(lambda: any(line["x_request_id"] == "mine-1" for line in gateway.requests()))
     made = {
@@ -59,7 +59,7 @@ def test_the_request_id_comes_back_and_stands_in_the_log_or_is_made(rest: Rest, 
     assert all(len(each) == 16 for each in made)
 
 
-def test_the_call_id_is_the_services_or_else_the_requests(rest: Rest, gateway: Gateway) -> None:
+def test_the_call_id_is_the_servers_or_else_the_requests(rest: Rest, gateway: Gateway) -> None:
     served = rest(QUERY, {"x-request-id": "mine-2"}, email=ADA)
     assert served.error["callId"] not in {"mine-2", ""}
     eventually(lambda: any(line["call_id"] == served.error["callId"] for line in gateway.requests()))
@@ -81,13 +81,13 @@ def test_an_idempotency_key_is_the_request_id(rest: Rest, tenant: Tenant) -> Non
     assert rest(UNASSIGN, {"idempotency-key": "x"}, customerEmail=ADA, deviceIdentifiers=["A"]).fields == ["requestId"]
     reused = rest(UNASSIGN, {"idempotency-key": UUID}, customerEmail=ADA, deviceIdentifiers=["B"])
     assert (reused.status, reused.error["reason"]) == (400, "ERROR_REASON_REQUEST_ID_REUSED")
-    assert rest(QUERY, {"idempotency-key": "to a read it is nothing"}, email=ADA).status == 200
+    assert rest(QUERY, {"idempotency-key": "reads ignore it"}, email=ADA).status == 200
 
 
 @pytest.mark.parametrize(
     "name", ["x-api-key", "idempotency-key", "x-request-timeout", "content-type", "content-encoding"]
 )
-def test_a_header_that_means_something_must_be_given_once(gateway: Gateway, rest: Rest, name: str) -> None:
+def test_a_header_that_is_used_must_be_given_once(gateway: Gateway, rest: Rest, name: str) -> None:
     usual = {"x-api-key": rest.api_key, "content-type": "application/json"}
     for values in (("", ""), (usual.get(name, "1"), "another"), (usual.get(name, "1"),) * 2):
         lines = [f"{key}: {value}" for key, value in usual.items() if key != name]
@@ -98,7 +98,7 @@ def test_a_header_that_means_something_must_be_given_once(gateway: Gateway, rest
         assert f"The header {name} must be given once".encode() in answer
 
 
-def test_every_answer_has_the_same_sober_headers(rest: Rest, gateway: Gateway) -> None:
+def test_every_answer_has_the_security_headers(rest: Rest, gateway: Gateway) -> None:
     for answer in (
         rest(QUERY, email=ADA),
         rest.get("/nothing"),

@@ -1,4 +1,4 @@
-"""Bodies that would take long to read: each has its status, and the gateway answers others meanwhile."""
+"""Bodies that would take long to parse: each has its status, and the gateway answers others meanwhile."""
 
 import json
 import threading
@@ -24,13 +24,13 @@ PATIENCE_SECONDS = 5.0
 
 
 def repeated(before: str, one: str, after: str, size: int) -> bytes:
-    """Makes a body of about a size."""
+    """Makes a body of about `size` bytes."""
     count = (size - len(before) - len(after)) // (len(one) + 1)
     return (before + ",".join([one] * count) + after).encode()
 
 
 def named(before: str, one: str, after: str, size: int) -> bytes:
-    """Makes a body whose members have names of their own, which `one` has a place for."""
+    """Makes a body whose members have different names; `one` is a format with a placeholder for the number."""
     count = (size - len(before) - len(after)) // (len(one) + 7)
     return (before + ",".join(one.format(number) for number in range(count)) + after).encode()
 
@@ -77,7 +77,7 @@ HOSTILE: dict[str, tuple[str, bytes, int]] = {
 
 
 class Live:
-    """Asks whether the gateway lives, again and again, as long as a block runs."""
+    """Requests `/healthz` again and again while a block runs."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -107,7 +107,7 @@ class Live:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_body_has_its_status_and_holds_up_nobody(rest: Rest, gateway: Gateway, name: str) -> None:
+def test_a_hostile_body_has_its_status_and_delays_no_others(rest: Rest, gateway: Gateway, name: str) -> None:
     path, body, status = HOSTILE[name]
     with Live(gateway) as live:
         answer = rest.post(path, body)
@@ -117,14 +117,14 @@ def test_a_hostile_body_has_its_status_and_holds_up_nobody(rest: Rest, gateway: 
 
 
 @pytest.mark.parametrize("key", [{}, {"x-api-key": "da_nonsense"}, {"x-api-key": KEY}], ids=["none", "ill", "wrong"])
-def test_without_a_good_key_every_hostile_body_is_401(gateway: Gateway, key: dict[str, str]) -> None:
+def test_without_a_valid_key_every_hostile_body_is_401(gateway: Gateway, key: dict[str, str]) -> None:
     with Live(gateway) as live:
         for path, body, _ in HOSTILE.values():
             assert gateway.send("POST", PREFIX + path, body, key).status == 401
     assert live.slowest < PATIENCE_SECONDS
 
 
-def test_many_large_bodies_at_once_hold_up_nobody(rest: Rest, gateway: Gateway) -> None:
+def test_many_large_bodies_at_once_delay_no_others(rest: Rest, gateway: Gateway) -> None:
     identifiers = [f"SN-{number}" for number in range(100_000)]
     bodies = [
         (UNASSIGN, json.dumps({"customerEmail": "a@example.com", "deviceIdentifiers": identifiers})),
@@ -170,7 +170,7 @@ def test_values_are_counted_outside_of_strings_and_empty_objects_twice(text: str
             document.parse([text.encode()], count - 1)
 
 
-def test_a_document_is_as_deep_as_it_is_and_no_deeper() -> None:
+def test_brackets_in_strings_do_not_count_as_levels() -> None:
     for deepest in (
         "[" * 64 + "]" * 64,
         '{"a":' * 64 + "0" + "}" * 64,
@@ -183,8 +183,8 @@ def test_a_document_is_as_deep_as_it_is_and_no_deeper() -> None:
             document.parse([deeper.encode()], 2_000)
 
 
-def test_what_the_service_takes_is_not_too_much(rest: Rest) -> None:
-    """The largest bodies that are right: 64 KiB of metadata, each character escaped, and as many values."""
+def test_the_largest_valid_bodies_are_accepted(rest: Rest) -> None:
+    """64 KiB of metadata with each character escaped, and as many values as fit."""
     text = "".join(f"\\u{ord('a') + number % 26:04x}" for number in range(65_000))
     assert rest.post(CUSTOMER, f'{{"email": "a@example.com", "metadata": {{"a": "{text}"}}}}'.encode()).status == 200
     for least in ('""', "[]"):

@@ -1,4 +1,4 @@
-"""Bad keys are refused before a body is read, and cost the service little."""
+"""Invalid keys are refused before a body is read, and cost the server little."""
 
 import socket
 import threading
@@ -29,41 +29,41 @@ def head(path: str, *lines: str) -> bytes:
 
 
 @pytest.mark.parametrize("line", ["x-other: 1", "x-api-key: da_nonsense", f"x-api-key: {KEY}"])
-def test_a_bad_key_is_refused_while_the_body_has_not_come(gateway: Gateway, line: str) -> None:
+def test_an_invalid_key_is_refused_before_the_body_arrives(gateway: Gateway, line: str) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port), 60) as connection:
         connection.sendall(head(UNASSIGN, line))
         assert connection.recv(12) == b"HTTP/1.1 401"
 
 
-def test_a_body_that_waits_for_a_hundred_continue_is_not_asked_for_with_a_bad_key(gateway: Gateway, rest: Rest) -> None:
+def test_with_an_invalid_key_there_is_no_100_continue(gateway: Gateway, rest: Rest) -> None:
     for key, first in ((KEY, b"HTTP/1.1 401"), (rest.api_key, b"HTTP/1.1 100")):
         with socket.create_connection(("127.0.0.1", gateway.port), 60) as connection:
             connection.sendall(head(UNASSIGN, f"x-api-key: {key}", "expect: 100-continue"))
             assert connection.recv(12) == first
 
 
-def test_all_bad_keys_have_one_answer(gateway: Gateway, rest: Rest, tenant: Tenant) -> None:
-    def told(**headers: str) -> tuple[int, dict[str, object]]:
+def test_all_invalid_keys_have_the_same_answer(gateway: Gateway, rest: Rest, tenant: Tenant) -> None:
+    def error_of(**headers: str) -> tuple[int, dict[str, object]]:
         answer = gateway.send("POST", PREFIX + QUERY, b"{", {name.replace("_", "-"): v for name, v in headers.items()})
         return answer.status, {**answer.error, "callId": ""}
 
-    wrong = told(x_api_key=KEY)
+    wrong = error_of(x_api_key=KEY)
     assert wrong[0] == 401
     for bad in ({}, {"x_api_key": ""}, {"x_api_key": "da_nonsense"}, {"x_api_key": tenant.api_key + "é"}):
-        assert told(**bad) == wrong
+        assert error_of(**bad) == wrong
     assert gateway.send("GET", f"{PREFIX}/customer/getCustomer/x").status == 401
     assert gateway.send("GET", f"{PREFIX}/deviceAssignment/watchOperations").status == 401
     assert rest.post(QUERY, b"{").status == 400
 
 
-def test_the_form_of_a_key_is_the_one_that_keys_are_made_in() -> None:
+def test_new_keys_match_the_pattern() -> None:
     for _ in range(10):
         secret = new_secret()[0]
         assert KEY_PATTERN.fullmatch(secret.encode())
         assert API_KEY_PATTERN.fullmatch(secret)
 
 
-def test_a_good_key_is_asked_about_once_and_a_revoked_one_is_refused_within_seconds(
+def test_a_valid_key_is_checked_once_and_a_revoked_one_is_refused_within_seconds(
     begin: Begin, launch: Launch, tenant: Tenant
 ) -> None:
     tenant.assign(ADA, ["A"])
@@ -72,7 +72,7 @@ def test_a_good_key_is_asked_about_once_and_a_revoked_one_is_refused_within_seco
     assert rest(QUERY, email=ADA).status == 200
     Keys(tenant.database).revoke(tenant.key_id)
     eventually(lambda: rest(QUERY, email=ADA).status == 401)
-    # It was taken for good when the service refused it. From now on its bodies are not read.
+    # The server's refusal has removed the key from the cache, so bodies are not read any more.
     assert rest.post(QUERY, b"{").status == 401
 
 
@@ -97,7 +97,7 @@ def test_a_flood_of_unknown_keys_is_bounded_and_known_keys_are_served_meanwhile(
     ]
     for thread in threads:
         thread.start()
-    # More than may wait are turned away at once.
+    # Requests over the limit are refused at once.
     eventually(lambda: len(statuses) >= 150 - 128)
     assert set(statuses) == {503}
     assert len(asked) == 2
@@ -109,7 +109,7 @@ def test_a_flood_of_unknown_keys_is_bounded_and_known_keys_are_served_meanwhile(
     assert set(statuses) == {401, 503}
 
 
-def test_a_key_check_that_the_service_does_not_answer_is_a_deadline(scripted: Scripted, launch: Launch) -> None:
+def test_a_key_check_without_an_answer_is_504(scripted: Scripted, launch: Launch) -> None:
     free = threading.Event()
     scripted.check = waiting(free)
     started = time.monotonic()

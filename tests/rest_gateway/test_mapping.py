@@ -1,4 +1,4 @@
-"""Reading and writing against protobuf's own proto3 JSON mapping, for whatever a message may hold."""
+"""Compares reading and writing with protobuf's own JSON code, for random messages."""
 
 import json
 from typing import Any
@@ -76,7 +76,7 @@ def test_an_answer_is_written_as_protobuf_writes_it(name: str, data: st.DataObje
     written = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
     for field in OUTPUTS[name].fields:
         if field.message_type is not None and field.message_type.name == "Struct" and not field.is_repeated:
-            written.setdefault(field.json_name, {})  # always there, in our answers
+            written.setdefault(field.json_name, {})  # the gateway always writes it
     read = json.loads(write(message))
     assert _without_empty_objects(read) == _without_empty_objects(written)
     assert json.loads(b"".join(chunks(message))) == read
@@ -92,7 +92,7 @@ def test_a_long_list_is_written_in_chunks_that_are_one_document() -> None:
 
 
 def _without_empty_objects(value: Any) -> Any:
-    """Leaves out what an unset object inside a list's member is written as."""
+    """Removes empty objects, which the gateway writes for an unset Struct in a list's member."""
     if isinstance(value, list):
         return [_without_empty_objects(each) for each in value]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The description of the gateway: valid, complete, true, and served."""
+"""The OpenAPI document: valid, complete, true, and served."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def test_every_route_is_described_under_its_rpcs_name() -> None:
 
 
 def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Gives every text for people, and where it stands."""
+    """Yields every text for people with its path."""
     match value:
         case dict():
             for name, item in value.items():
@@ -94,7 +94,7 @@ def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
                 yield from texts(item, f"{path}[{index}]")
 
 
-def test_it_speaks_of_rest_alone() -> None:
+def test_its_texts_have_the_names_of_rest() -> None:
     statuses = "|".join(http_error.STATUSES)
     foreign = re.compile(
         rf"`({statuses})`|(?i:google|grpc|protobuf|\bproto\b)|metadata `|As in `|`[a-z]+(_[a-z]+)+`|`OK`"
@@ -114,7 +114,7 @@ def test_each_replaced_comment_is_in_the_protos() -> None:
     assert set(comments.REPLACED) <= set(comments.read())
 
 
-def test_requests_refuse_what_is_not_known_and_answers_have_all_their_fields() -> None:
+def test_requests_have_no_unknown_fields_and_answers_have_all_their_fields() -> None:
     for name, schema in SCHEMAS.items():
         if name.endswith("Request"):
             assert schema["additionalProperties"] is False
@@ -125,7 +125,7 @@ def test_requests_refuse_what_is_not_known_and_answers_have_all_their_fields() -
 
 
 def agrees(schema: dict[str, Any], value: Any) -> None:
-    """Holds a value against a schema of the document."""
+    """Validates a value against a schema of the document."""
     resource = DRAFT202012.create_resource(DOCUMENT)
     registry: Registry[Any] = Registry().with_resource("urn:document", resource)
     moved = json.loads(json.dumps(schema).replace('"#/components', '"urn:document#/components'))
@@ -165,8 +165,8 @@ def test_the_errors_of_a_call_are_those_that_it_can_end_with() -> None:
 
 
 @given(st.text(max_size=6) | st.text("a \t\n\x00\x1f\x7f\x85\xa0\u2028\u3000\ufeff", max_size=4))
-def test_an_identifier_agrees_with_its_schema_where_the_service_takes_it(text: str) -> None:
-    # In JSON Schema's own dialect `$` is the end; in Python's it is also the place before a last newline.
+def test_an_identifier_is_valid_in_the_schema_if_the_server_accepts_it(text: str) -> None:
+    # In JSON Schema `$` matches only at the end; in Python also before a last newline.
     pattern = SCHEMAS["DeviceIdentifier"]["pattern"].removesuffix("$") + r"\Z"
     schema = {**SCHEMAS["DeviceIdentifier"], "minLength": 1, "pattern": pattern}
     assert OAS31Validator(schema).is_valid(text) == (identifiers.problem(text) is None)
@@ -182,7 +182,7 @@ MEMBERS = [
 
 
 @pytest.mark.parametrize(("name", "field", "most"), MEMBERS)
-def test_the_service_takes_as_many_members_as_the_schema_tells(rest: Rest, name: str, field: str, most: int) -> None:
+def test_the_server_accepts_as_many_members_as_the_schema(rest: Rest, name: str, field: str, most: int) -> None:
     operation = OPERATIONS[name]
     path = operation["path"].removeprefix("/api/ext-v1")
     rest("/customer/createOrUpdateCustomer", email="ada@example.com")
@@ -200,7 +200,7 @@ def test_the_service_takes_as_many_members_as_the_schema_tells(rest: Rest, name:
     assert reason(most + 1) == reason(0) == "ERROR_REASON_INVALID_FIELDS"
 
 
-def test_every_list_that_the_service_limits_has_its_limit_told() -> None:
+def test_every_limit_of_a_list_is_in_the_schema() -> None:
     assert [(name, most) for name, _, most in MEMBERS] == [
         ("UnassignDevices", 100_000),
         ("AssignDevices", 20_000),

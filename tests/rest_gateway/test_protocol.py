@@ -1,4 +1,4 @@
-"""What the gateway uses of the private parts of h11 and uvicorn is there, and does what it is used for."""
+"""The inner parts of h11 and uvicorn that the gateway uses exist, and do what it needs."""
 
 import inspect
 from typing import Any
@@ -13,7 +13,7 @@ from service.rest_gateway.h11_connection import MAX_HEAD_BYTES, BoundedConnectio
 
 
 def events(*pieces: bytes) -> list[Any]:
-    """Reads pieces as a server does, and gives what they are."""
+    """Parses data as a server does. Returns the events."""
     connection = BoundedConnection(h11.SERVER, MAX_HEAD_BYTES)
     found: list[Any] = []
     for piece in pieces:
@@ -23,7 +23,7 @@ def events(*pieces: bytes) -> list[Any]:
     return found
 
 
-def test_h11_gives_back_what_it_has_not_read_and_takes_a_blank_line_away() -> None:
+def test_h11_returns_unread_data_and_removes_a_blank_line() -> None:
     plain = h11.Connection(h11.SERVER)
     plain.receive_data(b"\r\nGET")
     assert plain.trailing_data == (b"\r\nGET", False)
@@ -32,12 +32,12 @@ def test_h11_gives_back_what_it_has_not_read_and_takes_a_blank_line_away() -> No
 
 
 @pytest.mark.parametrize("blank", [b"", b"\r\n", b"\n"])
-def test_a_request_behind_a_blank_line_is_read(blank: bytes) -> None:
+def test_a_request_after_a_blank_line_is_read(blank: bytes) -> None:
     found = events(*[bytes([byte]) for byte in blank + b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"])
     assert [type(event) for event in found] == [h11.Request, h11.EndOfMessage]
 
 
-def test_a_head_is_bounded_though_it_is_complete() -> None:
+def test_a_complete_head_is_limited() -> None:
     start = b"GET / HTTP/1.1\r\nhost: x\r\n"
     assert events(start + b"a:b\r\n" * 98 + b"\r\n")
     for rest in (b"a:b\r\n" * 100, b"a: " + b"b" * MAX_HEAD_BYTES + b"\r\n"):
@@ -45,7 +45,7 @@ def test_a_head_is_bounded_though_it_is_complete() -> None:
             events(start + rest + b"\r\n")
 
 
-def test_chunks_are_counted_and_their_pieces_are_not() -> None:
+def test_the_limit_counts_chunks_and_not_received_data() -> None:
     start = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
     assert len(events(start, b"2000\r\n", *[b"x"] * 0x2000)) == 0x2000 + 1
     assert events(start, *[b"400\r\n" + b"x" * 0x400 + b"\r\n"] * 3_000)

@@ -1,4 +1,4 @@
-"""`/readyz`: whether a call through the gateway would be served, and what is away if not."""
+"""`/readyz`: whether a call through the gateway would be served, and what is missing."""
 
 import threading
 from pathlib import Path
@@ -14,13 +14,13 @@ QUERY = "/customer/queryCustomer"
 
 
 def away(gateway: Gateway) -> str:
-    """Asks whether it is ready. Gives what is away, if it is not."""
+    """Requests `/readyz`. Returns what is missing; an empty text if the gateway is ready."""
     answer = gateway.send("GET", "/readyz")
     assert (answer.status, answer.json.get("status")) == (200, "ready") or answer.status == 503
     return str(answer.json.get("away", ""))
 
 
-def test_a_certificate_that_has_expired_is_told_and_a_new_one_mends_it(
+def test_an_expired_certificate_is_named_until_there_is_a_new_one(
     begin: Begin, launch: Launch, tenant: Tenant, tmp_path: Path
 ) -> None:
     made = {}
@@ -50,7 +50,7 @@ def test_a_certificate_that_has_expired_is_told_and_a_new_one_mends_it(
     assert rest(QUERY, email="a@example.com").status == 404
 
 
-def test_a_server_whose_authority_is_not_trusted_is_told(begin: Begin, launch: Launch, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_named(begin: Begin, launch: Launch, tmp_path: Path) -> None:
     for name in ("own", "other"):
         (tmp_path / name).mkdir()
     _, chain, key = issued(tmp_path / "own", "DNS:localhost")
@@ -60,13 +60,13 @@ def test_a_server_whose_authority_is_not_trusted_is_told(begin: Begin, launch: L
     assert away(gateway) == "server_certificate"
 
 
-def test_a_database_that_is_away_and_a_server_that_is_not_there_are_told_apart(begin: Begin, launch: Launch) -> None:
+def test_a_missing_database_and_a_missing_server_are_distinguished(begin: Begin, launch: Launch) -> None:
     service, port = begin()
     gateway = launch(port)
     eventually(lambda: away(gateway) == "")
 
     def without_a_database() -> str:
-        # The service looks after its health each second, and finds that it has one.
+        # The server checks its database each second, and sets the status again.
         service._server.serving(reads=False, writes=False)
         return away(gateway)
 
@@ -82,9 +82,9 @@ def test_a_database_that_only_reads_is_ready(begin: Begin, launch: Launch) -> No
     assert away(launch(port)) == ""
 
 
-def test_a_server_that_does_not_answer_in_time_is_told(scripted: Scripted, launch: Launch) -> None:
+def test_a_server_that_does_not_answer_in_time_is_named(scripted: Scripted, launch: Launch) -> None:
     free = threading.Event()
     scripted.answer = waiting(free)
-    told = away(launch(scripted.port))
+    missing = away(launch(scripted.port))
     free.set()
-    assert told == "server"
+    assert missing == "server"

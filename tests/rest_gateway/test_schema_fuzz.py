@@ -1,4 +1,4 @@
-"""The description against the real gateway and server: schemathesis finds nothing."""
+"""Schemathesis finds no difference between the OpenAPI document and the real gateway and server."""
 
 import os
 import subprocess

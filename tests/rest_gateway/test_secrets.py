@@ -1,4 +1,4 @@
-"""What a caller writes into a request's line stands redacted and short in the gateway's log."""
+"""The request line is redacted and shortened in the log of the gateway."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The table from gRPC's statuses to HTTP's, by what the service really answers."""
+"""The HTTP statuses of the server's errors."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ ADA = "ada@example.com"
 UNASSIGN = "/deviceAssignment/unassignDevicesFromOwner"
 
 
-def told(answer: Any) -> tuple[int, str]:
+def error_of(answer: Any) -> tuple[int, str]:
     return answer.status, answer.error["reason"].removeprefix("ERROR_REASON_")
 
 
@@ -31,25 +31,28 @@ def test_each_error_has_its_status(rest: Rest, gateway: Gateway, tenant: Tenant)
     operation = "/deviceAssignment/getOperation"
     customer = "/customer/createOrUpdateCustomer"
     wanted: dict[str, Any] = {"customerEmail": ADA, "deviceIdentifiers": ["A"]}
-    assert told(rest(UNASSIGN)) == (400, "INVALID_FIELDS")
-    assert told(rest(single, customerEmail=ADA, deviceIdentifier="B")) == (400, "DEVICE_NOT_ASSIGNED")
-    assert told(rest(UNASSIGN, customerEmail="eve@example.com", deviceIdentifiers=["A"])) == (404, "CUSTOMER_NOT_FOUND")
-    assert told(rest("/device/getDevice", identifier="B")) == (404, "DEVICE_NOT_FOUND")
-    assert told(rest(operation, operationId="op_1")) == (404, "OPERATION_NOT_FOUND")
-    assert told(rest(customer, email=ADA)) == (409, "EMAIL_TAKEN")
-    assert told(rest(UNASSIGN, **wanted, expectedRevision="rev_1")) == (409, "REVISION_MOVED")
+    assert error_of(rest(UNASSIGN)) == (400, "INVALID_FIELDS")
+    assert error_of(rest(single, customerEmail=ADA, deviceIdentifier="B")) == (400, "DEVICE_NOT_ASSIGNED")
+    assert error_of(rest(UNASSIGN, customerEmail="eve@example.com", deviceIdentifiers=["A"])) == (
+        404,
+        "CUSTOMER_NOT_FOUND",
+    )
+    assert error_of(rest("/device/getDevice", identifier="B")) == (404, "DEVICE_NOT_FOUND")
+    assert error_of(rest(operation, operationId="op_1")) == (404, "OPERATION_NOT_FOUND")
+    assert error_of(rest(customer, email=ADA)) == (409, "EMAIL_TAKEN")
+    assert error_of(rest(UNASSIGN, **wanted, expectedRevision="rev_1")) == (409, "REVISION_MOVED")
     stranger = Rest(gateway, "da_00000000_" + "0" * 40)
-    assert told(stranger(UNASSIGN, **wanted)) == (401, "API_KEY_INVALID")
+    assert error_of(stranger(UNASSIGN, **wanted)) == (401, "API_KEY_INVALID")
     assert "the header x-api-key" in stranger(UNASSIGN, **wanted).error["error"]
-    nobody = gateway.send("POST", PREFIX + UNASSIGN, b"{}")
-    assert told(nobody) == (401, "API_KEY_INVALID")
+    keyless = gateway.send("POST", PREFIX + UNASSIGN, b"{}")
+    assert error_of(keyless) == (401, "API_KEY_INVALID")
     reader = Rest(gateway, tenant.key("assignments:read")[0][1])
     refused = reader(UNASSIGN, **wanted)
-    assert told(refused) == (403, "SCOPE_MISSING")
+    assert error_of(refused) == (403, "SCOPE_MISSING")
     assert refused.error["scope"] == "assignments:write"
 
 
-def test_errors_that_are_hard_to_bring_about_have_their_status(scripted: Scripted) -> None:
+def test_rare_errors_have_their_status(scripted: Scripted) -> None:
     rest = Rest(scripted.gateway, KEY)
     for error, status, retry_after in (
         (errors.DatabaseUnavailable(), 503, "1"),
@@ -68,7 +71,7 @@ def test_errors_that_are_hard_to_bring_about_have_their_status(scripted: Scripte
         assert (answer.error["callId"], "call_id" in answer.error["error"]) == ("call-1", False)
 
 
-def test_what_grpc_says_by_itself_is_not_passed_on(scripted: Scripted) -> None:
+def test_texts_of_grpc_itself_are_not_passed_on(scripted: Scripted) -> None:
     rest = Rest(scripted.gateway, KEY)
     for code, status in (
         (grpc.StatusCode.UNKNOWN, 500),
@@ -85,7 +88,7 @@ def test_what_grpc_says_by_itself_is_not_passed_on(scripted: Scripted) -> None:
         assert rest(UNASSIGN).status == status
 
 
-def test_an_answer_that_is_no_message_is_a_defect_that_the_log_has(scripted: Scripted) -> None:
+def test_an_answer_that_cannot_be_parsed_is_500_and_logged(scripted: Scripted) -> None:
     gateway = scripted.gateway
     scripted.bytes = b"\xff"
     answer = Rest(gateway, KEY)(UNASSIGN, headers={"x-request-id": "mine"})
@@ -94,7 +97,7 @@ def test_an_answer_that_is_no_message_is_a_defect_that_the_log_has(scripted: Scr
     eventually(lambda: any(e["event"] == "defect" and e["x_request_id"] == "mine" for e in gateway.events))
 
 
-def test_a_server_that_is_away_is_503_and_not_ready_until_it_is_back(
+def test_a_stopped_server_is_503_and_not_ready_until_it_is_restarted(
     begin: Begin, launch: Launch, tenant: Tenant
 ) -> None:
     service, port = begin()
@@ -109,8 +112,8 @@ def test_a_server_that_is_away_is_503_and_not_ready_until_it_is_back(
     answer = rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"])
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert "reason" not in answer.error
-    told = gateway.send("GET", "/readyz").error
-    assert (told["error"], told["away"]) == ("The service is not ready: the server cannot be reached", "server")
+    error = gateway.send("GET", "/readyz").error
+    assert (error["error"], error["away"]) == ("The service is not ready: the server cannot be reached", "server")
     assert (ready(), gateway.send("GET", "/healthz").status) == (503, 200)
     assert any("UNAVAILABLE" in line.get("cause", "") for line in gateway.requests())
     begin(f"127.0.0.1:{port}")
@@ -118,7 +121,7 @@ def test_a_server_that_is_away_is_503_and_not_ready_until_it_is_back(
     assert rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"]).status == 404
 
 
-def test_a_gateway_whose_server_was_never_there_says_so(launch: Launch) -> None:
+def test_a_gateway_whose_server_never_started_is_503(launch: Launch) -> None:
     gateway = launch(1)
     started = time.monotonic()
     assert gateway.send("GET", "/readyz").status == 503

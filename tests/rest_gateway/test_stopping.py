@@ -1,4 +1,4 @@
-"""How a gateway ends: what is in flight is finished, and what its callers gave up is given up."""
+"""How the gateway stops, and what happens to calls whose clients disconnect."""
 
 import signal
 import socket
@@ -26,7 +26,7 @@ def refuses(port: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_0_after_what_is_in_flight(
+def test_a_signal_finishes_requests_in_flight_and_exits_with_0(
     begin: Begin, launch: Launch, tenant: Tenant, number: int
 ) -> None:
     tenant.assign(ADA, ["A"])
@@ -50,7 +50,7 @@ def test_a_signal_ends_it_with_0_after_what_is_in_flight(
     idle.close()
 
 
-def test_what_takes_too_long_is_given_up(
+def test_a_request_that_takes_too_long_is_cancelled(
     begin: Begin, launch: Launch, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # SQLite's wait for another process cannot be cut short.
@@ -68,7 +68,7 @@ def test_what_takes_too_long_is_given_up(
     connection.close()
 
 
-def test_a_caller_that_goes_away_cancels_the_call(
+def test_a_disconnect_cancels_the_call(
     begin: Begin, launch: Launch, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 5.0)  # as above
@@ -87,9 +87,7 @@ def test_a_caller_that_goes_away_cancels_the_call(
     assert rest(UNASSIGN, customerEmail=ADA, deviceIdentifiers=["A"]).json["unassignedDevices"] == ["A"]
 
 
-def test_a_caller_that_goes_away_in_the_middle_of_its_body_leaves_nothing(
-    begin: Begin, launch: Launch, tenant: Tenant
-) -> None:
+def test_a_disconnect_within_a_body_is_logged_as_499_alone(begin: Begin, launch: Launch, tenant: Tenant) -> None:
     gateway = launch(begin()[1])
     head = f"POST {PREFIX}{UNASSIGN} HTTP/1.1\r\nhost: x\r\nx-api-key: {tenant.api_key}\r\ncontent-length: 99\r\n\r\n"
     with socket.create_connection(("127.0.0.1", gateway.port)) as connection:

@@ -19,7 +19,7 @@ QUERY = "/customer/queryCustomer"
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """Makes a certificate for a name, signed by itself, and its key."""
+    """Makes a self-signed certificate for a name, and its key."""
     key, made = folder / f"{name}.key", folder / f"{name}.pem"
     arguments = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN={name}"
     subprocess.run(
@@ -45,9 +45,7 @@ def test_https_is_served_and_plain_http_is_not(launch: Launch, server: int, tena
     assert gateway.send("GET", "/healthz", context=context).status == 200
 
 
-def test_callers_who_do_not_finish_the_handshake_give_way_to_those_who_do(
-    launch: Launch, server: int, tmp_path: Path
-) -> None:
+def test_connections_without_a_handshake_are_closed_for_new_ones(launch: Launch, server: int, tmp_path: Path) -> None:
     made, key = certificate(tmp_path, "localhost")
     gateway = launch(server, "--tls-cert", str(made), "--tls-key", str(key), rest_connections="10")
     context = ssl.create_default_context(cafile=str(made))
@@ -60,14 +58,14 @@ def test_callers_who_do_not_finish_the_handshake_give_way_to_those_who_do(
             return False
 
         eventually(served)
-        # Those that were not closed to make room are closed later: the handshake has a time of its own.
+        # The other connections are closed later by the time-out of the handshake.
         for connection in kept:
             with suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
         assert served()
 
 
-def test_a_server_over_tls_is_called_if_its_authority_is_known(
+def test_a_server_over_tls_is_called_if_its_authority_is_trusted(
     begin: Begin, launch: Launch, tenant: Tenant, tmp_path: Path
 ) -> None:
     tenant.assign(ADA, ["A"])

@@ -1,4 +1,4 @@
-"""Callers who do not go on: how long they may take, how many there may be, and what they may hold."""
+"""Time-outs of slow clients, and the limits of connections and memory."""
 
 import socket
 import time
@@ -42,14 +42,14 @@ def rest_of(connection: socket.socket) -> bytes:
     return got
 
 
-def test_half_a_head_is_408_and_nothing_at_all_is_closed(gateway: Gateway) -> None:
+def test_an_incomplete_head_is_408_and_a_silent_connection_is_closed(gateway: Gateway) -> None:
     with connect(gateway.port) as half, connect(gateway.port) as silent:
         half.sendall(b"GET /healthz HTTP/1.1\r\nhost:")
         assert rest_of(half).startswith(b"HTTP/1.1 408 ")
         assert rest_of(silent) == b""
 
 
-def test_a_head_that_comes_byte_by_byte_has_no_more_time(gateway: Gateway) -> None:
+def test_a_head_that_comes_byte_by_byte_times_out_too(gateway: Gateway) -> None:
     with connect(gateway.port) as connection:
         connection.settimeout(0.5)
         for _ in range(PATIENCE_SECONDS * 2):
@@ -60,19 +60,19 @@ def test_a_head_that_comes_byte_by_byte_has_no_more_time(gateway: Gateway) -> No
             except TimeoutError:
                 continue
         else:
-            pytest.fail("it was never told")
+            pytest.fail("no answer")
 
 
-def test_half_a_body_is_408_when_the_requests_time_is_over(rest: Rest, gateway: Gateway) -> None:
+def test_an_incomplete_body_is_408_at_the_deadline(rest: Rest, gateway: Gateway) -> None:
     with connect(gateway.port) as connection:
         connection.sendall(head(QUERY, rest.api_key, 100, "x-request-timeout: 0.5") + b'{"email"')
         assert connection.recv(12) == b"HTTP/1.1 408"
         connection.sendall(b" " * 50)
-        # What is left of it does not come, so the connection ends.
+        # The rest of the body does not come, so the connection is closed.
         assert rest_of(connection)
 
 
-def test_a_body_that_is_left_after_its_answer_does_not_keep_the_connection(gateway: Gateway) -> None:
+def test_a_connection_is_closed_if_the_rest_of_an_answered_body_does_not_come(gateway: Gateway) -> None:
     with connect(gateway.port) as connection:
         connection.sendall(head(QUERY, KEY, 1_000_000) + b"x" * 1_000)
         assert rest_of(connection).startswith(b"HTTP/1.1 401 ")
@@ -84,14 +84,14 @@ def open_connections(runner: Runner) -> int:
     return len(runner._server._connections.open)
 
 
-def test_a_connection_that_waits_for_another_request_is_closed_in_the_end(local: Local) -> None:
+def test_an_idle_connection_is_closed(local: Local) -> None:
     with connect(local(IDLE_SECONDS=0.5)) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
         assert rest_of(connection).endswith(b'{"status":"live"}\n')
 
 
-def test_what_is_written_is_sent_at_once(local: Local, runners: list[Runner]) -> None:
-    """An answer in two pieces would otherwise wait for the caller's system, 40 ms each time."""
+def test_answers_are_sent_without_nagles_algorithm(local: Local, runners: list[Runner]) -> None:
+    """With it, an answer in two segments waits for the client's delayed acknowledgement, 40 ms."""
     with connect(local()) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
@@ -110,7 +110,7 @@ def slow_reader(port: int, *lines: bytes) -> socket.socket:
     return connection
 
 
-def test_a_caller_who_does_not_read_a_stream_is_hung_up_on(local: Local, scripted: Scripted) -> None:
+def test_the_connection_of_a_client_that_does_not_read_a_stream_is_closed(local: Local, scripted: Scripted) -> None:
     scripted.bytes = pb.WatchOperationsResponse(operation=pb.Operation(note="x" * 100_000)).SerializeToString()
     scripted.count = 1_000
     port = local(STALL_SECONDS=1.0)
@@ -122,7 +122,7 @@ def test_a_caller_who_does_not_read_a_stream_is_hung_up_on(local: Local, scripte
     assert scripted.sent < 300
 
 
-def test_a_caller_who_does_not_read_an_answer_is_hung_up_on(local: Local, scripted: Scripted) -> None:
+def test_the_connection_of_a_client_that_does_not_read_an_answer_is_closed(local: Local, scripted: Scripted) -> None:
     scripted.bytes = pb.UnassignDevicesResponse(skipped=["x" * 250] * 40_000).SerializeToString()
     ask = head(UNASSIGN, KEY, 2).rstrip().split(b"\r\n")
     with slow_reader(local(STALL_SECONDS=1.0), *ask, b"", b"{}") as connection:
@@ -130,10 +130,10 @@ def test_a_caller_who_does_not_read_an_answer_is_hung_up_on(local: Local, script
         assert len(rest_of(connection)) < 9_000_000
 
 
-def test_an_orderly_end_does_not_wait_for_a_caller_who_does_not_read(
+def test_closing_does_not_wait_for_a_client_that_does_not_read(
     local: Local, scripted: Scripted, runners: list[Runner]
 ) -> None:
-    """Of answers of so many sizes some end while less waits for the caller than would pause the writing."""
+    """Some of these sizes leave less unread than the limit at which writing pauses."""
     ask = head(UNASSIGN, KEY, 2, "connection: close").rstrip().split(b"\r\n")
     with ExitStack() as held:
         port = local(STALL_SECONDS=1.0)
@@ -145,14 +145,14 @@ def test_an_orderly_end_does_not_wait_for_a_caller_who_does_not_read(
 
 
 def answered(rest: Rest) -> int:
-    """Makes a call that may be turned away. Gives its status; 0 where there is none."""
+    """Makes a call. Returns its status; 0 if the connection is closed."""
     try:
         return rest(QUERY, email="a@example.com").status
     except OSError:
         return 0
 
 
-def test_silent_connections_give_way_to_callers(launch: Launch, server: int, tenant: Tenant) -> None:
+def test_silent_connections_are_closed_for_new_ones(launch: Launch, server: int, tenant: Tenant) -> None:
     gateway = launch(server, rest_connections="20")
     rest = Rest(gateway, tenant.api_key)
     with ExitStack() as open_ones:
@@ -173,7 +173,7 @@ def test_one_key_has_half_of_the_connections_and_all_of_them_have_a_limit(
             for _ in range(10):
                 connection = open_ones.enter_context(connect(gateway.port))
                 connection.sendall(head(QUERY, key, 100) + b"{")
-        # The last of them has been taken on when there is no place any more.
+        # The limit is reached when the last of them has been accepted.
         answers: list[bytes] = []
 
         def turned_away() -> bool:
@@ -195,7 +195,7 @@ def test_one_key_has_half_of_the_connections_and_all_of_them_have_a_limit(
         assert Rest(gateway, keys[1])(QUERY, email="a@example.com").status == 404
 
 
-def test_large_bodies_in_memory_have_a_ceiling_and_small_ones_are_served(
+def test_large_bodies_in_memory_have_a_limit_and_small_ones_are_served(
     launch: Launch, server: int, tenant: Tenant
 ) -> None:
     gateway = launch(server, rest_buffered_bytes="3000000", rest_max_body_bytes="1500000")
@@ -203,7 +203,7 @@ def test_large_bodies_in_memory_have_a_ceiling_and_small_ones_are_served(
     first, second, third = (Rest(gateway, key) for key in keys)
     large = b" " * 1_000_000
     with connect(gateway.port) as half:
-        # A length that is told counts from the beginning, though little of it has come.
+        # A declared length counts at once, before the body has arrived.
         half.sendall(head(UNASSIGN, keys[0], 1_400_000) + b"{")
         eventually(lambda: first.post(UNASSIGN, large).status == 503)
         refused = first.post(UNASSIGN, large)
@@ -217,7 +217,7 @@ def test_large_bodies_in_memory_have_a_ceiling_and_small_ones_are_served(
     eventually(lambda: first.post(UNASSIGN, large).status == 400)
 
 
-def test_a_body_in_chunks_counts_as_it_comes(launch: Launch, server: int, tenant: Tenant) -> None:
+def test_a_body_in_chunks_counts_as_it_arrives(launch: Launch, server: int, tenant: Tenant) -> None:
     gateway = launch(server, rest_buffered_bytes="1500000", rest_max_body_bytes="1500000")
     rest = Rest(gateway, tenant.api_key)
     lines = [f"POST {PREFIX}{UNASSIGN} HTTP/1.1", "host: x", f"x-api-key: {tenant.api_key}"]
@@ -227,7 +227,7 @@ def test_a_body_in_chunks_counts_as_it_comes(launch: Launch, server: int, tenant
         half.settimeout(0.1)
 
         def refused() -> bool:
-            """Whichever of the two is read last is refused."""
+            """The body that is read last is refused."""
             try:
                 return half.recv(12) == b"HTTP/1.1 503"
             except TimeoutError:
