@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 
 # What a list member costs on the wire beside its bytes: a tag, a length of up to two bytes, a reason.
 _MEMBER_OVERHEAD = 4
@@ -27,8 +27,8 @@ def size_of(identifiers: Iterable[str], overhead: int = _MEMBER_OVERHEAD) -> int
     """Returns how many bytes a list takes in an answer, or a little more."""
     listed = list(identifiers)
     size = len(listed) * overhead
-    for part in parts(listed):
-        size += len("".join(part).encode())
+    for chunk in chunks(listed):
+        size += len("".join(chunk).encode())
     return size
 
 
@@ -56,8 +56,8 @@ def fit(
     fitted: list[str] = []
     after, limit = "", FIRST_READ
     while True:
-        part = read(after, limit)
-        kept = [identifier for identifier in part if identifier not in without] if without else part
+        chunk = read(after, limit)
+        kept = [identifier for identifier in chunk if identifier not in without] if without else chunk
         size = size_of(kept)
         if kept and size > bytes_left:
             while kept and size > bytes_left:
@@ -65,6 +65,6 @@ def fit(
             return Fitted(fitted + kept, complete=False)
         bytes_left -= size
         fitted += kept
-        if len(part) < limit:
+        if len(chunk) < limit:
             return Fitted(fitted, complete=True)
-        after, limit = part[-1], _READ
+        after, limit = chunk[-1], _READ

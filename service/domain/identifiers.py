@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from service.domain.errors import SHOWN_VIOLATIONS, Violation
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 
 MAX_CHARACTERS = 255
 MAX_IN_CALL = 100_000
@@ -39,11 +39,11 @@ def check(identifiers: list[str], field: str = "device_identifiers") -> tuple[li
     if len(identifiers) > MAX_IN_CALL:
         return [Violation(field, f"must have at most {MAX_IN_CALL} members, but has {len(identifiers)}")], 1
     size, well_formed = 0, True
-    for part in parts(identifiers):
-        joined = "".join(part)
+    for chunk in chunks(identifiers):
+        joined = "".join(chunk)
         written = joined.encode()
         size += len(written)
-        well_formed = well_formed and _well_formed(part, joined, written)
+        well_formed = well_formed and _well_formed(chunk, joined, written)
     if size > MAX_BYTES_IN_CALL:
         text = f"must have at most {MAX_BYTES_IN_CALL} bytes in all (UTF-8), but has {size}"
         return [Violation(field, text)], 1
@@ -55,8 +55,8 @@ def check(identifiers: list[str], field: str = "device_identifiers") -> tuple[li
 def gathered(identifiers: Sequence[str]) -> set[str]:
     """Returns the members of a list as a set."""
     found: set[str] = set()
-    for part in parts(identifiers):
-        found.update(part)
+    for chunk in chunks(identifiers):
+        found.update(chunk)
     return found
 
 

@@ -15,7 +15,7 @@ from service.domain.errors import InvalidFields, Violation
 from service.domain.options import Options
 from service.domain.pages import DEFAULT_PAGE_SIZE
 from service.grpc_server import structs
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 
 MAX_NOTE_CHARACTERS = 500
 
@@ -73,8 +73,8 @@ class Fields:
     def identifiers(self, field: str, values: Sequence[str]) -> list[str]:
         """Reads a required list of device identifiers."""
         listed: list[str] = []
-        for part in parts(values):
-            listed += part
+        for chunk in chunks(values):
+            listed += chunk
         violations, total = identifiers.check(listed, field)
         self._violations += violations
         self._total += total

@@ -10,7 +10,7 @@ SIZE = 1_000
 T = TypeVar("T")
 
 
-def parts(listed: Sequence[T]) -> Iterable[Sequence[T]]:
+def chunks(listed: Sequence[T]) -> Iterable[Sequence[T]]:
     """Divides a list into chunks of at most SIZE members, in their order. A short list is one chunk."""
     if len(listed) <= SIZE:
         return (listed,)

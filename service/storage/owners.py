@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from service.domain.values import Change, Owner, Ownership
-from service.runtime.chunks import parts, weighed
+from service.runtime.chunks import chunks, weighed
 from service.storage.connection import Connection
 from service.storage.statement import Statement
 from service.storage.tables import assignment, assignment_change, customer, customer_revision, device
@@ -92,7 +92,7 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSele
     existing = select(device.c.identifier, *nulls).where(
         device.c.organization_id == _ORGANIZATION, among(device.c.identifier, _WANTED)
     )
-    # The clock, as the first part of the union, which is read first: right after the statement's snapshot is taken.
+    # The clock, as the first chunk of the union, which is read first: right after the statement's snapshot is taken.
     none = null().label
     clock = select(
         none("device_identifier"),
@@ -127,8 +127,8 @@ def owners(
     # It is the first row in practice, but a union guarantees no order.
     clock = rows.pop(next(place for place, row in enumerate(rows) if row[0] is None))
     owned: dict[str, list[tuple[Any, ...]]] = {}
-    for part in parts(rows):
-        for row in part:
+    for chunk in chunks(rows):
+        for row in chunk:
             of_device = owned.setdefault(row[0], [])
             if row[1] is not None:
                 of_device.append(row)

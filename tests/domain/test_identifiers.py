@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain import identifiers
 from service.domain.errors import SHOWN_VIOLATIONS
-from service.runtime.chunks import SIZE, parts
+from service.runtime.chunks import SIZE, chunks
 
 ANY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 # What programs trip over: white space of all kinds, controls, separators, marks, bidi, and the ends of the planes.
@@ -117,6 +117,6 @@ def test_a_list_is_divided_into_what_was_found_and_the_rest_in_its_own_order(
 
 @pytest.mark.parametrize("length", [0, 1, SIZE - 1, SIZE, SIZE + 1, 3 * SIZE])
 def test_the_parts_of_a_list_are_the_list(length: int) -> None:
-    cut = list(parts(range(length)))
+    cut = list(chunks(range(length)))
     assert [member for part in cut for member in part] == list(range(length))
     assert max(map(len, cut), default=0) <= SIZE

@@ -7,7 +7,7 @@ from contextvars import Context, copy_context
 import pytest
 
 from service.runtime import fairness
-from service.runtime.chunks import SIZE, parts, weighed
+from service.runtime.chunks import SIZE, chunks, weighed
 
 LONG = ["d"] * (SIZE + 1)
 USUAL = 0.005
@@ -45,7 +45,7 @@ class Clock:
     def sleeps(self, context: Context) -> int:
         """Has a call go through a long list, and returns how often it gives way."""
         before = self._sleeps
-        context.run(lambda: list(parts(LONG)))
+        context.run(lambda: list(chunks(LONG)))
         return self._sleeps - before
 
 
@@ -59,10 +59,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_turns_are_short_from_a_long_list_to_the_end_of_the_last_call_that_had_one() -> None:
     small, first, second = call(), call(), call()
-    small.run(lambda: list(parts(LONG[:SIZE])))
+    small.run(lambda: list(chunks(LONG[:SIZE])))
     assert sys.getswitchinterval() == pytest.approx(USUAL)
     for long in (first, second, first):
-        long.run(lambda: list(parts(LONG)))
+        long.run(lambda: list(chunks(LONG)))
         assert sys.getswitchinterval() < USUAL / 2
     first.run(fairness.end)
     assert sys.getswitchinterval() < USUAL / 2
@@ -83,9 +83,9 @@ def test_a_long_call_gives_way_between_parts_while_there_are_short_ones(clock: C
 
 def test_long_calls_give_way_for_longer_the_more_there_are(clock: Clock) -> None:
     short, first, second = call(), call(), call()
-    first.run(lambda: list(parts(LONG)))
+    first.run(lambda: list(chunks(LONG)))
     alone = clock.seconds[-1]
-    second.run(lambda: list(parts(LONG)))
+    second.run(lambda: list(chunks(LONG)))
     assert clock.seconds[-1] == 2 * alone
     for each in (short, first, second):
         each.run(fairness.end)
@@ -134,6 +134,6 @@ def test_nobody_gives_way_where_there_is_no_call(clock: Clock) -> None:
 @pytest.mark.parametrize("length", [0, 1, SIZE, SIZE + 1, 3 * SIZE])
 def test_parts_are_the_list_in_its_order_and_none_is_longer_than_may_be(length: int) -> None:
     listed = list(range(length))
-    divided = list(parts(listed))
+    divided = list(chunks(listed))
     assert [number for part in divided for number in part] == listed
     assert all(len(part) <= SIZE for part in divided)

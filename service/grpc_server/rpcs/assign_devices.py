@@ -7,7 +7,7 @@ from service.grpc_server import call
 from service.grpc_server.fields import Fields
 from service.grpc_server.rpcs.lists import extend
 from service.grpc_server.use_cases import UseCases
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 
 MAX_DEVICES = 20_000
 
@@ -40,10 +40,10 @@ def _answer(result: DevicesAssigned) -> pb.AssignDevicesResponse:
         operation_id=result.operation_id,
         revision=result.revision,
     )
-    for part in parts(result.assigned):
-        answer.assigned_devices.extend(map(_device, part))
-    for part in parts(result.already_assigned):
-        answer.already_assigned.extend(map(_device, part))
+    for chunk in chunks(result.assigned):
+        answer.assigned_devices.extend(map(_device, chunk))
+    for chunk in chunks(result.already_assigned):
+        answer.already_assigned.extend(map(_device, chunk))
     extend(answer.skipped, result.skipped)
     return answer
 

@@ -8,7 +8,7 @@ from service.grpc_server import call
 from service.grpc_server.fields import Fields
 from service.grpc_server.messages import write_instant
 from service.grpc_server.use_cases import UseCases
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 
 
 def handle(use_cases: UseCases, request: pb.ListAssignedDevicesRequest) -> pb.ListAssignedDevicesResponse:
@@ -38,8 +38,8 @@ def _answer(page: AssignedDevices) -> pb.ListAssignedDevicesResponse:
     )
     if page.as_of is not None:
         write_instant(answer.as_of, page.as_of)
-    for part in parts(page.devices):
-        for device in part:
+    for chunk in chunks(page.devices):
+        for device in chunk:
             listed = answer.devices.add(device_identifier=device.identifier, device_id=device.device_id)
             write_instant(listed.assigned_at, device.assigned_at)
     return answer

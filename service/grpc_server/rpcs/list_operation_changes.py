@@ -9,7 +9,7 @@ from service.domain.values import AssignmentChange
 from service.grpc_server import call
 from service.grpc_server.fields import Fields
 from service.grpc_server.use_cases import UseCases
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 
 
 def handle(use_cases: UseCases, request: pb.ListOperationChangesRequest) -> pb.ListOperationChangesResponse:
@@ -24,8 +24,8 @@ def handle(use_cases: UseCases, request: pb.ListOperationChangesRequest) -> pb.L
     page, token = use_cases.read(lambda uow: list_operation_changes(uow, query))
     call.count(listed=len(page))
     answer = pb.ListOperationChangesResponse(next_page_token=token)
-    for part in parts(page):
-        answer.changes.extend(map(_change, part))
+    for chunk in chunks(page):
+        answer.changes.extend(map(_change, chunk))
     return answer
 
 

@@ -8,7 +8,7 @@ from service.domain.list_operations import ListOperations, list_operations
 from service.grpc_server import call, messages
 from service.grpc_server.fields import Fields
 from service.grpc_server.use_cases import UseCases
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 
 
 def handle(use_cases: UseCases, request: pb.ListOperationsRequest) -> pb.ListOperationsResponse:
@@ -28,6 +28,6 @@ def handle(use_cases: UseCases, request: pb.ListOperationsRequest) -> pb.ListOpe
     page, token = use_cases.read(lambda uow: list_operations(uow, query))
     call.count(listed=len(page))
     answer = pb.ListOperationsResponse(next_page_token=token)
-    for part in parts(page):
-        answer.operations.extend(map(messages.operation, part))
+    for chunk in chunks(page):
+        answer.operations.extend(map(messages.operation, chunk))
     return answer

@@ -6,18 +6,18 @@ from typing import TypeVar
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
 from service.domain.skipped_devices import SkipReason
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 
 T = TypeVar("T")
 
 
 def extend(field: MutableSequence[T], listed: Sequence[T]) -> None:
     """Appends a list to a field of a message."""
-    for part in parts(listed):
-        field.extend(part)
+    for chunk in chunks(listed):
+        field.extend(chunk)
 
 
 def extend_skip_reasons(field: MutableSequence[pb.SkipReason.ValueType], reasons: Sequence[SkipReason]) -> None:
     """Appends the reasons why devices were skipped."""
-    for part in parts(reasons):
-        field.extend(map(pb.SkipReason.ValueType, part))
+    for chunk in chunks(reasons):
+        field.extend(map(pb.SkipReason.ValueType, chunk))

@@ -15,7 +15,7 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, Transact
 from psycopg.pq.abc import PGresult
 from sqlalchemy import PoolProxiedConnection
 
-from service.runtime.chunks import parts
+from service.runtime.chunks import chunks
 from service.storage.postgresql.parameters import written
 from service.storage.postgresql.pipeline import Pipeline, Prepared
 
@@ -123,8 +123,8 @@ class Session:
         if not result.ntuples:
             return rows
         self._reader.set_pgresult(result)
-        for part in parts(range(result.ntuples)):
-            rows += self._reader.load_rows(part[0], part[-1] + 1, tuple)
+        for chunk in chunks(range(result.ntuples)):
+            rows += self._reader.load_rows(chunk[0], chunk[-1] + 1, tuple)
         return rows
 
     def _prepared(self, sql: str, values: Sequence[Any]) -> Prepared:
