@@ -51,7 +51,7 @@ def _owner_rows(device: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     listed = [(name, owner["email"], owner["assigned_at"], owner["customer_id"]) for owner in device["owners"]]
     if unlisted := device["owner_count"] - len(listed):
         listed.append((name, f"(and {unlisted} more)", "", ""))
-    return listed or [(name, "(nobody)" if device["found"] else "(unknown device)", "", "")]
+    return listed or [(name, "(no owner)" if device["found"] else "(unknown device)", "", "")]
 
 
 @remote

@@ -23,7 +23,7 @@ class Watchers:
     """Follows the operations of each organisation that has an open stream.
 
     Args:
-        stream: gives operations their positions and reads them.
+        stream: assigns positions to operations and reads them.
         max_seconds: the age at which a stream ends, so that its caller connects again, perhaps to another server.
     """
 

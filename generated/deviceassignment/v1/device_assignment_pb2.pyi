@@ -821,7 +821,9 @@ class UnassignAllDevicesRequest(_message.Message):
     customer_email: _builtins.str
     """Required. The customer's e-mail address."""
     expected_count: _builtins.int
-    """Required, zero included. How many devices the customer is known to have; a guard against taking what nobody saw."""
+    """Required, zero included. How many devices the customer is known to have; a guard against taking devices that the
+    caller does not know of.
+    """
     request_id: _builtins.str
     """As in `UnassignDevicesRequest`."""
     validate_only: _builtins.bool
@@ -894,7 +896,7 @@ Global___UnassignAllDevicesResponse: _TypeAlias = UnassignAllDevicesResponse  # 
 
 @_typing.final
 class LookupOwnersRequest(_message.Message):
-    """Whose owners to tell, and as of when."""
+    """The devices whose owners are wanted, and as of when."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -37,7 +37,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the first 20 with their skip reason, and the metadata `violations_omitted` counts the rest.
     """
     ERROR_REASON_API_KEY_INVALID: _ErrorReason.ValueType  # 5
-    """`UNAUTHENTICATED`: the API key is missing, unknown, expired or revoked; which of them is not told."""
+    """`UNAUTHENTICATED`: the API key is missing, unknown, expired or revoked; the answer does not say which."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 6
     """`PERMISSION_DENIED`: the API key lacks the scope that the metadata `scope` names."""
     ERROR_REASON_CUSTOMER_NOT_FOUND: _ErrorReason.ValueType  # 7
@@ -63,7 +63,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEVICE_NOT_ASSIGNED: _ErrorReason.ValueType  # 17
     """`FAILED_PRECONDITION`: the customer does not have the device of `UnassignDevice`, known or not."""
     ERROR_REASON_COUNT_DIFFERS: _ErrorReason.ValueType  # 18
-    """`FAILED_PRECONDITION`: the customer does not have `expected_count` devices. The metadata `device_count` tells how
+    """`FAILED_PRECONDITION`: the customer does not have `expected_count` devices. The metadata `device_count` says how
     many there are.
     """
     ERROR_REASON_DEVICE_NOT_FOUND: _ErrorReason.ValueType  # 19
@@ -103,7 +103,7 @@ ERROR_REASON_DEVICES_SKIPPED: ErrorReason.ValueType  # 4
 the first 20 with their skip reason, and the metadata `violations_omitted` counts the rest.
 """
 ERROR_REASON_API_KEY_INVALID: ErrorReason.ValueType  # 5
-"""`UNAUTHENTICATED`: the API key is missing, unknown, expired or revoked; which of them is not told."""
+"""`UNAUTHENTICATED`: the API key is missing, unknown, expired or revoked; the answer does not say which."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 6
 """`PERMISSION_DENIED`: the API key lacks the scope that the metadata `scope` names."""
 ERROR_REASON_CUSTOMER_NOT_FOUND: ErrorReason.ValueType  # 7
@@ -129,7 +129,7 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 ERROR_REASON_DEVICE_NOT_ASSIGNED: ErrorReason.ValueType  # 17
 """`FAILED_PRECONDITION`: the customer does not have the device of `UnassignDevice`, known or not."""
 ERROR_REASON_COUNT_DIFFERS: ErrorReason.ValueType  # 18
-"""`FAILED_PRECONDITION`: the customer does not have `expected_count` devices. The metadata `device_count` tells how
+"""`FAILED_PRECONDITION`: the customer does not have `expected_count` devices. The metadata `device_count` says how
 many there are.
 """
 ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason.ValueType  # 19
