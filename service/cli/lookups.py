@@ -41,14 +41,19 @@ def owners(
     for chunk in chunks(read_devices(identifiers, file), _LOOKED_UP_AT_ONCE):
         answer = client.call("LookupOwners", device_identifiers=chunk, at=timestamp(at))
         for device in answer["results"]:
-            print_json(device) if as_json else rows.extend(_owner_rows(device))
+            print_json(device) if as_json else rows.extend(owner_rows(device))
     if not as_json:
         printing.table(("device", "owner", "since", "customer"), rows)
 
 
-def _owner_rows(device: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def owner_rows(device: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Returns the rows of a device: one for each owner, or one that says why there is none."""
     name = device["device_identifier"]
-    listed = [(name, owner["email"], owner["assigned_at"], owner["customer_id"]) for owner in device["owners"]]
+    # The address is empty for a key without the scope.
+    listed = [
+        (name, owner["email"] or "(needs customers:read)", owner["assigned_at"], owner["customer_id"])
+        for owner in device["owners"]
+    ]
     if unlisted := device["owner_count"] - len(listed):
         listed.append((name, f"(and {unlisted} more)", "", ""))
     return listed or [(name, "(no owner)" if device["found"] else "(unknown device)", "", "")]

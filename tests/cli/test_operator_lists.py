@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import run_id
+from service.cli import lookups, run_id
 from service.cli.device_list import read_devices
 from service.runtime.terminal import visible
 from tests.cli.test_operator_shell import run_here
@@ -86,3 +86,9 @@ def test_a_call_has_no_more_devices_and_no_more_bytes_than_the_server_takes() ->
 
 def test_what_would_steer_a_terminal_is_shown_by_its_number() -> None:
     assert visible("a\x1b[31m\n\x9b:ab:[bold]é\u2028\u202e") == r"a\x1b[31m\n\x9b:ab:[bold]é\u2028\u202e"
+
+
+def test_an_owner_whose_address_the_key_may_not_read_has_a_row_that_says_so() -> None:
+    owner = {"email": "", "assigned_at": "2026-01-01T00:00:00Z", "customer_id": "cust_1"}
+    device = {"device_identifier": "SN-1", "found": True, "owner_count": 1, "owners": [owner]}
+    assert lookups.owner_rows(device) == [("SN-1", "(needs customers:read)", "2026-01-01T00:00:00Z", "cust_1")]
