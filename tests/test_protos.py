@@ -1,12 +1,18 @@
 """The protos, as generators of other languages and tools see them."""
 
 import importlib.resources
+from enum import IntEnum
 
 import pytest
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2, errors_pb2
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+
+from service.domain.revert_operation import LeftReason
+from service.domain.skipped_devices import SkipReason
+from service.domain.unassign_devices import RemainingView
+from service.domain.values import Change
 
 FILES = (customer_pb2, device_assignment_pb2, device_pb2, errors_pb2)
 MESSAGES = [message for file in FILES for message in file.DESCRIPTOR.message_types_by_name.values()]
@@ -46,3 +52,12 @@ def test_the_descriptors_file_needs_no_other() -> None:
     for message in MESSAGES:
         found = pool.FindMessageTypeByName(message.full_name)
         assert found.fields_by_name.keys() == message.fields_by_name.keys()
+
+
+@pytest.mark.parametrize("ours", [SkipReason, RemainingView, Change, LeftReason], ids=lambda ours: str(ours.__name__))
+def test_an_enum_of_the_domain_has_the_names_and_numbers_of_the_proto_s(ours: type[IntEnum]) -> None:
+    """Answers convert the one to the other by number, and refusals by name."""
+    theirs: EnumDescriptor = device_assignment_pb2.DESCRIPTOR.enum_types_by_name[ours.__name__]
+    prefix = "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in ours.__name__).lstrip("_") + "_"
+    expected = {value.name.removeprefix(prefix): value.number for value in theirs.values if value.number}
+    assert {value.name: value.value for value in ours} == expected

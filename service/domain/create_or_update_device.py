@@ -37,7 +37,7 @@ def create_or_update_device(uow: UnitOfWork, command: CreateOrUpdateDevice) -> D
     Raises:
         InvalidFields: a new device needs a type.
     """
-    record = uow.devices.record(command.identifier)
+    record = uow.devices.find_record(command.identifier)
     if record is None and not command.device_type:
         raise InvalidFields([Violation("type", "is required for a new device")])
     if command.options.validate_only:
@@ -45,7 +45,7 @@ def create_or_update_device(uow: UnitOfWork, command: CreateOrUpdateDevice) -> D
         return DeviceSaved(record.id if record else "", device_type, record is None)
     created = record is None and bool(uow.devices.create([command.identifier], command.device_type)[1])
     uow.devices.update(command.identifier, command.device_type, command.properties)
-    saved = uow.devices.record(command.identifier)
+    saved = uow.devices.find_record(command.identifier)
     if saved is None:
         raise DeviceNotFound
     return DeviceSaved(saved.id, saved.type, created)

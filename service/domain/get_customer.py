@@ -11,7 +11,7 @@ def get_customer(uow: UnitOfWork, customer_id: str, max_answer_bytes: int) -> Cu
     Raises:
         CustomerNotFound: the organisation has no such customer.
     """
-    record = uow.customers.record(customer_id=customer_id)
+    record = uow.customers.find_record(customer_id=customer_id)
     if record is None:
         raise CustomerNotFound
     return view_customer(uow, record, max_answer_bytes)

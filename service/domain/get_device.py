@@ -11,7 +11,7 @@ def get_device(uow: UnitOfWork, identifier: str) -> DeviceRecord:
     Raises:
         DeviceNotFound: the organisation has no such device.
     """
-    record = uow.devices.record(identifier)
+    record = uow.devices.find_record(identifier)
     if record is None:
         raise DeviceNotFound
     return record

@@ -19,7 +19,7 @@ def list_customers(uow: UnitOfWork, after: str, limits: PageLimits) -> tuple[lis
     """
 
     def read(after_id: str, limit: int) -> list[CustomerView]:
-        records = uow.customers.records(after_id, limit)
+        records = uow.customers.list_records(after_id, limit)
         return [view_customer(uow, record, limits.max_answer_bytes) for record in records]
 
     page, more = read_page(

@@ -12,7 +12,7 @@ def query_customer(uow: UnitOfWork, email: Email, max_answer_bytes: int) -> Cust
     Raises:
         CustomerNotFound: the organisation has no such customer.
     """
-    record = uow.customers.record(email=email)
+    record = uow.customers.find_record(email=email)
     if record is None:
         raise CustomerNotFound
     return view_customer(uow, record, max_answer_bytes)

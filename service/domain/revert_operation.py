@@ -38,8 +38,8 @@ class Reverted:
 
     operation_id: str
     reverted_count: int
-    left_count: int
-    left: list[tuple[str, LeftReason]]
+    not_reverted_count: int
+    not_reverted: list[tuple[str, LeftReason]]
 
 
 def revert_operation(uow: UnitOfWork, command: RevertOperation) -> Reverted:
@@ -68,5 +68,5 @@ def revert_operation(uow: UnitOfWork, command: RevertOperation) -> Reverted:
             )
         )
     reasons = (LeftReason.CHANGED_SINCE, LeftReason.ALREADY_REVERTED)
-    left = [(identifier, reasons[reverted]) for identifier, reverted in found.left]
-    return Reverted(operation_id, found.count, found.left_count, left)
+    not_reverted = [(identifier, reasons[reverted]) for identifier, reverted in found.not_reverted]
+    return Reverted(operation_id, found.count, found.not_reverted_count, not_reverted)

@@ -142,7 +142,7 @@ def _remaining(
             fitted = answer_size.fit(
                 # The first part may have been read together with the change.
                 lambda after, limit: (
-                    first.left if first and not after else uow.assignments.current(customer, after, limit)
+                    first.remaining if first and not after else uow.assignments.current(customer, after, limit)
                 ),
                 max_bytes=command.max_answer_bytes,
                 taken=lists_bytes,

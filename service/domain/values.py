@@ -82,7 +82,7 @@ class Ended:
 
     customer: Customer
     identifiers: list[str]
-    left: list[str]
+    remaining: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,5 +171,5 @@ class Revertible:
     """How many devices of an operation can be reverted, how many cannot, and the first of the latter."""
 
     count: int
-    left_count: int
-    left: list[tuple[str, bool]]
+    not_reverted_count: int
+    not_reverted: list[tuple[str, bool]]

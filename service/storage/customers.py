@@ -114,7 +114,7 @@ class Customers:
             raise
         return True
 
-    def record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:
+    def find_record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:
         """Finds everything that is stored of a customer."""
         if email is not None:
             return next(iter(self._records(_RECORD_BY_EMAIL, email_key=email.key)), None)
@@ -122,7 +122,7 @@ class Customers:
             return None
         return next(iter(self._records(_RECORD_BY_ID, customer_id=customer_id)), None)
 
-    def records(self, after: str, limit: int) -> list[CustomerRecord]:
+    def list_records(self, after: str, limit: int) -> list[CustomerRecord]:
         """Lists customers in the order of their ids, after a given id."""
         return self._records(_RECORDS, after=after, limit=limit)
 

@@ -49,14 +49,14 @@ class Devices:
             raise Retry
         return known, {identifier for identifier, id_ in ids.items() if known[identifier] == id_}
 
-    def record(self, identifier: str) -> DeviceRecord | None:
+    def find_record(self, identifier: str) -> DeviceRecord | None:
         """Finds everything that is stored of a device."""
         row = self._connection.core.execute(
             _ONE, {"organization_id": self._organization_id, "identifier": identifier}
         ).one_or_none()
         return None if row is None else DeviceRecord(*row)
 
-    def records(self, after: str, limit: int) -> list[DeviceRecord]:
+    def list_records(self, after: str, limit: int) -> list[DeviceRecord]:
         """Lists devices in the order of their identifiers, after a given one."""
         parameters = {"organization_id": self._organization_id, "after": after, "limit": limit}
         return [DeviceRecord(*row) for row in self._connection.core.execute(_PAGE, parameters)]

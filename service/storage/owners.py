@@ -92,7 +92,7 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSele
     existing = select(device.c.identifier, *nulls).where(
         device.c.organization_id == _ORGANIZATION, among(device.c.identifier, _WANTED)
     )
-    # The clock, as the first chunk of the union, which is read first: right after the statement's snapshot is taken.
+    # The clock, as the first part of the union, which is read first: right after the statement's snapshot is taken.
     none = null().label
     clock = select(
         none("device_identifier"),

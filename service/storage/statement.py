@@ -1,6 +1,6 @@
 """Statements whose text never changes: compiled once for each database, then run on the driver.
 
-SQLAlchemy's own chunk of running a small statement takes longer than the driver's and the database's together.
+SQLAlchemy's own part of running a small statement takes longer than the driver's and the database's together.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ class Compiled:
     Attributes:
         sql: the text.
         names: the names of the parameters in the order of their numbers, if the database numbers them.
-        fixed: the values of the parameters that are chunk of the statement.
+        fixed: the values of the parameters that are part of the statement.
         bind_processors: by parameter, the function that converts a value for the driver.
         result_processors: by position, the function that converts a column's values from the driver's.
     """

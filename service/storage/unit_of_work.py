@@ -50,20 +50,20 @@ class Customers(Protocol):
     def update(self, customer_id: str, email: Email, fields: Mapping[str, str]) -> bool:
         """Sets the address and the named fields. Returns False if another customer has the address."""
 
-    def record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:
+    def find_record(self, *, email: Email | None = None, customer_id: str = "") -> CustomerRecord | None:
         """Finds everything that is stored of a customer."""
 
-    def records(self, after: str, limit: int) -> list[CustomerRecord]:
+    def list_records(self, after: str, limit: int) -> list[CustomerRecord]:
         """Lists customers in the order of their ids, after a given id."""
 
 
 class Devices(Protocol):
     """The organisation's devices."""
 
-    def record(self, identifier: str) -> DeviceRecord | None:
+    def find_record(self, identifier: str) -> DeviceRecord | None:
         """Finds everything that is stored of a device."""
 
-    def records(self, after: str, limit: int) -> list[DeviceRecord]:
+    def list_records(self, after: str, limit: int) -> list[DeviceRecord]:
         """Lists devices in the order of their identifiers, after a given one."""
 
     def update(self, identifier: str, device_type: str, properties: str | None) -> None:

@@ -24,12 +24,12 @@ def handle(use_cases: UseCases, request: pb.RevertOperationRequest) -> pb.Revert
 def _answer(result: Reverted) -> pb.RevertOperationResponse:
     return pb.RevertOperationResponse(
         success=True,
-        message=f"Successfully reverted {result.reverted_count} device(s), left {result.left_count}",
+        message=f"Successfully reverted {result.reverted_count} device(s), left {result.not_reverted_count}",
         operation_id=result.operation_id,
         reverted_count=result.reverted_count,
-        not_reverted_count=result.left_count,
+        not_reverted_count=result.not_reverted_count,
         not_reverted_devices=[
             pb.DeviceLeft(device_identifier=identifier, reason=pb.LeftReason.ValueType(reason))
-            for identifier, reason in result.left
+            for identifier, reason in result.not_reverted
         ],
     )

@@ -225,7 +225,7 @@ def test_only_devices_that_do_not_exist_are_created(database: Database, tenant: 
         before = uow.devices.known(["A"])
         database.backend.create_devices(uow.connection, tenant.id, "lamp", {"B": "dev_b", "A": "dev_a"})
         assert uow.devices.known(["A", "B"]) == {**before, "B": "dev_b"}
-        record = uow.devices.record("A")
+        record = uow.devices.find_record("A")
         assert record is not None
         assert record.type == "thermostat"
 
