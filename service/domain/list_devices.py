@@ -17,7 +17,7 @@ def list_devices(uow: UnitOfWork, after: str, limits: PageLimits) -> tuple[list[
         after: the identifier after which the page begins.
         limits: where it ends.
     """
-    page, more = read_page(uow.devices.records, after, limits, key=lambda record: record.identifier, size=_size)
+    page, more = read_page(uow.devices.list_records, after, limits, key=lambda record: record.identifier, size=_size)
     return page, tokens.pack("all-devices", page[-1].identifier) if more else ""
 
 
