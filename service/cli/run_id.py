@@ -17,7 +17,7 @@ from datetime import timedelta
 from service.domain.identifiers import MAX_BYTES_IN_CALL
 
 REMEMBERED = timedelta(hours=24)
-"""How long every server remembers request ids, at least (CONTRACT.md, "UnassignDevices, exactly", 8)."""
+"""How long every server keeps request ids, at least (the lower bound of the setting REQUEST_ID_HOURS)."""
 
 _VERSION = 8 << 76
 _VARIANT = 2 << 62
