@@ -109,7 +109,13 @@ _SERVICES: dict[str, dict[str, Rpc]] = {
         "UnassignDevices": Rpc(_WRITE_ASSIGNMENTS, _LIST, "POST", "/deviceAssignment/unassignDevicesFromOwner"),
         "UnassignDevice": Rpc(_WRITE_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/unassignDeviceFromOwner"),
         "AssignDevices": Rpc(_WRITE_ASSIGNMENTS, _LIST, "POST", "/deviceAssignment/assignDevicesToOwner"),
-        "AssignDevice": Rpc(_WRITE_ASSIGNMENTS, _THOUSAND, "POST", "/deviceAssignment/assignDeviceToOwners"),
+        "AssignDevice": Rpc(
+            _WRITE_ASSIGNMENTS,
+            _THOUSAND,
+            "POST",
+            "/deviceAssignment/assignDeviceToOwners",
+            optional_scopes=_READ_CUSTOMERS,
+        ),
         "TransferDevices": Rpc(_WRITE_ASSIGNMENTS, _LIST, "POST", "/deviceAssignment/transferDevices"),
         "UnassignAllDevices": Rpc(_WRITE_ASSIGNMENTS, _SHORT, "POST", "/deviceAssignment/unassignAllDevices"),
         "LookupOwners": Rpc(

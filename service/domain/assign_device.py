@@ -23,6 +23,7 @@ class AssignDevice:
     auto_create_device: bool = False
     device_type: str = ""
     require_existing_customer: bool = False
+    with_stored_emails: bool = True
 
     def request(self) -> Request:
         """Returns what the request id stands for."""
@@ -84,10 +85,12 @@ def assign_device(uow: UnitOfWork, command: AssignDevice) -> DeviceAssignedToCus
         uow.operations.record(
             Operation(operation_id, "assign", options.key_id, options.note, deltas, assigned_count=len(begun))
         )
+    # A key that may not read addresses gets its own spelling back.
+    stored = customers if command.with_stored_emails else {}
     named = {email.key: email for email in reversed(command.customers)}
     listed = {
         key: CustomerAssigned(
-            customers[key].email if key in customers else named[key].given,
+            stored[key].email if key in stored else named[key].given,
             customers[key].id if key in customers else "",
             key in created,
         )

@@ -70,22 +70,20 @@ class Watchers:
                     continue
                 with self._readers:
                     batch = self._stream.behind(organization_id, after, _BATCH, customer_id)
-                if len(batch) == _BATCH:
-                    fairness.catch_up()  # there may be thousands more
                 for operation in batch:
                     # A caller may be slow with each: so what ends a stream is checked before each.
                     if time.monotonic() >= until:
                         return
                     self._check(current)
                     yield operation
-                    fairness.give_way()
-                if len(batch) < _BATCH:
-                    fairness.end()
+                    if len(batch) == _BATCH:  # there may be thousands more
+                        fairness.catch_up()
+                        fairness.give_way()
+                        fairness.end()  # a caller that does not read may keep the stream here for an hour
                 # After a full batch there may be more. Otherwise nothing is left up to `last`.
                 found = batch[-1].position if batch else 0
                 after = found if len(batch) == _BATCH else max(last, found)
         finally:
-            fairness.end()
             with self._changed:
                 self._watching[organization_id] -= 1
                 del self._open[current]

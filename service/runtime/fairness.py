@@ -16,6 +16,7 @@ from contextvars import ContextVar
 _USUAL_INTERVAL_SECONDS = 0.005
 _SHORT_INTERVAL_SECONDS = 0.0002
 _SLEEP_SECONDS = 0.0003
+_MAX_SLEEPS = 16
 
 _SHORT, _LONG, _STREAM = range(3)
 
@@ -54,11 +55,12 @@ def catch_up() -> None:
 def give_way() -> None:
     """Sleeps for a moment if there are short calls and this one is not.
 
-    The more long calls there are, the longer each sleeps, so that there are moments when all of them do.
+    The more long calls there are, the longer each sleeps, so that there are moments when all of them do; up to
+    `_MAX_SLEEPS` times as long.
     """
     kind = _kind.get()
     if kind is not None and kind != _SHORT and _counts[_SHORT]:
-        time.sleep(_SLEEP_SECONDS * (_counts[_LONG] + _counts[_STREAM]))
+        time.sleep(_SLEEP_SECONDS * min(_counts[_LONG] + _counts[_STREAM], _MAX_SLEEPS))
 
 
 def _change(kind: int | None) -> None:

@@ -8,13 +8,13 @@ from typing import Any, TextIO
 
 from service.runtime import access_log
 from service.runtime.access_log import AccessLog
-from service.runtime.log_format import EventFormatter
+from service.runtime.log_format import LOGGER, EventFormatter
 from service.runtime.log_limits import LogLimits
 
 # Callers may cause a library's warnings: at most so many lines a second from one place in its code.
 _LIBRARY_LINES = 10
 
-_logger = logging.getLogger("device_assignment")
+_logger = logging.getLogger(LOGGER)
 _logger.setLevel(logging.INFO)
 _logger.addHandler(logging.NullHandler())  # until `configure`, events are not written
 
@@ -70,14 +70,20 @@ class _Handler(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
         self._stream = stream
-        # Reentrant: a library may log while a line is written.
-        self._write_lock = threading.RLock()
         self._limits = LogLimits(_LIBRARY_LINES)
-        self.access_log = AccessLog(stream, formatter, self._write_lock)
+        self.access_log = AccessLog(stream, formatter, self._lock)
+
+    def createLock(self) -> None:  # noqa: N802  # the standard library's name
+        """Makes the handler's lock, which the access log uses too: two locks would be taken in two orders.
+
+        It is reentrant: a finalizer that the garbage collector runs may log while a line is written.
+        """
+        self._lock = threading.RLock()
+        self.lock = self._lock
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a record, unless its place in a library has logged too much in this second."""
-        if not hasattr(record, "fields"):
+        if record.name != _logger.name:
             cause = record.exc_info[0] if record.exc_info else None
             left_out = self._limits.admit((record.pathname, record.lineno, record.levelno, cause))
             if left_out is None:
@@ -85,9 +91,8 @@ class _Handler(logging.Handler):
             record.left_out = left_out
         try:
             line = self.format(record)
-            with self._write_lock:
-                self.access_log.flush()
-                access_log.write(self._stream, line + "\n")
+            self.access_log.flush()
+            access_log.write(self._stream, line + "\n")
         except Exception:  # noqa: BLE001  # as the standard library's handlers do: the library goes on
             self.handleError(record)
 

@@ -9,6 +9,9 @@ from typing import Any
 from service.runtime.redaction import redact, redact_and_cut
 from service.runtime.terminal import visible
 
+LOGGER = "device_assignment"
+"""The name of the logger of the service's own events."""
+
 # Texts of callers, which may be long.
 _CALLER_FIELDS = ("method", "path", "x_request_id")
 
@@ -46,8 +49,8 @@ class EventFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Formats a record, without a line break at its end. A library's message may quote anything."""
-        if hasattr(record, "fields"):
-            name, fields = str(record.msg), dict(record.fields)
+        if record.name == LOGGER:
+            name, fields = str(record.msg), dict(getattr(record, "fields", {}))
         else:
             name, fields = redact(record.getMessage()), {}
             if left_out := getattr(record, "left_out", 0):

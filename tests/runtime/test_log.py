@@ -85,6 +85,40 @@ def test_many_lines_are_written_in_pieces_of_whole_lines_that_a_shared_pipe_keep
     assert len(stream.pieces) < 201 / 5
 
 
+def test_a_finalizer_that_logs_while_lines_are_written_locks_up_no_thread(configure: Configure) -> None:
+    inside, logging_too = threading.Event(), threading.Event()
+
+    class Collected:
+        def __repr__(self) -> str:
+            inside.set()
+            logging_too.wait(0.5)  # so that the other thread waits for the lock
+            log.warning("collected")
+            return "x"
+
+    stream = Pieces()
+    configure(stream, json=True)
+    log.access("call", thing=Collected())
+
+    def event() -> None:
+        inside.wait(120)
+        log.info("event")
+
+    thread = threading.Thread(target=event, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    eventually(lambda: len(stream.events) == 3)
+
+
+def test_a_library_that_has_fields_of_its_own_is_redacted_all_the_same(configure: Configure) -> None:
+    stream = Pieces()
+    configure(stream, json=True)
+    logging.getLogger("library").warning(
+        "no mail to %s", "ada@example.com", extra={"fields": {"to": "ada@example.com"}}
+    )
+    assert "ada@" not in stream.getvalue()
+
+
 def test_a_slow_stream_does_not_fill_the_memory(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Pieces()
     configure(stream, json=True)

@@ -654,7 +654,9 @@ class CustomerAssigned(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     WAS_CREATED_FIELD_NUMBER: _builtins.int
     email: _builtins.str
-    """The customer's e-mail address: the one of the request, in the spelling in which it was first given."""
+    """The customer's e-mail address, in the spelling in which it was first given; for a key without the scope
+    `customers:read`, in the spelling of the request.
+    """
     customer_id: _builtins.str
     """The customer's id."""
     was_created: _builtins.bool

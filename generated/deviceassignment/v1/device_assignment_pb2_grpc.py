@@ -172,7 +172,8 @@ class DeviceAssignmentServiceServicer:
 
         Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
         `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
-        of it does. Needs the scope `assignments:write`.
+        of it does. Needs the scope `assignments:write`. Without the scope `customers:read`, addresses in the answer are in the
+        spelling of the request.
 
         HTTP: `POST /api/ext-v1/deviceAssignment/assignDeviceToOwners`.
         """

@@ -79,7 +79,8 @@ class DeviceAssignmentServiceStub:
 
     Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
     `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
-    of it does. Needs the scope `assignments:write`.
+    of it does. Needs the scope `assignments:write`. Without the scope `customers:read`, addresses in the answer are in the
+    spelling of the request.
 
     HTTP: `POST /api/ext-v1/deviceAssignment/assignDeviceToOwners`.
     """
@@ -216,7 +217,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
 
     Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
     `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
-    of it does. Needs the scope `assignments:write`.
+    of it does. Needs the scope `assignments:write`. Without the scope `customers:read`, addresses in the answer are in the
+    spelling of the request.
 
     HTTP: `POST /api/ext-v1/deviceAssignment/assignDeviceToOwners`.
     """
@@ -374,7 +376,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Customers who are not there yet are created, unless `require_existing_customer` is set; then the call returns
         `NOT_FOUND`. So it does for an unknown device, unless `auto_create_device` is set. All of the call commits or none
-        of it does. Needs the scope `assignments:write`.
+        of it does. Needs the scope `assignments:write`. Without the scope `customers:read`, addresses in the answer are in the
+        spelling of the request.
 
         HTTP: `POST /api/ext-v1/deviceAssignment/assignDeviceToOwners`.
         """

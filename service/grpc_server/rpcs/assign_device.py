@@ -25,6 +25,7 @@ def handle(use_cases: UseCases, request: pb.AssignDeviceRequest) -> pb.AssignDev
         auto_create_device=request.auto_create_device,
         device_type=fields.type_of_new_devices(request.device_type, required=request.auto_create_device),
         require_existing_customer=request.require_existing_customer,
+        with_stored_emails=call.has_optional_scopes(),
     )
     fields.check()
     answer = use_cases.write(pb.AssignDeviceResponse, command, assign_device, _answer)

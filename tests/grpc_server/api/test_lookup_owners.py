@@ -150,8 +150,11 @@ def test_a_key_that_may_not_see_addresses_gets_only_the_one_that_it_names_from_a
 ) -> None:
     api.assign(tenant, ADA, ["A"])
     writer = tenant.key("assignments:write")
-    answer = api.call("AssignDevice", writer, device_identifier="A", customer_emails=[BOB])
-    assert [customer.email for customer in answer.assigned_customers] == [BOB]
+    answer = api.call("AssignDevice", writer, device_identifier="A", customer_emails=[BOB, ADA.upper()])
+    assert [customer.email for customer in answer.assigned_customers] == [BOB, ADA.upper()]
+    assert [customer.email for customer in answer.already_assigned] == [ADA.upper()]
+    answer = api(tenant, "AssignDevice", device_identifier="A", customer_emails=[ADA.upper()])
+    assert [customer.email for customer in answer.assigned_customers] == [ADA]
 
 
 def test_no_answer_of_the_assignments_has_an_address_but_these_two() -> None:
