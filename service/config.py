@@ -61,8 +61,8 @@ class Settings:
     which costs more, and calls without a message hold threads for `MESSAGE_SECONDS`."""
 
     cpu_affinity: bool = True
-    """Whether the threads of a server process stay together on one CPU, which moves to where the system has room. Linux
-    only; on other systems it has no effect."""
+    """Whether the threads of a server process stay together on one CPU, the least busy one. Has no effect on
+    systems other than Linux."""
 
     max_answer_bytes: int = _number(4 * 1024 * 1024, 64 * 1024)
     """The size at which lists in answers stop and continue in pages. gRPC clients accept 4 MiB by default."""

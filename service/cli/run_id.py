@@ -62,16 +62,16 @@ def request_id(run: uuid.UUID, index: int) -> str:
 
 
 def chunks(identifiers: Sequence[str], size: int) -> list[list[str]]:
-    """Cuts a list into calls, of so many devices each, or fewer if they would be too many bytes for one call."""
+    """Divides a list into calls of so many devices each, or fewer where they are too many bytes for one call."""
     cut: list[list[str]] = [[]]
-    room = MAX_BYTES_IN_CALL
+    bytes_left = MAX_BYTES_IN_CALL
     for identifier in identifiers:
         bytes_ = len(identifier.encode())
-        if len(cut[-1]) >= size or bytes_ > room:
+        if len(cut[-1]) >= size or bytes_ > bytes_left:
             cut.append([])
-            room = MAX_BYTES_IN_CALL
+            bytes_left = MAX_BYTES_IN_CALL
         cut[-1].append(identifier)
-        room -= bytes_
+        bytes_left -= bytes_
     return cut
 
 

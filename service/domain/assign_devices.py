@@ -68,7 +68,7 @@ def assign_devices(uow: UnitOfWork, command: AssignDevices) -> DevicesAssigned:
         validate_only=options.validate_only,
     )
     customer = customers.get(command.customer.key) if options.validate_only else customers[command.customer.key]
-    options.guard(None if created else customer)
+    options.check_revision(None if created else customer)
     wanted = unique(command.identifiers)
     known, created_devices = _known_or_created(uow, command, wanted)
     existing = [identifier for identifier in wanted if identifier in known]

@@ -31,7 +31,7 @@ class Options:
         request_id = "" if self.validate_only else self.request_id
         return Request(request_id, (method, self.note, self.expected_revision, *content))
 
-    def guard(self, customer: Customer | None) -> None:
+    def check_revision(self, customer: Customer | None) -> None:
         """Raises `RevisionMoved` if a revision is expected and the customer does not exist or is at another one."""
         if not self.expected_revision:
             return

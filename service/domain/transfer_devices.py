@@ -71,7 +71,7 @@ def transfer_devices(uow: UnitOfWork, command: TransferDevices) -> Transferred:
         raise CustomerNotFound
     source = customers[command.source.key]
     target = customers.get(command.target.key) if options.validate_only else customers[command.target.key]
-    options.guard(source)
+    options.check_revision(source)
     wanted = unique(command.identifiers)
     look_first = options.validate_only or command.require_all
     touch = uow.assignments.which_are_assigned if look_first else uow.assignments.end

@@ -47,7 +47,7 @@ def unassign_all_devices(uow: UnitOfWork, command: UnassignAllDevices) -> AllUna
     customer = uow.customers.lock(command.customer)
     if customer is None:
         raise CustomerNotFound
-    options.guard(customer)
+    options.check_revision(customer)
     count = customer.device_count
     if count != command.expected_count:
         raise CountDiffers(count)

@@ -88,7 +88,7 @@ def unassign_devices(uow: UnitOfWork, command: UnassignDevices) -> Unassigned:
         customer = ended.customer if ended else None
     if customer is None:
         raise CustomerNotFound
-    command.options.guard(customer)
+    command.options.check_revision(customer)
     if ended is None:
         touch = uow.assignments.which_are_assigned if look_first else uow.assignments.end
         touched = touch(customer, wanted)

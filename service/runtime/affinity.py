@@ -2,7 +2,7 @@
 
 One thread of a Python process runs at a time. On several CPUs each switch between threads wakes another CPU, which
 costs more than most of what a thread does until the next switch; on one CPU a switch costs little. The scheduler
-chooses the CPU: a thread without affinity sleeps, and wakes up where there is room.
+chooses the CPU: one thread has no affinity, so it wakes up on a CPU that is free.
 
 With 64 lookups in flight it brought half as many again: the figures are in docs/decisions/cpu-affinity.md. To measure
 it again, run `make bench` with and without the setting `CPU_AFFINITY`. To do without it, set that to false.

@@ -19,7 +19,7 @@ def chunks(listed: Sequence[T]) -> Iterable[Sequence[T]]:
 
 
 def weighed(listed: Iterable[T], weight: Callable[[T], int]) -> Iterator[T]:
-    """Iterates over a list whose members have lists of their own, and gives way after SIZE of the inner members.
+    """Iterates over a list of lists, and lets short calls run after SIZE of the inner members.
 
     Args:
         listed: the outer list.

@@ -18,11 +18,11 @@ C = TypeVar("C", bound=Cancellation)
 Found = TypeVar("Found")
 """What an answer is, such as the owners of devices."""
 
-# For how long a call waits for the end of others' questions before it asks beside them: what sharing can cost where the
-# database is far away. At its usual distance a question takes less.
+# How long a call waits for others' queries to end before it sends its own: the most that coalescing costs where the
+# database is far away. A query to a database nearby takes less.
 _PATIENCE_SECONDS = 0.001
-# For how long it waits for the answer to a question that it has joined before it asks alone: what sharing can cost
-# where one connection has a bad moment.
+# How long it waits for the answer of a query that includes it before it sends its own: the most that coalescing costs
+# where one query is slow.
 _ANSWER_SECONDS = 0.05
 
 

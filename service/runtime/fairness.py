@@ -1,6 +1,6 @@
 """Lets short calls run beside long ones, which work on long lists.
 
-One thread at a time holds Python's interpreter lock, and gives it up after the switch interval, 5 ms, if others wait. A
+One thread at a time holds Python's interpreter lock, and releases it after the switch interval, 5 ms, if others wait. A
 short call needs the lock a dozen times, and beside a long call waits 5 ms each time. So while there is a long call, the
 interval is 0.2 ms, and the long call sleeps between the chunks of its lists while there are short ones.
 
@@ -46,8 +46,8 @@ def lengthen() -> None:
 def catch_up() -> None:
     """Notes that the stream in this context reads old operations, until `end`.
 
-    It gives way like a long call, but does not shorten the switch interval: each of its steps is shorter than that, and
-    many waiting threads would ask for the lock all the time.
+    It yields to short calls like a long call, but does not shorten the switch interval: each of its steps is shorter
+    than that, and many waiting threads would ask for the lock all the time.
     """
     _change(_STREAM)
 

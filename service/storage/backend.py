@@ -167,7 +167,7 @@ class Backend(Protocol):
     def record_operation(
         self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
     ) -> None:
-        """Inserts an operation and gives each of its customers the next revision, all at the same time.
+        """Inserts an operation and moves each of its customers to the next revision, all at the same time.
 
         The time is `lead` ahead of the clock, and later than each customer's previous operation.
         """

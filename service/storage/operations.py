@@ -47,7 +47,7 @@ class Operations:
         self._noted = done
 
     def finish(self, cancellation: Cancellation) -> None:
-        """Writes the operation and gives each of its customers the next revision, as the last step of the transaction.
+        """Writes the operation, as the last step of the transaction, and moves its customers to their next revisions.
 
         Raises:
             Conflict: the database took longer than the time that was set ahead for the operation.

@@ -172,7 +172,7 @@ class Operations(Protocol):
         """
 
     def record(self, operation: Operation) -> None:
-        """Sets the operation of the transaction, which also gives each of its customers the next revision.
+        """Sets the operation of the transaction, which also moves each of its customers to the next revision.
 
         It is written as the last step of the transaction. The time of the operation is read then, so that the commit
         follows at once and an answer about a past instant stays true.
