@@ -70,7 +70,7 @@ test: install ## Run every test, on SQLite and on a real PostgreSQL.
 	@$(PYTEST) -n 2 --dist loadfile
 
 # One process more than there are cores: there are tests that wait for a time to pass.
-test-fast: install ## Run what needs no other process, on SQLite alone (under a minute).
+test-fast: install ## Run what needs no other process, on SQLite alone (a minute and a half).
 	@$(PYTEST) -n 3 --dist worksteal --hypothesis-profile fast -m "not process and not postgresql"
 
 run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:8080, and print calls to paste.
@@ -95,5 +95,5 @@ bench-large: install ## Measure growth, a million calls and a million devices (h
 torture: install ## Inject 100 faults into 100,000 calls and check every answer; puts the figures into docs/torture.md.
 	@$(BIN)/python -m tests.torture --report docs/torture.md $(TORTURE)
 
-clean: ## Remove what make made.
+clean: ## Remove what make installed and built; the example's database stays.
 	@rm -rf .venv .mypy_cache .ruff_cache .hypothesis build dist

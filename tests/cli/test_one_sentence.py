@@ -73,7 +73,8 @@ def run(owner: Database, *statements: str) -> None:
 
 
 def test_privileges_that_are_missing_are_named(roled: Command, owner: Database) -> None:
-    for answer in roled.each(("db", "check"), ("org", "list"), ("serve",), ("serve", "--workers", "2")):
+    serve = ("serve", "--grpc-address", "127.0.0.1:0")
+    for answer in roled.each(("db", "check"), ("org", "list"), serve, (*serve, "--workers", "2")):
         assert "does not allow this: permission denied for table alembic_version" in one_line(answer)
     name = make_url(roled.url).database
     everything = f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {_ROLE}"

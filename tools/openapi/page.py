@@ -49,7 +49,10 @@ class _Page:
         yield from self._contents()
         yield f'<main>\n<h1>{title}</h1>\n<p class="lead">{self._markup.inline(info["summary"])}</p>'
         yield self._markup.text(info["description"])
-        yield "<p>The examples on this page use two variables of the shell:</p>"
+        yield (
+            "<p>The examples are one story, each with the answer that it has there. Ids and counts in them are those of "
+            "the story: replace them with your own. They use two variables of the shell:</p>"
+        )
         yield _block(_VARIABLES)
         yield from self._parameters("Headers that every call may have", self._common)
         yield '<p>For programs: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
@@ -132,6 +135,8 @@ class _Page:
             body = _json(operation["requestBody"]["content"]["application/json"]["example"])
             words += ["-H 'content-type: application/json'", f"-d '{body}'"]
         [(media_type, content)] = operation["responses"]["200"]["content"].items()
+        if media_type == "text/event-stream":
+            words[0] = words[0].replace("curl ", "curl -N ", 1)  # events are printed as they come
         yield "<h4>Example</h4>"
         yield _block(" \\\n  ".join(words))
         yield _block((_event if media_type == "text/event-stream" else _json)(content["example"]))
