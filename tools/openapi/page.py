@@ -50,8 +50,8 @@ class _Page:
         yield f'<main>\n<h1>{title}</h1>\n<p class="lead">{self._markup.inline(info["summary"])}</p>'
         yield self._markup.text(info["description"])
         yield (
-            "<p>The examples are one story, each with the answer that it has there. Ids and counts in them are those of "
-            "the story: replace them with your own. They use two variables of the shell:</p>"
+            "<p>The examples are one story, each with the answer that it has there. Ids and counts in them are those "
+            "of the story: replace them with your own. They use two variables of the shell:</p>"
         )
         yield _block(_VARIABLES)
         yield from self._parameters("Headers that every call may have", self._common)
