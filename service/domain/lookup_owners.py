@@ -11,6 +11,7 @@ from service.domain.values import Owner, Ownership
 
 MAX_DEVICES = 1_000
 MAX_OWNERS = 100
+_LONG = 2_000
 
 # What an owner takes in an answer beside the e-mail address: an id, a time, tags and lengths.
 _OWNER_OVERHEAD = 64
@@ -51,6 +52,11 @@ class Owners:
     as_of: datetime
     with_emails: bool
 
+    @property
+    def is_long(self) -> bool:
+        """Whether there are so many owners that the answer takes long to build."""
+        return sum(map(len, self.owners.values())) > _LONG
+
 
 def lookup_owners(find: Callable[[list[str], datetime | None], Ownership], query: LookupOwners) -> Owners:
     """Finds the owners of each device.
@@ -64,7 +70,9 @@ def lookup_owners(find: Callable[[list[str], datetime | None], Ownership], query
     """
     wanted = unique(query.identifiers)
     found, now = find(wanted, query.at)
-    owners = {identifier: found[identifier] for identifier in wanted if identifier in found}
+    owners = found
+    if len(found) > len(wanted):  # it has other devices too
+        owners = {identifier: found[identifier] for identifier in wanted if identifier in found}
     shown = as_of(query.at, now)
     bytes_left = query.max_answer_bytes - answer_size.FIELDS_BYTES - answer_size.size_of(wanted, 16)
     listed = _most_that_fit(owners, bytes_left, with_emails=query.with_emails)

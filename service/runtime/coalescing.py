@@ -81,8 +81,8 @@ class Coalescer(Generic[C, Found]):
         with self._lock:
             organization = self._organizations.get(organization_id)
             if organization is None:
-                organization = self._organizations[organization_id] = _Organization[Found]()
-            call = _Call[Found](identifiers, asks=not organization.asking)
+                organization = self._organizations[organization_id] = _Organization()
+            call: _Call[Found] = _Call(identifiers, asks=not organization.asking)
             if call.asks:
                 organization.asking = 1
             else:

@@ -1,6 +1,6 @@
 """LookupOwners."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from deviceassignment.v1 import device_assignment_pb2 as pb
@@ -37,7 +37,10 @@ def _answer(result: Owners) -> pb.LookupOwnersResponse:
     add, owners_of = answer.results.add, result.owners.get
     before: Sequence[Owner] | None = None  # as of a device that does not exist
     device_before = pb.DeviceOwners()
-    for identifier in weighed(result.identifiers, lambda identifier: len(owners_of(identifier, ()))):
+    identifiers: Iterable[str] = result.identifiers
+    if result.is_long:
+        identifiers = weighed(identifiers, lambda identifier: len(owners_of(identifier, ())))
+    for identifier in identifiers:
         device = add()
         owners = owners_of(identifier)
         if owners == before:
