@@ -69,9 +69,9 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 test: install ## Run every test, on SQLite and on a real PostgreSQL.
 	@$(PYTEST) -n 2 --dist loadfile
 
-# One process more than there are cores: there are tests that wait for a time to pass.
-test-fast: install ## Run what needs no other process, on SQLite alone (a minute and a half).
-	@$(PYTEST) -n 3 --dist worksteal --hypothesis-profile fast -m "not process and not postgresql"
+# More processes than two cores: many tests wait for a time to pass.
+test-fast: install ## Run what needs no other process, on SQLite alone (a minute).
+	@$(PYTEST) -n 5 --dist worksteal --hypothesis-profile fast -m "not process and not postgresql"
 
 run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:8080, and print calls to paste.
 	@$(BIN)/device-assignment serve --example --grpc-address $(GRPC_ADDRESS) $(if $(REST_ADDRESS),--rest-address $(REST_ADDRESS))
