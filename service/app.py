@@ -4,7 +4,6 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 
 from service.config import Settings
 from service.grpc_client.certificate import Tls
@@ -219,8 +218,3 @@ def check(settings: Settings) -> None:
         schema.check(database)
     finally:
         database.close()
-
-
-def read_tls(certificate: Path, key: Path) -> Tls:
-    """Reads a certificate chain and its key, in PEM. Raises `OSError` if a file cannot be read."""
-    return Tls(certificate.read_bytes(), key.read_bytes())

@@ -35,7 +35,7 @@ class RequestReader:
     def __init__(self, route: Route, max_body_bytes: int, thread: FairThread) -> None:
         descriptor = route.method.input_type
         self._route = route
-        self._max_body_bytes = min(max_body_bytes, route.size.bytes)
+        self._max_body_bytes = min(max_body_bytes, route.limits.json_bytes)
         self._thread = thread
         self._message_class: type[Message] = GetMessageClass(descriptor)
         self._reader = MessageReader(descriptor, route.map_field)
@@ -90,11 +90,13 @@ class RequestReader:
     def _parse(self, chunks: list[bytes], violations: Violations) -> Message:
         message = self._message_class()
         try:
-            self._reader.read(document.parse(chunks, self._route.size.values), message, "", violations)
+            self._reader.read(document.parse(chunks, self._route.limits.json_values), message, "", violations)
         except document.NotJson as error:
             raise errors.malformed(f"The body {error}") from None
         except document.TooManyValues:
-            raise errors.malformed(f"The body must have at most {self._route.size.values} JSON values", 413) from None
+            raise errors.malformed(
+                f"The body must have at most {self._route.limits.json_values} JSON values", 413
+            ) from None
         return message
 
     def keys(self, message: Message) -> Sequence[str]:

@@ -5,25 +5,12 @@ from typing import TYPE_CHECKING, Literal
 
 from deviceassignment.v1 import customer_pb2, device_assignment_pb2, device_pb2
 
-from service.method_table import HTTP_PREFIX, RPCS
+from service.method_table import HTTP_PREFIX, RPCS, RequestLimits
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
 PREFIX = HTTP_PREFIX
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much a body may have.
-
-    Attributes:
-        bytes: its length.
-        values: its JSON values; an empty array or object counts twice.
-    """
-
-    bytes: int
-    values: int
 
 
 _METHODS: dict[str, "MethodDescriptor"] = {
@@ -46,14 +33,14 @@ class Route:
         path: below `PREFIX`; `{name}` is the request's field of that name.
         rpc: the full name of the rpc's descriptor, `package.Service.Method`.
         map_field: a list of the request that JSON has as an object: from the first field of each member to its second.
-        size: how much the body may have.
+        limits: how much the body may have.
     """
 
     http_method: Literal["GET", "POST"]
     path: str
     rpc: str
     map_field: str
-    size: Size
+    limits: RequestLimits
 
     @property
     def full_path(self) -> str:
@@ -67,13 +54,7 @@ class Route:
 
 
 ROUTES: tuple[Route, ...] = tuple(
-    Route(
-        rpc.http_method,
-        rpc.path,
-        name.replace("/", "."),
-        rpc.map_field,
-        Size(rpc.limits.json_bytes, rpc.limits.json_values),
-    )
+    Route(rpc.http_method, rpc.path, name.replace("/", "."), rpc.map_field, rpc.limits)
     for name, rpc in RPCS.items()
     if rpc.http_method is not None
 )

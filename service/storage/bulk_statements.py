@@ -27,8 +27,6 @@ OTHER_TYPE = (
     .order_by(import_line.c.number)
 )
 
-DELETE_LINE = import_line.delete().where(import_line.c.number == text(":n"))
-
 CREATE_CUSTOMERS = text("""
 INSERT INTO customer
   (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)

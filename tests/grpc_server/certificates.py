@@ -3,6 +3,13 @@
 import subprocess
 from pathlib import Path
 
+from service.grpc_client.certificate import Tls
+
+
+def read_tls(certificate: Path, key: Path) -> Tls:
+    """Reads a certificate chain and its key, in PEM."""
+    return Tls(certificate.read_bytes(), key.read_bytes())
+
 
 def issued(folder: Path, names: str, usage: str = "serverAuth", days: int = 2) -> tuple[Path, Path, Path]:
     """Makes an authority, a certificate from it, and its key.

@@ -8,9 +8,9 @@ import pytest
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
 
-from service.app import read_tls
 from service.grpc_client.certificate import Tls
 from tests.conftest import Tenant
+from tests.grpc_server.certificates import read_tls
 from tests.grpc_server.conftest import Run, code_of
 
 pytestmark = pytest.mark.process  # openssl makes the certificates

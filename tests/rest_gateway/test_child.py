@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from service import rest
-from service.app import read_tls
 from service.config import Settings
 from service.grpc_client.channel import Trust
+from tests.grpc_server.certificates import read_tls
 from tests.grpc_server.conftest import eventually
 from tests.rest_gateway.conftest import Begin
 from tests.rest_gateway.test_tls import certificate

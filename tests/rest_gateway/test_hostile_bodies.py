@@ -143,11 +143,11 @@ def _not_to_be_called(_text: str) -> NoReturn:
 
 def test_too_many_values_are_found_before_they_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document, "_decode", _not_to_be_called)
-    sizes = {route.path: route.size for route in ROUTES}
+    limits = {route.path: route.limits for route in ROUTES}
     for path, body, status in HOSTILE.values():
-        if status == 413 and len(body) <= sizes[path].bytes:
+        if status == 413 and len(body) <= limits[path].json_bytes:
             with pytest.raises(document.TooManyValues):
-                document.parse([body], sizes[path].values)
+                document.parse([body], limits[path].json_values)
 
 
 @pytest.mark.parametrize(

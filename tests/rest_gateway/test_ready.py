@@ -3,9 +3,8 @@
 import threading
 from pathlib import Path
 
-from service.app import read_tls
 from tests.conftest import Tenant
-from tests.grpc_server.certificates import bundle, issued
+from tests.grpc_server.certificates import bundle, issued, read_tls
 from tests.grpc_server.conftest import eventually
 from tests.rest_gateway.conftest import Begin, Launch, Scripted, waiting
 from tests.rest_gateway.rest import Gateway, Rest

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.app import read_tls
 from tests.conftest import Tenant
+from tests.grpc_server.certificates import read_tls
 from tests.grpc_server.conftest import eventually
 from tests.rest_gateway.conftest import Begin, Launch
 from tests.rest_gateway.rest import PREFIX, Rest
