@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from service.storage.database import Database
+from service.storage.numbers import number_in_session
 from tests.conftest import Tenant, new_tenant
 
 
@@ -64,30 +65,35 @@ def shared_device(number: int) -> str:
 
 _CUSTOMER = (
     "INSERT INTO customer"
-    " (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count) "
+    " (organization_number, number, id, email, email_key, name, created_at, revision, changed_at, device_count) "
 )
-_DEVICE = "INSERT INTO device (organization_id, identifier, id, type, created_at) "
-_ASSIGNMENT = "INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision) "
-_CHANGE = (
-    "INSERT INTO assignment_change"
-    " (organization_id, customer_id, revision, device_identifier, change, assigned_revision) "
+_DEVICE = "INSERT INTO device (organization_number, identifier, id, type, created_at) "
+_ASSIGNMENT = "INSERT INTO assignment (organization_number, customer_number, device_identifier, assigned_revision) "
+_PAST = (
+    "INSERT INTO past_assignment"
+    " (organization_number, customer_number, device_identifier, assigned_revision, unassigned_revision) "
 )
 _OPERATION = (
     "INSERT INTO operation"
-    " (organization_id, id, kind, occurred_at, key_id, note, assigned_count, unassigned_count, position) "
+    " (organization_number, id, kind, occurred_at, key_id, note, assigned_count, unassigned_count, position) "
 )
 _REVISION = (
-    "INSERT INTO customer_revision (organization_id, customer_id, revision, operation_id, occurred_at, device_count) "
+    "INSERT INTO customer_revision"
+    " (organization_number, customer_number, revision, operation_id, occurred_at, device_count) "
 )
+# Numbers of customers, far from those that the database chooses.
+_WHALE = 10_000_000
+_SHARING = 10_001_000
+_SMALL = 11_000_000
 
 
 class _Fill:
     """Writes one organisation's rows in the words of the one database or the other."""
 
-    def __init__(self, connection: Connection, organization_id: str) -> None:
+    def __init__(self, connection: Connection, organization_number: int) -> None:
         self._connection = connection
         self._postgresql = connection.dialect.name == "postgresql"
-        self._who = organization_id
+        self._who = organization_number
 
     def numbers(self, count: int, first: int = 1) -> str:
         if self._postgresql:
@@ -101,17 +107,16 @@ class _Fill:
         return f"(1767225600000000 + ({milliseconds}) * 1000)"
 
     def rows(self, into: str, columns: str, source: str) -> None:
-        self._connection.execute(text(f"{into} SELECT '{self._who}', {columns} FROM {source}"))
+        self._connection.execute(text(f"{into} SELECT {self._who}, {columns} FROM {source}"))
 
     def small(self, count: int) -> None:
         """Customers with ten devices each, who came one by one."""
         each, ten, at = self.numbers(count), self.numbers(10 * count - 1, 0), self.at("10 + i")
         name = "'s' || (1000000 + i) || '@example.com'"
-        self.rows(_CUSTOMER, f"'cust_s' || (1000000 + i), {name}, {name}, 's', {at}, 1, {at}, 10", each)
+        self.rows(_CUSTOMER, f"{_SMALL} + i, 'cust_s' || (1000000 + i), {name}, {name}, 's', {at}, 1, {at}, 10", each)
         self.rows(_DEVICE, f"'S-' || (1000000 + i), 'dev_s' || i, 'lamp', {self.at('0')}", ten)
-        self.rows(_ASSIGNMENT, "'cust_s' || (1000001 + i / 10), 'S-' || (1000000 + i), 1", ten)
-        self.rows(_CHANGE, "'cust_s' || (1000001 + i / 10), 1, 'S-' || (1000000 + i), 1, 1", ten)
-        self.rows(_REVISION, f"'cust_s' || (1000000 + i), 1, 'op_s' || (1000000 + i), {at}, 10", each)
+        self.rows(_ASSIGNMENT, f"{_SMALL} + 1 + i / 10, 'S-' || (1000000 + i), 1", ten)
+        self.rows(_REVISION, f"{_SMALL} + i, 1, 'op_s' || (1000000 + i), {at}, 10", each)
         self.rows(_OPERATION, f"'op_s' || (1000000 + i), 'assign', {at}, 'key_usual', '', 10, 0, 10 + i", each)
 
     def whale(self, size: Size) -> None:
@@ -122,26 +127,22 @@ class _Fill:
         revision = size.ended + 1
         self.rows(
             _CUSTOMER,
-            f"'{WHALE_ID}', {email}, 'w', {first}, {revision}, {last}, {size.whale}",
+            f"{_WHALE}, '{WHALE_ID}', {email}, 'w', {first}, {revision}, {last}, {size.whale}",
             self.numbers(1),
         )
         self.rows(_DEVICE, f"'E-' || (1000000 + i), 'dev_e' || i, 'lamp', {first}", ended)
         self.rows(_DEVICE, f"'W-' || (1000000 + i), 'dev_w' || i, 'lamp', {first}", every)
-        self.rows(_ASSIGNMENT, f"'{WHALE_ID}', 'W-' || (1000000 + i), 1", every)
-        self.rows(_CHANGE, f"'{WHALE_ID}', 1, 'E-' || (1000000 + i), 1, 1", ended)
-        self.rows(_CHANGE, f"'{WHALE_ID}', 1, 'W-' || (1000000 + i), 1, 1", every)
-        self.rows(_CHANGE, f"'{WHALE_ID}', 1 + i, 'E-' || (1000000 + i), 2, 1", ended)
+        self.rows(_ASSIGNMENT, f"{_WHALE}, 'W-' || (1000000 + i), 1", every)
+        self.rows(_PAST, f"{_WHALE}, 'E-' || (1000000 + i), 1, 1 + i", ended)
         total = size.whale + size.ended
-        self.rows(_REVISION, f"'{WHALE_ID}', 1, 'op_w', {first}, {total}", self.numbers(1))
+        self.rows(_REVISION, f"{_WHALE}, 1, 'op_w', {first}, {total}", self.numbers(1))
         at = self.at(f"10 + {size.small} + i")
-        self.rows(_REVISION, f"'{WHALE_ID}', 1 + i, 'op_e' || (1000000 + i), {at}, {total} - i", ended)
+        self.rows(_REVISION, f"{_WHALE}, 1 + i, 'op_e' || (1000000 + i), {at}, {total} - i", ended)
         self.rows(_OPERATION, f"'op_w', 'import', {first}, NULL, '', {total}, 0, 1", self.numbers(1))
         placed = size.ended - size.waiting
         position = f"CASE WHEN i <= {placed} THEN 10 + {size.small} + i END"
         self.rows(_OPERATION, f"'op_e' || (1000000 + i), 'unassign', {at}, 'key_usual', '', 0, 1, {position}", ended)
-        self._connection.execute(
-            text(f"UPDATE organization SET last_position = {10 + size.small + placed} WHERE id = '{self._who}'")
-        )
+        self._connection.execute(text(f"INSERT INTO stream VALUES ({self._who}, {10 + size.small + placed})"))
 
     def shared(self, count: int) -> None:
         """Devices that a hundred customers have each, all since one import."""
@@ -150,11 +151,12 @@ class _Fill:
         pairs = f"{hundred}, {every.replace('s (i)', 'd (j)').replace(' i ', ' j ')}"
         if not self._postgresql:
             pairs = f"{hundred} AS s, (SELECT i AS j FROM {every}) AS d"
-        self.rows(_CUSTOMER, f"'cust_h' || (1000 + i), {name}, {name}, 'h', {at}, 1, {at}, {count}", hundred)
+        self.rows(
+            _CUSTOMER, f"{_SHARING} + i, 'cust_h' || (1000 + i), {name}, {name}, 'h', {at}, 1, {at}, {count}", hundred
+        )
         self.rows(_DEVICE, f"'H-' || (1000000 + i), 'dev_h' || i, 'lamp', {at}", every)
-        self.rows(_ASSIGNMENT, "'cust_h' || (1000 + i), 'H-' || (1000000 + j), 1", pairs)
-        self.rows(_CHANGE, "'cust_h' || (1000 + i), 1, 'H-' || (1000000 + j), 1, 1", pairs)
-        self.rows(_REVISION, f"'cust_h' || (1000 + i), 1, 'op_h', {at}, {count}", hundred)
+        self.rows(_ASSIGNMENT, f"{_SHARING} + i, 'H-' || (1000000 + j), 1", pairs)
+        self.rows(_REVISION, f"{_SHARING} + i, 1, 'op_h', {at}, {count}", hundred)
         self.rows(_OPERATION, f"'op_h', 'import', {at}, NULL, '', {100 * count}, 0, 2", self.numbers(1))
 
     def replies(self, count: int) -> None:
@@ -167,7 +169,7 @@ class _Fill:
         blob = "'\\x00'" if self._postgresql else "x'00'"
         for name, seconds, many in (("old", "(400000 - i)", count // 10), ("new", "i", count - count // 10)):
             self.rows(
-                "INSERT INTO reply (organization_id, request_id, fingerprint, answer, kept_at) ",
+                "INSERT INTO reply (organization_number, request_id, fingerprint, answer, kept_at) ",
                 f"'{name}' || i, {blob}, {blob}, {moment.format(seconds=seconds)}",
                 self.numbers(many),
             )
@@ -181,11 +183,11 @@ def fill(database: Database, size: Size) -> Tenant:
             # Foreign keys are not checked row by row: the rows are right, and it would take a minute.
             connection.execute(text("SET LOCAL session_replication_role = replica"))
             connection.execute(text("SET LOCAL synchronous_commit = off"))
-        big = _Fill(connection, tenant.id)
+        big = _Fill(connection, number_in_session(connection, tenant.id))
         big.small(size.small)
         big.whale(size)
         big.shared(size.shared)
         big.replies(size.replies)
         for number in range(10):
-            _Fill(connection, f"org_{number}").small(size.others)
+            _Fill(connection, 1_000 + number).small(size.others)
     return tenant

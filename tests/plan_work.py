@@ -269,7 +269,7 @@ READS = [
     ),
     Work(
         "list a shared device's operations",
-        500,
+        600,
         _call("ListOperations", device_identifier=_SHARED[0], **_TEN),
     ),
     Work("list a busy key's operations", 250, _call("ListOperations", key_id="key_usual", **_TEN), walks=True),

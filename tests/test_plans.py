@@ -126,7 +126,7 @@ def test_a_missing_index_is_noticed(grounds: Grounds) -> None:
     [work] = [work for work in plan_work.READS if work.name == "look up one device"]
     call = work.prepare(grounds.grown)
     with (
-        without_index(grounds.database, "ix_assignment_organization_id_device_identifier"),
+        without_index(grounds.database, "ix_assignment_device"),
         grounds.recorder.recording() as recording,
     ):
         call()
@@ -171,7 +171,7 @@ def test_sqlite_reads_no_table_whole(on_sqlite: Grown, work: Work) -> None:
 def test_a_missing_index_is_noticed_on_sqlite(on_sqlite: Grown) -> None:
     [work] = [work for work in plan_work.READS if work.name == "look up one device"]
     database = on_sqlite.service._database
-    index = "ix_assignment_organization_id_device_identifier"
+    index = "ix_assignment_device"
     with database.session() as connection:
         made = connection.execute(
             text("SELECT sql FROM sqlite_master WHERE name = :name"), {"name": index}

@@ -18,10 +18,9 @@ from service.domain.email import Email
 from service.domain.errors import Conflict
 from service.domain.options import Options
 from service.domain.transfer_devices import TransferDevices, transfer_devices
-from service.storage import bulk, customers
-from service.storage.connection import Connection
+from service.storage import bulk
 from service.storage.database import Database
-from service.storage.statement import Statement
+from service.storage.numbers import number_in_session
 from tests.conftest import Tenant
 from tests.grpc_server.api import ledger
 from tests.storage.history import replayed
@@ -42,9 +41,14 @@ def rename(database: Database, tenant: Tenant) -> Rename:
             found = connection.execute(
                 text(
                     "UPDATE customer SET email = :email, email_key = :new"
-                    " WHERE organization_id = :organization_id AND email_key = :old"
+                    " WHERE organization_number = :organization_number AND email_key = :old"
                 ),
-                {"email": new.given, "new": new.key, "old": old.key, "organization_id": tenant.id},
+                {
+                    "email": new.given,
+                    "new": new.key,
+                    "old": old.key,
+                    "organization_number": number_in_session(connection, tenant.id),
+                },
             )
             assert found.rowcount == 1
 
@@ -52,11 +56,14 @@ def rename(database: Database, tenant: Tenant) -> Rename:
 
 
 @contextmanager
-def renamed_around_the_insert(monkeypatch: pytest.MonkeyPatch, rename: Rename, times: int) -> Iterator[list[int]]:
+def renamed_around_the_insert(
+    monkeypatch: pytest.MonkeyPatch, database: Database, rename: Rename, times: int
+) -> Iterator[list[int]]:
     """Has OTHER take ADA's address right before a customer of that address is inserted, and give it back after.
 
     Args:
         monkeypatch: undoes it.
+        database: the database.
         rename: gives a customer another address.
         times: at how many of the inserts.
 
@@ -64,21 +71,21 @@ def renamed_around_the_insert(monkeypatch: pytest.MonkeyPatch, rename: Rename, t
         One member for each insert.
     """
     inserts: list[int] = []
-    count = Connection.count
+    create = type(database.backend).create_customers
 
-    def counted(self: Connection, statement: Statement, parameters: Any) -> int:
-        if statement is not customers._CREATE or parameters["email_key"] != ADA.key:
-            return count(self, statement, parameters)
+    def counted(self: Any, connection: Any, organization_number: int, emails: Any, ids: Any) -> set[str]:
+        if ADA.key not in {email.key for email in emails}:
+            return create(self, connection, organization_number, emails, ids)
         inserts.append(1)
         if len(inserts) > times:
-            return count(self, statement, parameters)
+            return create(self, connection, organization_number, emails, ids)
         rename(OTHER, ADA)
-        found = count(self, statement, parameters)
+        found = create(self, connection, organization_number, emails, ids)
         rename(ADA, OTHER)
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(Connection, "count", counted)
+        patch.setattr(type(database.backend), "create_customers", counted)
         yield inserts
 
 
@@ -117,7 +124,7 @@ def test_a_write_whose_customer_is_renamed_meanwhile_is_run_again(
 ) -> None:
     tenant.assign(OTHER.given, ["A"])
     tenant.assign(BOB.given, ["B"])
-    with renamed_around_the_insert(monkeypatch, rename, times=2) as inserts:
+    with renamed_around_the_insert(monkeypatch, database, rename, times=2) as inserts:
         operation_id = database.write(tenant.id, Cancellation(), write)
     assert len(inserts) == 3
     assert operation_id in replayed(database, tenant.id).operations
@@ -130,7 +137,7 @@ def test_a_write_whose_customer_is_always_renamed_is_a_conflict_with_nothing_don
     tenant.assign(OTHER.given, ["A"])
     tenant.assign(BOB.given, ["B"])
     before = ledger.picture(database, tenant)
-    with renamed_around_the_insert(monkeypatch, rename, times=100), pytest.raises(Conflict):
+    with renamed_around_the_insert(monkeypatch, database, rename, times=100), pytest.raises(Conflict):
         database.write(tenant.id, Cancellation(), write)
     assert ledger.picture(database, tenant) == before
 
@@ -140,7 +147,7 @@ def test_a_new_customer_whose_address_is_taken_and_given_back_meanwhile_is_made(
 ) -> None:
     tenant.assign(OTHER.given, ["A"])
     command = CreateOrUpdateCustomer(ADA, "", Options("key"))
-    with renamed_around_the_insert(monkeypatch, rename, times=1):
+    with renamed_around_the_insert(monkeypatch, database, rename, times=1):
         customer_id = database.write(tenant.id, Cancellation(), lambda uow: create_or_update_customer(uow, command))
     assert replayed(database, tenant.id).customers[customer_id].email == ADA.given
 

@@ -88,8 +88,8 @@ def test_a_watch_across_kills_and_cuts_is_the_operation_table(
     with database.session(write=False) as connection:
         recorded = set(connection.execute(select(operation.c.id)).scalars())
         order = connection.execute(
-            select(customer_revision.c.customer_id, customer_revision.c.operation_id).order_by(
-                customer_revision.c.customer_id, customer_revision.c.revision
+            select(customer_revision.c.customer_number, customer_revision.c.operation_id).order_by(
+                customer_revision.c.customer_number, customer_revision.c.revision
             )
         ).all()
     assert len(recorded) > 2 * WRITERS

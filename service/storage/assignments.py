@@ -12,11 +12,12 @@ from service.storage import owners
 from service.storage.backend import Backend, ChangeSet
 from service.storage.connection import Connection
 from service.storage.customers import LOCK
+from service.storage.numbers import CustomerNumbers
 from service.storage.past_assignments import AT_REVISION, BEFORE_FIRST, STATE_AT, STATE_AT_REVISION, of_customer
 from service.storage.replies import Retry
 from service.storage.statement import Statement
 from service.storage.tables import assignment, customer, organization
-from service.storage.types import Instant, TextArray, among
+from service.storage.types import Instant, NumberArray, TextArray, among
 
 _WHICH_ARE_ASSIGNED = Statement(
     select(assignment.c.device_identifier).where(
@@ -26,10 +27,10 @@ _WHICH_ARE_ASSIGNED = Statement(
 )
 
 _SHARING = Statement(
-    select(assignment.c.customer_id).where(
-        assignment.c.organization_id == bindparam("organization_id"),
+    select(assignment.c.customer_number).where(
+        assignment.c.organization_number == bindparam("organization_number"),
         assignment.c.device_identifier == bindparam("identifier"),
-        among(assignment.c.customer_id, bindparam("customer_ids", type_=TextArray)),
+        among(assignment.c.customer_number, bindparam("customer_numbers", type_=NumberArray)),
     )
 )
 
@@ -44,11 +45,12 @@ _CURRENT = Statement(
 _CURRENT_OF = Statement(
     select(assignment.c.device_identifier)
     .where(
-        assignment.c.organization_id == bindparam("organization_id"),
-        assignment.c.customer_id
-        == select(customer.c.id)
+        assignment.c.organization_number == bindparam("organization_number"),
+        assignment.c.customer_number
+        == select(customer.c.number)
         .where(
-            customer.c.organization_id == bindparam("organization_id"), customer.c.email_key == bindparam("email_key")
+            customer.c.organization_number == bindparam("organization_number"),
+            customer.c.email_key == bindparam("email_key"),
         )
         .scalar_subquery(),
     )
@@ -58,26 +60,27 @@ _CURRENT_OF = Statement(
 
 
 # From a table: on SQLite the snapshot of a transaction is taken when the first table is read.
-_CLOCK = Statement(select(func.clock_timestamp(type_=Instant)).where(organization.c.id == bindparam("organization_id")))
+_CLOCK = Statement(
+    select(func.clock_timestamp(type_=Instant)).where(organization.c.number == bindparam("organization_number"))
+)
 
 
 class Assignments:
     """See `unit_of_work.Assignments`."""
 
-    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
+    def __init__(self, connection: Connection, numbers: CustomerNumbers, backend: Backend) -> None:
         self._connection = connection
-        self._organization_id = organization_id
+        self._numbers = numbers
         self._backend = backend
 
     def end(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Ends the customer's assignments of these devices and logs it under the customer's next revision."""
-        change = ChangeSet(self._organization_id, customer.id, customer.revision + 1, identifiers)
-        return self._backend.end_assignments(self._connection, change)
+        return self._backend.end_assignments(self._connection, self._change(customer, identifiers))
 
     def lock_and_unassign(self, email: Email, identifiers: Sequence[str], listed: int) -> Ended | None:
         """Locks the customer of an address, ends assignments and lists the remaining ones, in one round trip."""
         parameters = {
-            "organization_id": self._organization_id,
+            "organization_number": self._numbers.organization,
             "email_key": email.key,
             "identifiers": list(identifiers),
             "limit": listed,
@@ -89,41 +92,47 @@ class Assignments:
             if ended:  # another transaction has added the customer between the statements, so there is no lock
                 raise Retry
             return None
-        return Ended(Customer(*locked[0]), [row[0] for row in ended], [row[0] for row in left])
+        number, customer_id, *rest = locked[0]
+        self._numbers.add(customer_id, number)
+        return Ended(Customer(customer_id, *rest), [row[0] for row in ended], [row[0] for row in left])
 
     def begin(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Assigns devices to the customer and logs it under the customer's next revision."""
-        change = ChangeSet(self._organization_id, customer.id, customer.revision + 1, identifiers)
-        return self._backend.begin_assignments(self._connection, change)
+        return self._backend.begin_assignments(self._connection, self._change(customer, identifiers))
 
     def share(self, customers: Sequence[Customer], identifier: str) -> set[str]:
         """Assigns a device to customers and logs it under each one's next revision."""
-        revisions = {customer.id: customer.revision + 1 for customer in customers}
-        return set(self._backend.share_device(self._connection, self._organization_id, identifier, revisions))
+        numbers = self._numbers.of_all(customer.id for customer in customers)
+        revisions = {number: customer.revision + 1 for number, customer in zip(numbers, customers, strict=True)}
+        begun = set(self._backend.share_device(self._connection, self._numbers.organization, identifier, revisions))
+        return {customer.id for number, customer in zip(numbers, customers, strict=True) if number in begun}
 
     def sharing(self, customers: Sequence[Customer], identifier: str) -> set[str]:
         """Returns which of these customers have a device."""
+        numbers = self._numbers.of_all(customer.id for customer in customers)
         parameters = {
-            "organization_id": self._organization_id,
+            "organization_number": self._numbers.organization,
             "identifier": identifier,
-            "customer_ids": [customer.id for customer in customers],
+            "customer_numbers": numbers,
         }
-        return {row[0] for row in self._connection.rows(_SHARING, parameters)}
+        sharing = {row[0] for row in self._connection.rows(_SHARING, parameters)}
+        return {customer.id for number, customer in zip(numbers, customers, strict=True) if number in sharing}
 
     def end_all(self, customer: Customer) -> int:
         """Ends all of the customer's assignments and logs it in the same way."""
-        next_revision = customer.revision + 1
-        return self._backend.end_all_assignments(self._connection, self._organization_id, customer.id, next_revision)
+        return self._backend.end_all_assignments(
+            self._connection, self._numbers.organization, self._numbers.of(customer.id), customer.revision + 1
+        )
 
     def now(self) -> datetime:
         """Reads the database's clock."""
-        ((now,),) = self._connection.rows(_CLOCK, {"organization_id": self._organization_id})
+        ((now,),) = self._connection.rows(_CLOCK, {"organization_number": self._numbers.organization})
         read: datetime = now
         return read
 
     def owners(self, identifiers: Sequence[str], at: datetime | None, limit: int) -> Ownership:
         """Finds the owners of devices, now or at an instant."""
-        return owners.owners(self._connection, self._organization_id, identifiers, at, limit)
+        return owners.owners(self._connection, self._numbers.organization, identifiers, at, limit)
 
     def which_are_assigned(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
         """Returns which of these devices the customer has, in no particular order."""
@@ -151,5 +160,12 @@ class Assignments:
         return RevisionState(*rows[0]) if rows else None
 
     def _rows(self, statement: Statement, customer: Customer, **parameters: Any) -> list[tuple[Any, ...]]:
-        who = {"organization_id": self._organization_id, "customer_id": customer.id}
+        who = {
+            "organization_number": self._numbers.organization,
+            "customer_number": self._numbers.of(customer.id),
+        }
         return self._connection.rows(statement, {**who, **parameters})
+
+    def _change(self, customer: Customer, identifiers: Sequence[str]) -> ChangeSet:
+        number = self._numbers.of(customer.id)
+        return ChangeSet(self._numbers.organization, number, customer.revision + 1, identifiers)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, PoolProxiedConnection, UniqueConstraint
 from sqlalchemy.exc import IntegrityError
 
 from service.domain.cancellation import Cancellation
+from service.domain.email import Email
 from service.storage.statement import Compiled, Statement
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Failure(Enum):
 class ChangeSet:
     """Which of a customer's assignments to begin or to end, and the revision under which the change is logged."""
 
-    organization_id: str
-    customer_id: str
+    organization_number: int
+    customer_number: int
     revision: int
     identifiers: Sequence[str]
 
@@ -49,8 +50,8 @@ class ChangeSet:
     def parameters(self) -> dict[str, Any]:
         """The same as the parameters of a statement."""
         return {
-            "organization_id": self.organization_id,
-            "customer_id": self.customer_id,
+            "organization_number": self.organization_number,
+            "customer_number": self.customer_number,
             "revision": self.revision,
             "identifiers": list(self.identifiers),
         }
@@ -140,43 +141,65 @@ class Backend(Protocol):
         """`end_assignments` for the customer of an `email_key`, who is locked. The last one returns the identifiers."""
 
     def end_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
-        """Deletes assignments and logs it. Returns the identifiers of those that existed."""
+        """Moves assignments to the past ones. Returns the identifiers of those that existed."""
 
     def begin_assignments(self, connection: "Connection", change: ChangeSet) -> list[str]:
-        """Inserts assignments and logs it. Returns the identifiers of those that did not exist."""
+        """Inserts assignments. Returns the identifiers of those that did not exist."""
 
     def share_device(
-        self, connection: "Connection", organization_id: str, identifier: str, revisions: Mapping[str, int]
-    ) -> list[str]:
-        """Assigns a device to customers and logs it under a revision of each, by customer id.
+        self, connection: "Connection", organization_number: int, identifier: str, revisions: Mapping[int, int]
+    ) -> list[int]:
+        """Assigns a device to customers from a revision of each on. The revisions are by customer number.
 
         Returns:
-            The ids of the customers who did not have the device.
+            The numbers of the customers who did not have the device.
         """
 
     def end_all_assignments(
-        self, connection: "Connection", organization_id: str, customer_id: str, revision: int
+        self, connection: "Connection", organization_number: int, customer_number: int, revision: int
     ) -> int:
-        """Deletes all assignments of a customer and logs it. Returns their number."""
+        """Moves all assignments of a customer to the past ones. Returns how many there were."""
+
+    def create_customers(
+        self, connection: "Connection", organization_number: int, emails: Sequence[Email], ids: Sequence[str]
+    ) -> set[str]:
+        """Inserts a customer, named by the local part, for each address that has none, with the id of its place.
+
+        The customers are inserted in the order of the addresses' keys.
+
+        Returns:
+            The keys of the addresses that had none.
+        """
+
+    def create_imported_customers(self, connection: sqlalchemy.Connection, organization_number: int) -> int:
+        """Inserts the customers in the table `import_line` that do not exist. Returns how many there were."""
 
     def create_devices(
-        self, connection: "Connection", organization_id: str, device_type: str, ids: Mapping[str, str]
+        self, connection: "Connection", organization_number: int, device_type: str, ids: Mapping[str, str]
     ) -> None:
         """Inserts those devices that do not exist, with their ids by identifier."""
 
     def record_operation(
-        self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[str, int], *, lead: timedelta
+        self, connection: "Connection", operation: Mapping[str, Any], deltas: Mapping[int, int], *, lead: timedelta
     ) -> None:
-        """Inserts an operation and moves each of its customers to the next revision, all at the same time.
+        """Inserts an operation and moves each of its customers, by number, to the next revision, all at the same time.
 
         The time is `lead` ahead of the clock, and later than each customer's previous operation.
         """
 
     def operation_changes(self, connection: "Connection", parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Lists customer, device and change of an operation, in this order, after a given customer and device."""
+        """Lists id of customer, device and change of an operation, by number and device, after a given pair."""
+
+    @property
+    def changes_of_operation(self) -> str:
+        """A query: customer number, device, change and revision of all that an operation began and ended."""
+
+    @property
+    def delete_reverted(self) -> str:
+        """A statement that deletes the assignments which the table `revert_change` says began."""
 
     def lock_reverted_customers(self, connection: sqlalchemy.Connection, operation: Mapping[str, Any]) -> None:
-        """Locks the customers of an operation and the present owners of its devices, in the order of their ids."""
+        """Locks the customers of an operation and the present owners of its devices, in the order of their numbers."""
 
     def lock_reverted_devices(self, connection: sqlalchemy.Connection, operation: Mapping[str, Any]) -> None:
         """Locks the devices in the table `revert_change`, so that no other transaction assigns one of them."""

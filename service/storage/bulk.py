@@ -15,6 +15,7 @@ from service.domain.values import Operation
 from service.storage import bulk_statements as statements
 from service.storage import statistics
 from service.storage.database import Database
+from service.storage.numbers import number_in_session
 from service.storage.tables import assignment
 from service.storage.transaction import Retry, Transaction
 
@@ -52,7 +53,7 @@ def import_lines(
     def work(transaction: Transaction) -> tuple[Imported, list[BadLine]]:
         connection = transaction.connection.core
         _stage(connection, lines)
-        who = {"organization_id": organization_id}
+        who = {"organization_number": transaction.numbers.organization}
         numbers = list(connection.execute(statements.OTHER_TYPE, who).scalars())
         bad = [BadLine(number, "device_type differs from the type that the device has already") for number in numbers]
         if bad and not skip_bad_lines:
@@ -62,7 +63,7 @@ def import_lines(
                 statements.import_line.delete().where(statements.import_line.c.number == text(":n")),
                 [{"n": n} for n in numbers],
             )
-        customers = connection.execute(statements.CREATE_CUSTOMERS, who).rowcount
+        customers = database.backend.create_imported_customers(connection, transaction.numbers.organization)
         devices = connection.execute(statements.CREATE_DEVICES, who).rowcount
         # Another transaction has changed the address of a customer meanwhile, or added a device of another type. Run
         # again, the import reads the new state.
@@ -75,8 +76,10 @@ def import_lines(
         assigned = connection.execute(statements.ASSIGN, who).rowcount
         operation_id = new_id("op") if assigned else ""
         if assigned:
-            connection.execute(statements.LOG, who)
-            deltas: dict[str, int] = {row[0]: row[1] for row in connection.execute(statements.DELTAS, who)}
+            deltas: dict[str, int] = {}
+            for customer_id, number, count in connection.execute(statements.DELTAS, who):
+                transaction.numbers.add(customer_id, number)
+                deltas[customer_id] = count
             transaction.operations.record(Operation(operation_id, "import", None, "", deltas, assigned_count=assigned))
         statements.import_line.drop(connection)
         return Imported(customers, devices, assigned, operation_id), bad
@@ -116,7 +119,8 @@ def _stage(connection: Connection, lines: Sequence[Line]) -> None:
 def export_lines(database: Database, organization_id: str) -> Iterator[tuple[str, str, str]]:
     """Reads e-mail, identifier and type of every assignment of an organisation, in one transaction, in their order."""
     with database.session(write=False) as connection:
-        statement = statements.EXPORT.where(assignment.c.organization_id == organization_id)
+        number = number_in_session(connection, organization_id)
+        statement = statements.EXPORT.where(assignment.c.organization_number == number)
         for row in connection.execute(statement):
             yield row[0], row[1], row[2]
 

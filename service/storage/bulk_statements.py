@@ -23,35 +23,26 @@ import_line = Table(
 OTHER_TYPE = (
     select(import_line.c.number)
     .join(device, and_(device.c.identifier == import_line.c.identifier, device.c.type != import_line.c.device_type))
-    .where(device.c.organization_id == text(":organization_id"))
+    .where(device.c.organization_number == text(":organization_number"))
     .order_by(import_line.c.number)
 )
 
-CREATE_CUSTOMERS = text("""
-INSERT INTO customer
-  (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)
-SELECT :organization_id, customer_id, email, email_key, name, clock_timestamp(), 0, clock_timestamp(), 0
-FROM import_line WHERE number IN (SELECT min(number) FROM import_line GROUP BY email_key)
-ORDER BY email_key
-ON CONFLICT (organization_id, email_key) DO NOTHING
-""")
-
 CREATE_DEVICES = text("""
-INSERT INTO device (organization_id, identifier, id, type, created_at)
-SELECT :organization_id, identifier, device_id, device_type, clock_timestamp()
+INSERT INTO device (organization_number, identifier, id, type, created_at)
+SELECT :organization_number, identifier, device_id, device_type, clock_timestamp()
 FROM import_line WHERE number IN (SELECT min(number) FROM import_line GROUP BY identifier)
 ORDER BY identifier
-ON CONFLICT (organization_id, identifier) DO NOTHING
+ON CONFLICT (organization_number, identifier) DO NOTHING
 """)
 
-# In the order of the ids, as in every transaction that locks several customers, so that none deadlock.
+# In the order of the numbers, as in every transaction that locks several customers, so that none deadlock.
 LOCK_CUSTOMERS = (
-    select(customer.c.id)
+    select(customer.c.number)
     .where(
-        customer.c.organization_id == text(":organization_id"),
+        customer.c.organization_number == text(":organization_number"),
         customer.c.email_key.in_(select(import_line.c.email_key)),
     )
-    .order_by(customer.c.id)
+    .order_by(customer.c.number)
     .with_for_update(key_share=True)
 )
 
@@ -59,26 +50,22 @@ ADDRESSES = select(func.count(import_line.c.email_key.distinct()))
 
 # CROSS JOIN makes SQLite read the tables in this order; otherwise it reads every line for every customer.
 ASSIGN = text("""
-INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
-SELECT DISTINCT c.organization_id, c.id, l.identifier, c.revision + 1
+INSERT INTO assignment (organization_number, customer_number, device_identifier, assigned_revision)
+SELECT DISTINCT c.organization_number, c.number, l.identifier, c.revision + 1
 FROM import_line AS l CROSS JOIN customer AS c
-WHERE c.organization_id = :organization_id AND c.email_key = l.email_key
-ON CONFLICT (organization_id, customer_id, device_identifier) DO NOTHING
+WHERE c.organization_number = :organization_number AND c.email_key = l.email_key
+ORDER BY 2, 3
+ON CONFLICT (organization_number, customer_number, device_identifier) DO NOTHING
 """)
 
-_NEW = """
-FROM assignment AS a JOIN customer AS c ON c.organization_id = a.organization_id AND c.id = a.customer_id
-WHERE a.organization_id = :organization_id AND a.assigned_revision = c.revision + 1
-  AND c.email_key IN (SELECT email_key FROM import_line)
-"""
-
-LOG = text(f"""
-INSERT INTO assignment_change
-  (organization_id, customer_id, revision, device_identifier, change, assigned_revision)
-SELECT a.organization_id, a.customer_id, a.assigned_revision, a.device_identifier, 1, a.assigned_revision
-{_NEW}""")
-
-DELTAS = text(f"SELECT a.customer_id, count(*) {_NEW} GROUP BY a.customer_id")
+DELTAS = text("""
+SELECT c.id, c.number, count(*)
+FROM customer AS c JOIN assignment AS a
+  ON a.organization_number = c.organization_number AND a.customer_number = c.number
+  AND a.assigned_revision = c.revision + 1
+WHERE c.organization_number = :organization_number AND c.email_key IN (SELECT email_key FROM import_line)
+GROUP BY c.id, c.number
+""")
 
 EXPORT = (
     select(customer.c.email, assignment.c.device_identifier, device.c.type)
@@ -86,14 +73,14 @@ EXPORT = (
     .join(
         customer,
         and_(
-            customer.c.organization_id == assignment.c.organization_id,
-            customer.c.id == assignment.c.customer_id,
+            customer.c.organization_number == assignment.c.organization_number,
+            customer.c.number == assignment.c.customer_number,
         ),
     )
     .join(
         device,
         and_(
-            device.c.organization_id == assignment.c.organization_id,
+            device.c.organization_number == assignment.c.organization_number,
             device.c.identifier == assignment.c.device_identifier,
         ),
     )

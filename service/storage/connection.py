@@ -48,6 +48,11 @@ class Connection:
         self._backend.defer(self._pooled, compiled, compiled.bound(parameters))
 
     @property
+    def info(self) -> dict[Any, Any]:
+        """What is remembered for as long as the connection to the database lives."""
+        return self._pooled.info
+
+    @property
     def core(self) -> sqlalchemy.Connection:
         """The same connection in the same transaction as a connection of SQLAlchemy."""
         self._backend.flush(self._pooled)

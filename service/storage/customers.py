@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select, text, update
+from sqlalchemy import Select, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.domain.email import Email
@@ -11,14 +11,15 @@ from service.domain.ids import new_id
 from service.domain.values import Customer, CustomerRecord
 from service.storage.backend import Backend
 from service.storage.connection import Connection
+from service.storage.numbers import CustomerNumbers
 from service.storage.replies import Retry
 from service.storage.statement import Statement
 from service.storage.tables import UNIQUE_EMAIL, customer
 from service.storage.types import TextArray, among
 
-_CUSTOMER = select(customer.c.id, customer.c.email, customer.c.revision, customer.c.device_count).where(
-    customer.c.organization_id == bindparam("organization_id")
-)
+_CUSTOMER = select(
+    customer.c.number, customer.c.id, customer.c.email, customer.c.revision, customer.c.device_count
+).where(customer.c.organization_number == bindparam("organization_number"))
 _OF_EMAIL = _CUSTOMER.where(customer.c.email_key == bindparam("email_key"))
 _BY_EMAIL = Statement(_OF_EMAIL)
 _BY_ID = Statement(_CUSTOMER.where(customer.c.id == bindparam("customer_id")))
@@ -26,21 +27,12 @@ _BY_ID = Statement(_CUSTOMER.where(customer.c.id == bindparam("customer_id")))
 # It must be a statement of its own: a statement that also read more would read the state from before it waited for the
 # lock. SQLite ignores it: a write transaction has locked the whole database.
 LOCK = Statement(_OF_EMAIL.with_for_update(key_share=True))
-# Ordered by an expression: for a column SQLite would read all the organisation's customers in the order of their ids.
+# Ordered by an expression: for a column SQLite would read all the organisation's customers in that order.
 _LOCK_ALL = Statement(
     _CUSTOMER.add_columns(customer.c.email_key)
     .where(among(customer.c.email_key, bindparam("email_keys", type_=TextArray)))
-    .order_by(customer.c.id.concat(""))
+    .order_by(customer.c.number + 0)
     .with_for_update(key_share=True)
-)
-
-_CREATE = Statement(
-    text("""
-INSERT INTO customer
-  (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)
-VALUES (:organization_id, :id, :email, :email_key, :name, clock_timestamp(), 0, clock_timestamp(), 0)
-ON CONFLICT (organization_id, email_key) DO NOTHING
-""")
 )
 
 _RECORD = _CUSTOMER.add_columns(
@@ -54,9 +46,9 @@ _RECORDS = _RECORD.where(customer.c.id > bindparam("after")).order_by(customer.c
 class Customers:
     """See `unit_of_work.Customers`."""
 
-    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
+    def __init__(self, connection: Connection, numbers: CustomerNumbers, backend: Backend) -> None:
         self._connection = connection
-        self._organization_id = organization_id
+        self._numbers = numbers
         self._backend = backend
 
     def lock(self, email: Email) -> Customer | None:
@@ -64,9 +56,9 @@ class Customers:
         return self._one(LOCK, email_key=email.key)
 
     def lock_all(self, emails: Sequence[Email]) -> dict[str, Customer]:
-        """Locks several customers, in the order of their ids. Returns those that exist, by key."""
-        parameters = {"organization_id": self._organization_id, "email_keys": [email.key for email in emails]}
-        return {row[4]: Customer(*row[:4]) for row in self._connection.rows(_LOCK_ALL, parameters)}
+        """Locks several customers, in the order of their numbers. Returns those that exist, by key."""
+        parameters = {"organization_number": self._numbers.organization, "email_keys": [email.key for email in emails]}
+        return {row[5]: self._customer(row) for row in self._connection.rows(_LOCK_ALL, parameters)}
 
     def create(self, emails: Sequence[Email]) -> tuple[dict[str, Customer], set[str]]:
         """Adds a customer for each address that has none, and locks the customers of all the addresses.
@@ -78,17 +70,8 @@ class Customers:
         Raises:
             Retry: a customer who had one of the addresses at the insert has another one now.
         """
-        created = set()
-        for email in sorted(emails, key=lambda email: email.key):
-            values = {
-                "organization_id": self._organization_id,
-                "id": new_id("cust"),
-                "email": email.given,
-                "email_key": email.key,
-                "name": email.local_part,
-            }
-            if self._connection.count(_CREATE, values):
-                created.add(email.key)
+        ids = [new_id("cust") for _ in emails]
+        created = self._backend.create_customers(self._connection, self._numbers.organization, emails, ids)
         locked = self.lock_all(emails)
         if any(email.key not in locked for email in emails):
             raise Retry
@@ -96,7 +79,7 @@ class Customers:
 
     def update(self, customer_id: str, email: Email, fields: Mapping[str, str]) -> bool:
         """Sets the address and the named fields. An address with the same key keeps its first spelling."""
-        mine = (customer.c.organization_id == self._organization_id, customer.c.id == customer_id)
+        mine = (customer.c.organization_number == self._numbers.organization, customer.c.id == customer_id)
         try:
             # In a savepoint: a transaction of PostgreSQL that has failed runs no more statements, but the use case
             # looks for the answer of the request id again after a refusal.
@@ -127,8 +110,10 @@ class Customers:
         return self._records(_RECORDS, after=after, limit=limit)
 
     def _records(self, statement: Select[Any], **parameters: Any) -> list[CustomerRecord]:
-        rows = self._connection.core.execute(statement, {"organization_id": self._organization_id, **parameters})
-        return [CustomerRecord(Customer(*row[:4]), *row[4:]) for row in rows]
+        rows = self._connection.core.execute(
+            statement, {"organization_number": self._numbers.organization, **parameters}
+        )
+        return [CustomerRecord(self._customer(row), *row[5:]) for row in rows]
 
     def find(self, *, email: Email | None = None, customer_id: str | None = None) -> Customer | None:
         """Finds a customer by address or id, without a lock."""
@@ -140,5 +125,9 @@ class Customers:
         return self._one(_BY_ID, customer_id=customer_id)
 
     def _one(self, statement: Statement, **parameters: str) -> Customer | None:
-        rows = self._connection.rows(statement, {"organization_id": self._organization_id, **parameters})
-        return Customer(*rows[0]) if rows else None
+        rows = self._connection.rows(statement, {"organization_number": self._numbers.organization, **parameters})
+        return self._customer(rows[0]) if rows else None
+
+    def _customer(self, row: Sequence[Any]) -> Customer:
+        self._numbers.add(row[1], row[0])
+        return Customer(*row[1:5])

@@ -15,12 +15,12 @@ from service.storage.types import TextArray, among
 
 _KNOWN = Statement(
     select(device.c.identifier, device.c.id).where(
-        device.c.organization_id == bindparam("organization_id"),
+        device.c.organization_number == bindparam("organization_number"),
         among(device.c.identifier, bindparam("identifiers", type_=TextArray)),
     )
 )
 _RECORD = select(device.c.identifier, device.c.id, device.c.type, device.c.properties, device.c.created_at).where(
-    device.c.organization_id == bindparam("organization_id")
+    device.c.organization_number == bindparam("organization_number")
 )
 _ONE = _RECORD.where(device.c.identifier == bindparam("identifier"))
 _PAGE = _RECORD.where(device.c.identifier > bindparam("after")).order_by(device.c.identifier).limit(bindparam("limit"))
@@ -29,20 +29,20 @@ _PAGE = _RECORD.where(device.c.identifier > bindparam("after")).order_by(device.
 class Devices:
     """See `unit_of_work.Devices`."""
 
-    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
+    def __init__(self, connection: Connection, organization_number: int, backend: Backend) -> None:
         self._connection = connection
-        self._organization_id = organization_id
+        self._organization_number = organization_number
         self._backend = backend
 
     def known(self, identifiers: Sequence[str]) -> dict[str, str]:
         """Returns the ids of the devices that exist, by identifier."""
-        parameters = {"organization_id": self._organization_id, "identifiers": list(identifiers)}
+        parameters = {"organization_number": self._organization_number, "identifiers": list(identifiers)}
         return {row[0]: row[1] for row in self._connection.rows(_KNOWN, parameters)}
 
     def create(self, identifiers: Sequence[str], device_type: str) -> tuple[dict[str, str], set[str]]:
         """Adds a device of a type for each identifier that has none."""
         ids = {identifier: new_id("dev") for identifier in identifiers}
-        self._backend.create_devices(self._connection, self._organization_id, device_type, ids)
+        self._backend.create_devices(self._connection, self._organization_number, device_type, ids)
         # A device that another transaction has added meanwhile has another id.
         known = self.known(identifiers)
         if len(known) < len(ids):
@@ -52,13 +52,13 @@ class Devices:
     def find_record(self, identifier: str) -> DeviceRecord | None:
         """Finds everything that is stored of a device."""
         row = self._connection.core.execute(
-            _ONE, {"organization_id": self._organization_id, "identifier": identifier}
+            _ONE, {"organization_number": self._organization_number, "identifier": identifier}
         ).one_or_none()
         return None if row is None else DeviceRecord(*row)
 
     def list_records(self, after: str, limit: int) -> list[DeviceRecord]:
         """Lists devices in the order of their identifiers, after a given one."""
-        parameters = {"organization_id": self._organization_id, "after": after, "limit": limit}
+        parameters = {"organization_number": self._organization_number, "after": after, "limit": limit}
         return [DeviceRecord(*row) for row in self._connection.core.execute(_PAGE, parameters)]
 
     def update(self, identifier: str, device_type: str, properties: str | None) -> None:
@@ -69,6 +69,6 @@ class Devices:
         if values:
             self._connection.core.execute(
                 update(device)
-                .where(device.c.organization_id == self._organization_id, device.c.identifier == identifier)
+                .where(device.c.organization_number == self._organization_number, device.c.identifier == identifier)
                 .values(values)
             )

@@ -10,12 +10,13 @@ from service.domain.cancellation import Cancellation
 from service.domain.ids import new_id
 from service.domain.keys import ApiKey, Principal
 from service.storage.database import Database
+from service.storage.numbers import number_in_session
 from service.storage.statement import Statement
-from service.storage.tables import api_key
+from service.storage.tables import api_key, organization
 
 _COLUMNS = (
     api_key.c.id,
-    api_key.c.organization_id,
+    organization.c.id.label("organization_id"),
     api_key.c.prefix,
     api_key.c.scopes,
     api_key.c.created_at,
@@ -24,7 +25,9 @@ _COLUMNS = (
     api_key.c.last_used_at,
 )
 _GOOD = Statement(
-    select(api_key.c.id, api_key.c.organization_id, api_key.c.scopes).where(
+    select(api_key.c.id, organization.c.id, api_key.c.scopes)
+    .join(organization, organization.c.number == api_key.c.organization_number)
+    .where(
         api_key.c.sha256 == bindparam("hash"),
         api_key.c.revoked_at.is_(None),
         or_(api_key.c.expires_at.is_(None), api_key.c.expires_at > func.clock_timestamp()),
@@ -63,19 +66,19 @@ class Keys:
         values = {
             "sha256": keys.sha256(secret),
             "id": new_id("key"),
-            "organization_id": organization_id,
             "prefix": prefix,
             "scopes": " ".join(scopes),
             "expires_at": expires_at,
         }
         statement = insert(api_key).values(created_at=func.clock_timestamp())
         with self._database.session() as connection:
-            connection.execute(statement, values)
+            number = number_in_session(connection, organization_id)
+            connection.execute(statement, {**values, "organization_number": number})
         return next(key for key in self.all() if key.id == values["id"]), secret
 
     def all(self) -> list[ApiKey]:
         """Lists every key, the oldest first."""
-        statement = select(*_COLUMNS).order_by(api_key.c.created_at, api_key.c.id)
+        statement = select(*_COLUMNS).join(organization).order_by(api_key.c.created_at, api_key.c.id)
         with self._database.session(write=False) as connection:
             rows = connection.execute(statement).all()
         return [ApiKey(row[0], row[1], row[2], tuple(row[3].split()), *row[4:]) for row in rows]

@@ -12,6 +12,7 @@ from service.domain.values import AssignmentChange, Change, Operation, Operation
 from service.storage import reverts
 from service.storage.backend import Backend
 from service.storage.connection import Connection
+from service.storage.numbers import CustomerNumbers
 from service.storage.operation_records import RECORDED, matching, recorded
 from service.storage.statement import Statement
 from service.storage.tables import operation
@@ -27,7 +28,7 @@ _TRIES = 5
 
 _TIMES = Statement(
     select(operation.c.occurred_at, func.clock_timestamp(type_=Instant)).where(
-        operation.c.organization_id == bindparam("organization_id"), operation.c.id == bindparam("operation_id")
+        operation.c.organization_number == bindparam("organization_number"), operation.c.id == bindparam("operation_id")
     )
 )
 _BY_ID = RECORDED.where(operation.c.id == bindparam("operation_id"))
@@ -36,9 +37,9 @@ _BY_ID = RECORDED.where(operation.c.id == bindparam("operation_id"))
 class Operations:
     """See `unit_of_work.Operations`."""
 
-    def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
+    def __init__(self, connection: Connection, numbers: CustomerNumbers, backend: Backend) -> None:
         self._connection = connection
-        self._organization_id = organization_id
+        self._numbers = numbers
         self._backend = backend
         self._noted: Operation | None = None
 
@@ -57,7 +58,7 @@ class Operations:
             return
         done = self._noted
         values = {
-            "organization_id": self._organization_id,
+            "organization_number": self._numbers.organization,
             "id": done.id,
             "kind": done.kind,
             "key_id": done.key_id,
@@ -66,12 +67,13 @@ class Operations:
             "unassigned_count": done.unassigned_count,
             "reverts_operation_id": done.reverts_operation_id,
         }
-        if len(done.deltas) > _AT_ONCE:
-            self._record_ahead(values, done.deltas, cancellation)
+        deltas = dict(zip(self._numbers.of_all(done.deltas), done.deltas.values(), strict=True))
+        if len(deltas) > _AT_ONCE:
+            self._record_ahead(values, deltas, cancellation)
         else:
-            self._backend.record_operation(self._connection, values, done.deltas, lead=timedelta(0))
+            self._backend.record_operation(self._connection, values, deltas, lead=timedelta(0))
 
-    def _record_ahead(self, values: Mapping[str, Any], deltas: Mapping[str, int], cancellation: Cancellation) -> None:
+    def _record_ahead(self, values: Mapping[str, Any], deltas: Mapping[int, int], cancellation: Cancellation) -> None:
         """Writes an operation that takes long to write with a time in the future, and waits for that time.
 
         If the time has passed by then, the operation is written again with a later one. So no operation is committed
@@ -91,7 +93,7 @@ class Operations:
 
     def _until(self, recorded: Mapping[str, Any]) -> timedelta:
         """Returns how long it is until an operation's time, by the database's clock."""
-        who = {"organization_id": recorded["organization_id"], "operation_id": recorded["id"]}
+        who = {"organization_number": recorded["organization_number"], "operation_id": recorded["id"]}
         ((occurred_at, now),) = self._connection.rows(_TIMES, who)
         until: timedelta = occurred_at - now
         return until
@@ -120,11 +122,11 @@ class Operations:
         return self._recorded(statement.order_by(*newest_first).limit(limit))
 
     def changes(self, operation_id: str, after: tuple[str, str], limit: int) -> list[AssignmentChange]:
-        """Lists what an operation did, in the order of customers and devices, after a given pair."""
+        """Lists what an operation did, customer by customer in the order of devices, after a given pair."""
         parameters = {
-            "organization_id": self._organization_id,
+            "organization_number": self._numbers.organization,
             "operation_id": operation_id,
-            "after_customer": after[0],
+            "after_customer": self._numbers.of(after[0]) if after[0] else 0,
             "after_device": after[1],
             "limit": limit,
         }
@@ -133,11 +135,11 @@ class Operations:
 
     def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
         """Locks the operation's customers and finds its devices whose owners have not changed since."""
-        return reverts.prepare(self._connection.core, self._backend, self._organization_id, operation_id, shown)
+        return reverts.prepare(self._connection.core, self._backend, self._numbers.organization, operation_id, shown)
 
     def apply_revert(self) -> tuple[dict[str, int], int, int]:
         """Does the opposite of the operation to these devices."""
-        return reverts.apply(self._connection.core, self._organization_id)
+        return reverts.apply(self._connection.core, self._backend, self._numbers)
 
     def _recorded(self, statement: Select[Any], **parameters: Any) -> list[OperationRecord]:
-        return recorded(self._connection.core, self._organization_id, statement, parameters)
+        return recorded(self._connection.core, self._numbers.organization, statement, parameters)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BindParameter,
     CompoundSelect,
     FromClause,
+    and_,
     bindparam,
     func,
     null,
@@ -16,15 +17,15 @@ from sqlalchemy import (
     union_all,
 )
 
-from service.domain.values import Change, Owner, Ownership
+from service.domain.values import Owner, Ownership
 from service.runtime.chunks import chunks, weighed
 from service.storage.connection import Connection
 from service.storage.statement import Statement
-from service.storage.tables import assignment, assignment_change, customer, customer_revision, device
+from service.storage.tables import assignment, customer, customer_revision, device, past_assignment
 from service.storage.types import Instant, TextArray, among
 
 _WANTED = bindparam("identifiers", type_=TextArray)
-_ORGANIZATION: BindParameter[str] = bindparam("organization_id")
+_ORGANIZATION: BindParameter[int] = bindparam("organization_number")
 _AT = bindparam("at", type_=Instant)
 
 
@@ -36,31 +37,32 @@ def _time_of(of: FromClause, revision: Any) -> Any:
     return (
         select(customer_revision.c.occurred_at)
         .where(
-            customer_revision.c.organization_id == _ORGANIZATION,
-            customer_revision.c.customer_id == of.c.customer_id,
+            customer_revision.c.organization_number == _ORGANIZATION,
+            customer_revision.c.customer_number == of.c.customer_number,
             customer_revision.c.revision == revision,
         )
         .scalar_subquery()
     )
 
 
-_now = select(assignment.c.device_identifier, assignment.c.customer_id, assignment.c.assigned_revision).where(
-    assignment.c.organization_id == _ORGANIZATION, among(assignment.c.device_identifier, _WANTED)
+_now = select(assignment.c.device_identifier, assignment.c.customer_number, assignment.c.assigned_revision).where(
+    assignment.c.organization_number == _ORGANIZATION, among(assignment.c.device_identifier, _WANTED)
 )
 _ended_later = select(
-    assignment_change.c.device_identifier, assignment_change.c.customer_id, assignment_change.c.assigned_revision
+    past_assignment.c.device_identifier, past_assignment.c.customer_number, past_assignment.c.assigned_revision
 ).where(
-    assignment_change.c.organization_id == _ORGANIZATION,
-    assignment_change.c.change == Change.UNASSIGNED.value,
-    among(assignment_change.c.device_identifier, _WANTED),
-    _time_of(assignment_change, assignment_change.c.revision) > _AT,
+    past_assignment.c.organization_number == _ORGANIZATION,
+    among(past_assignment.c.device_identifier, _WANTED),
+    _time_of(past_assignment, past_assignment.c.unassigned_revision) > _AT,
 )
 
 
 def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSelect[Any]:
     # MATERIALIZED: otherwise PostgreSQL runs the subquery again for each use of the time.
     dated = (
-        select(held.c.device_identifier, held.c.customer_id, _time_of(held, held.c.assigned_revision).label("since"))
+        select(
+            held.c.device_identifier, held.c.customer_number, _time_of(held, held.c.assigned_revision).label("since")
+        )
         .cte("dated")
         .prefix_with("MATERIALIZED")
     )
@@ -69,28 +71,32 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSele
             dated,
             func.count().over(partition_by=dated.c.device_identifier).label("owner_count"),
             func.row_number()
-            .over(partition_by=dated.c.device_identifier, order_by=(dated.c.since, dated.c.customer_id))
+            .over(partition_by=dated.c.device_identifier, order_by=(dated.c.since, dated.c.customer_number))
             .label("place"),
         )
         .where(*(condition(dated.c.since) for condition in conditions))
         .subquery()
     )
-    email = select(customer.c.email).where(
-        customer.c.organization_id == _ORGANIZATION, customer.c.id == ranked.c.customer_id
-    )
     columns = (
-        ranked.c.customer_id,
-        email.scalar_subquery().label("email"),
+        customer.c.id.label("customer_id"),
+        customer.c.email,
         ranked.c.since,
         ranked.c.owner_count,
         ranked.c.place,
     )
-    owned = select(ranked.c.device_identifier, *columns).where(ranked.c.place <= bindparam("limit"))
+    owned = (
+        select(ranked.c.device_identifier, *columns)
+        .join(
+            customer,
+            and_(customer.c.organization_number == _ORGANIZATION, customer.c.number == ranked.c.customer_number),
+        )
+        .where(ranked.c.place <= bindparam("limit"))
+    )
     # The devices that exist, in the same statement, so that all rows are of the same state. Not a join: the planner
     # does not know the length of the list and would choose a nested loop.
     nulls = [null().label(column.name) for column in columns]
     existing = select(device.c.identifier, *nulls).where(
-        device.c.organization_id == _ORGANIZATION, among(device.c.identifier, _WANTED)
+        device.c.organization_number == _ORGANIZATION, among(device.c.identifier, _WANTED)
     )
     # The clock, as the first part of the union, which is read first: right after the statement's snapshot is taken.
     none = null().label
@@ -115,7 +121,7 @@ _THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), lambda since
 
 
 def owners(
-    connection: Connection, organization_id: str, identifiers: Sequence[str], at: datetime | None, limit: int
+    connection: Connection, organization_number: int, identifiers: Sequence[str], at: datetime | None, limit: int
 ) -> Ownership:
     """Finds at most `limit` owners of each device, the longest first, with a single statement.
 
@@ -123,7 +129,7 @@ def owners(
         The owners by device, without devices that do not exist, and the time of the statement.
     """
     parameters: dict[str, Any] = {
-        "organization_id": organization_id,
+        "organization_number": organization_number,
         "identifiers": list(identifiers),
         "limit": limit,
     }

@@ -4,30 +4,30 @@ from typing import Any
 
 from sqlalchemy import Subquery, Table, and_, bindparam, desc, select, union_all
 
-from service.domain.values import Change, RevisionState
+from service.domain.values import RevisionState
 from service.storage.statement import Statement
-from service.storage.tables import assignment, assignment_change, customer_revision, device
+from service.storage.tables import assignment, customer_revision, device, past_assignment
 
 
 def of_customer(table: Table) -> Any:
     """Restricts a statement to the rows of one customer."""
     return and_(
-        table.c.organization_id == bindparam("organization_id"),
-        table.c.customer_id == bindparam("customer_id"),
+        table.c.organization_number == bindparam("organization_number"),
+        table.c.customer_number == bindparam("customer_number"),
     )
 
 
-def _page(table: Table, *conditions: Any) -> Subquery:
+def _page(table: Table, order: Any, began: Any, *conditions: Any) -> Subquery:
     """Selects a page of one part of a list. The page of the whole list is within the pages of its parts."""
     return (
         select(table.c.device_identifier, table.c.assigned_revision)
         .where(
             of_customer(table),
             table.c.device_identifier > bindparam("after"),
-            table.c.assigned_revision <= bindparam("revision"),
+            began <= bindparam("revision"),
             *conditions,
         )
-        .order_by(table.c.device_identifier)
+        .order_by(order)
         .limit(bindparam("limit"))
         .subquery()
     )
@@ -35,31 +35,36 @@ def _page(table: Table, *conditions: Any) -> Subquery:
 
 # The assignments at a revision: those that exist now and had begun, and those that had begun and ended later. Both are
 # read in one statement, because an end moves a row from the one table to the other.
-_still = _page(assignment)
+# The ended ones are those behind the revision in the order of the primary key. Expressions keep PostgreSQL from the
+# indexes by device and by the revision of the beginning, from which it would read far more.
+_still = _page(assignment, assignment.c.device_identifier, assignment.c.assigned_revision)
 _ended = _page(
-    assignment_change,
-    assignment_change.c.revision > bindparam("revision"),
-    assignment_change.c.change == Change.UNASSIGNED.value,
+    past_assignment,
+    past_assignment.c.device_identifier.concat(""),
+    past_assignment.c.assigned_revision + 0,
+    past_assignment.c.unassigned_revision > bindparam("revision"),
 )
 _had = union_all(
     select(_still.c.device_identifier, _still.c.assigned_revision),
     select(_ended.c.device_identifier, _ended.c.assigned_revision),
 ).subquery()
+_listed = select(_had).order_by(_had.c.device_identifier).limit(bindparam("limit")).subquery()
+# Subqueries, not joins: for a join PostgreSQL may read all revisions of the customer.
+_device_id = (
+    select(device.c.id)
+    .where(
+        device.c.organization_number == bindparam("organization_number"),
+        device.c.identifier == _listed.c.device_identifier,
+    )
+    .scalar_subquery()
+)
+_assigned_at = (
+    select(customer_revision.c.occurred_at)
+    .where(of_customer(customer_revision), customer_revision.c.revision == _listed.c.assigned_revision)
+    .scalar_subquery()
+)
 AT_REVISION = Statement(
-    select(_had.c.device_identifier, device.c.id, customer_revision.c.occurred_at)
-    .join(
-        device,
-        and_(
-            device.c.organization_id == bindparam("organization_id"),
-            device.c.identifier == _had.c.device_identifier,
-        ),
-    )
-    .join(
-        customer_revision,
-        and_(of_customer(customer_revision), customer_revision.c.revision == _had.c.assigned_revision),
-    )
-    .order_by(_had.c.device_identifier)
-    .limit(bindparam("limit"))
+    select(_listed.c.device_identifier, _device_id, _assigned_at).order_by(_listed.c.device_identifier)
 )
 
 _REVISION = select(

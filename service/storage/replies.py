@@ -12,14 +12,16 @@ from service.storage.tables import reply
 # with an unknown outcome.
 _FIND = Statement(
     select(reply.c.fingerprint, reply.c.answer)
-    .where(reply.c.organization_id == bindparam("organization_id"), reply.c.request_id == bindparam("request_id"))
+    .where(
+        reply.c.organization_number == bindparam("organization_number"), reply.c.request_id == bindparam("request_id")
+    )
     .with_for_update(read=True, key_share=True)
 )
 _KEEP = Statement(
     text("""
-INSERT INTO reply (organization_id, request_id, fingerprint, answer, kept_at)
-VALUES (:organization_id, :request_id, :fingerprint, :answer, clock_timestamp())
-ON CONFLICT (organization_id, request_id) DO NOTHING
+INSERT INTO reply (organization_number, request_id, fingerprint, answer, kept_at)
+VALUES (:organization_number, :request_id, :fingerprint, :answer, clock_timestamp())
+ON CONFLICT (organization_number, request_id) DO NOTHING
 """)
 )
 
@@ -31,20 +33,20 @@ class Retry(Exception):
 class Replies:
     """See `unit_of_work.Replies`."""
 
-    def __init__(self, connection: Connection, organization_id: str) -> None:
+    def __init__(self, connection: Connection, organization_number: int) -> None:
         self._connection = connection
-        self._organization_id = organization_id
+        self._organization_number = organization_number
 
     def find(self, request_id: str) -> Reply | None:
         """Finds the answer of a request id."""
-        parameters = {"organization_id": self._organization_id, "request_id": request_id}
+        parameters = {"organization_number": self._organization_number, "request_id": request_id}
         rows = self._connection.rows(_FIND, parameters)
         return Reply(*rows[0]) if rows else None
 
     def keep(self, request_id: str, kept: Reply) -> None:
         """Stores an answer. Raises `Retry` if another transaction has stored one for the request id meanwhile."""
         values = {
-            "organization_id": self._organization_id,
+            "organization_number": self._organization_number,
             "request_id": request_id,
             "fingerprint": kept.fingerprint,
             "answer": kept.answer,

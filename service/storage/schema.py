@@ -32,6 +32,15 @@ def head() -> str:
     return _steps()[-1]
 
 
+def following() -> str:
+    """Returns the step after the newest one.
+
+    This program can use its tables too, because every step leaves what the version before it needs. So the servers of
+    two versions can run side by side during an upgrade.
+    """
+    return f"{int(head()) + 1:04}"
+
+
 def upgrade(database: Database) -> tuple[str, str]:
     """Brings the tables up to date, and makes the database's file if it has one and it does not exist.
 
@@ -64,10 +73,10 @@ def upgrade(database: Database) -> tuple[str, str]:
 
 
 def check(database: Database) -> str:
-    """Returns the step that the database is at, which is the newest.
+    """Returns the step that the database is at: the newest, or the one after it.
 
     Raises:
-        NotCurrent: it is not the newest, or the database cannot store every text.
+        NotCurrent: it is at another step, or the database cannot store every text.
         DatabaseUnavailable: it cannot be reached.
         DatabaseRefused: this user is not allowed to do that.
         OSError: the system does not let this user look for the file.
@@ -84,7 +93,7 @@ def check(database: Database) -> str:
         raise _unreachable(database, error) from error
     if not found:
         raise NotCurrent(f"the database is empty; {remedy}")
-    if found != head():
+    if found not in {head(), following()}:
         _known(found)
         raise NotCurrent(
             f"the tables have version {int(found)}, but this program needs version {int(head())}; {remedy}"
@@ -103,6 +112,11 @@ def drift(database: Database) -> list[str]:
 
 
 def _known(found: str) -> None:
+    if found and found < _steps()[0]:
+        raise NotCurrent(
+            "the tables were made by a development version before 1.0 and cannot be upgraded; run `device-assignment "
+            "export` with that version, make a new database with `device-assignment db upgrade`, and import the file"
+        )
     if found and found not in _steps():
         raise NotCurrent(
             f"the tables have version {found.lstrip('0')}, which this program does not know; run a newer program"

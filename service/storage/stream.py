@@ -2,49 +2,57 @@
 
 Positions that were assigned before the commit would become visible out of order: a reader at position 8 would miss a 7
 that commits later. So a reader first assigns positions to the committed operations that have none, in the order of
-their times, under a lock on the organisation; an operation that it does not see yet gets a later position. Two
-operations of one customer commit in the order of their times, so their positions have the same order.
+their times, under a lock on the row of the organisation's stream; an operation that it does not see yet gets a later
+position. Two operations of one customer commit in the order of their times, so their positions have the same order.
 """
 
 from sqlalchemy import Connection, bindparam, select, text
 
 from service.domain.values import OperationRecord
 from service.storage.database import Database
+from service.storage.numbers import number_in_session
 from service.storage.operation_records import RECORDED, recorded
-from service.storage.tables import customer_revision, operation, organization
+from service.storage.tables import customer, customer_revision, operation, stream
 
 _BATCH = 1_000
 
 _WAITING = (
     select(operation.c.id)
-    .where(operation.c.organization_id == bindparam("organization_id"), operation.c.position.is_(None))
+    .where(operation.c.organization_number == bindparam("organization_number"), operation.c.position.is_(None))
     .limit(1)
 )
 # A statement of its own before those that read, so that they read what the last holder of the lock has committed.
-_LOCK = (
-    select(organization.c.last_position)
-    .where(organization.c.id == bindparam("organization_id"))
-    .with_for_update(key_share=True)
-)
-_LAST = select(organization.c.last_position).where(organization.c.id == bindparam("organization_id"))
+_LOCK = text("""
+INSERT INTO stream (organization_number, last_position) VALUES (:organization_number, 0)
+ON CONFLICT (organization_number) DO UPDATE SET last_position = stream.last_position
+RETURNING last_position
+""")
+_LAST = select(stream.c.last_position).where(stream.c.organization_number == bindparam("organization_number"))
 _PLACE = text("""
 UPDATE operation SET position = placed.position
 FROM (
   SELECT id, :last + row_number() OVER (ORDER BY occurred_at, id) AS position
   FROM (
     SELECT id, occurred_at FROM operation
-    WHERE organization_id = :organization_id AND position IS NULL
+    WHERE organization_number = :organization_number AND position IS NULL
     ORDER BY occurred_at, id LIMIT :batch
   ) AS waiting
 ) AS placed
-WHERE operation.organization_id = :organization_id AND operation.id = placed.id
+WHERE operation.organization_number = :organization_number AND operation.id = placed.id
 """)
-_MOVE = text("UPDATE organization SET last_position = last_position + :count WHERE id = :organization_id")
+_MOVE = text(
+    "UPDATE stream SET last_position = last_position + :count WHERE organization_number = :organization_number"
+)
 
 _BEHIND = RECORDED.where(operation.c.position > bindparam("after"))
 _OF_CUSTOMER = select(customer_revision.c.operation_id).where(
-    customer_revision.c.organization_id == bindparam("organization_id"),
-    customer_revision.c.customer_id == bindparam("customer_id"),
+    customer_revision.c.organization_number == bindparam("organization_number"),
+    customer_revision.c.customer_number
+    == select(customer.c.number)
+    .where(
+        customer.c.organization_number == bindparam("organization_number"), customer.c.id == bindparam("customer_id")
+    )
+    .scalar_subquery(),
 )
 
 
@@ -70,8 +78,8 @@ class Stream:
         Raises:
             Conflict, DatabaseUnavailable, Overloaded: as `Database.write` does.
         """
-        who = {"organization_id": organization_id}
         with self._database.session(write=False) as connection:
+            who = {"organization_number": number_in_session(connection, organization_id)}
             if connection.execute(_WAITING, who).first() is None:
                 return self._last(connection, who), False
         with self._database.session() as connection:
@@ -90,8 +98,8 @@ class Stream:
             statement = statement.where(operation.c.id.in_(_OF_CUSTOMER))
             parameters["customer_id"] = customer_id
         with self._database.session(write=False) as connection:
-            return recorded(connection, organization_id, statement, parameters)
+            return recorded(connection, number_in_session(connection, organization_id), statement, parameters)
 
-    def _last(self, connection: Connection, who: dict[str, str]) -> int:
-        last: int = connection.execute(_LAST, who).scalar_one()
+    def _last(self, connection: Connection, who: dict[str, int]) -> int:
+        last: int = connection.execute(_LAST, who).scalar_one_or_none() or 0
         return last

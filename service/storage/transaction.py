@@ -7,6 +7,7 @@ from service.storage.backend import Backend
 from service.storage.connection import Connection
 from service.storage.customers import Customers
 from service.storage.devices import Devices
+from service.storage.numbers import CustomerNumbers, organization_number
 from service.storage.operations import Operations
 from service.storage.replies import Replies, Retry
 
@@ -18,30 +19,35 @@ class Transaction:
 
     def __init__(self, connection: Connection, organization_id: str, backend: Backend) -> None:
         self.connection = connection
-        self.organization_id = organization_id
         self.backend = backend
+        self._organization_id = organization_id
+
+    @cached_property
+    def numbers(self) -> CustomerNumbers:
+        """The number of the organisation, and those of its customers."""
+        return CustomerNumbers(self.connection, organization_number(self.connection, self._organization_id))
 
     @cached_property
     def customers(self) -> Customers:
         r"""The organisation's customers."""
-        return Customers(self.connection, self.organization_id, self.backend)
+        return Customers(self.connection, self.numbers, self.backend)
 
     @cached_property
     def devices(self) -> Devices:
         r"""The organisation's devices."""
-        return Devices(self.connection, self.organization_id, self.backend)
+        return Devices(self.connection, self.numbers.organization, self.backend)
 
     @cached_property
     def assignments(self) -> Assignments:
         r"""The organisation's assignments."""
-        return Assignments(self.connection, self.organization_id, self.backend)
+        return Assignments(self.connection, self.numbers, self.backend)
 
     @cached_property
     def operations(self) -> Operations:
         r"""The organisation's operations."""
-        return Operations(self.connection, self.organization_id, self.backend)
+        return Operations(self.connection, self.numbers, self.backend)
 
     @cached_property
     def replies(self) -> Replies:
         r"""The organisation's replies."""
-        return Replies(self.connection, self.organization_id)
+        return Replies(self.connection, self.numbers.organization)

@@ -155,7 +155,7 @@ class Operations(Protocol):
         """Lists operations, the newest first, after the one of a given time and id."""
 
     def changes(self, operation_id: str, after: tuple[str, str], limit: int) -> list[AssignmentChange]:
-        """Lists what an operation did, in the order of customers and devices, after a given pair."""
+        """Lists what an operation did, customer by customer in the order of devices, after a given pair."""
 
     def prepare_revert(self, operation_id: str, shown: int) -> Revertible:
         """Locks the operation's customers and finds its devices whose owners have not changed since.

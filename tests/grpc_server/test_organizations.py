@@ -1,15 +1,14 @@
 """Two organisations with the same e-mails, identifiers and request ids: nothing crosses."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from deviceassignment.v1 import device_assignment_pb2 as pb
-from sqlalchemy import select
 
 from service.storage.database import Database
-from service.storage.tables import metadata
 from tests.conftest import Client, Tenant, failure, new_tenant
-from tests.grpc_server.conftest import rows
+from tests.grpc_server.api import ledger
 
 
 @pytest.fixture
@@ -18,15 +17,9 @@ def other(database: Database) -> Tenant:
     return new_tenant(database, "other")
 
 
-def belongings(database: Database, tenant: Tenant) -> dict[str, list[tuple[object, ...]]]:
+def belongings(database: Database, tenant: Tenant) -> dict[str, list[Any]]:
     """All of an organisation's rows."""
-    return {
-        table.name: rows(
-            database, select(table).where(table.c.organization_id == tenant.id).order_by(*table.primary_key.columns)
-        )
-        for table in metadata.sorted_tables
-        if "organization_id" in table.c and table.name != "api_key"
-    }
+    return ledger.picture(database, tenant)
 
 
 def test_an_operation_touches_nothing_of_another_organisation(

@@ -6,7 +6,7 @@ from deviceassignment.v1 import device_assignment_pb2 as pb
 from sqlalchemy import func, select
 
 from service.storage.database import Database
-from service.storage.tables import assignment, assignment_change, customer, customer_revision, device, operation, reply
+from service.storage.tables import assignment, customer, customer_revision, device, operation, past_assignment, reply
 from tests.conftest import Client, Tenant
 from tests.grpc_server.conftest import rows
 
@@ -118,20 +118,23 @@ def test_an_operation_is_recorded_with_who_when_why_and_what(
     earliest = datetime.now(UTC) - timedelta(seconds=5)
     answer = client.unassign(tenant, "ada@example.com", ["C", "A", "X"], note="returned: \U0001f4e6\nline two")
     [found] = rows(database, select(operation).where(operation.c.id == answer.operation_id))
-    organization_id, _, kind, occurred_at, key_id, note, assigned, unassigned, reverts, _ = found
-    assert (organization_id, kind, key_id) == (tenant.id, "unassign", tenant.key_id)
+    _, _, occurred_at, assigned, unassigned, _, kind, key_id, note, reverts = found
+    assert (kind, key_id) == ("unassign", tenant.key_id)
     assert (note, assigned, unassigned, reverts) == ("returned: \U0001f4e6\nline two", 0, 2, None)
     assert earliest < occurred_at < datetime.now(UTC) + timedelta(seconds=5)
-    changes = assignment_change.c
-    ended = select(changes.device_identifier, changes.revision, changes.change, changes.assigned_revision)
-    assert rows(database, ended.where(changes.revision == 2).order_by(changes.device_identifier)) == [
-        ("A", 2, 2, 1),
-        ("C", 2, 2, 1),
-    ]
+    ended = past_assignment.c
+    assert rows(
+        database,
+        select(ended.device_identifier, ended.assigned_revision, ended.unassigned_revision).order_by(
+            ended.device_identifier
+        ),
+    ) == [("A", 1, 2), ("C", 1, 2)]
     moved = customer_revision.c
     assert rows(
         database,
-        select(moved.customer_id, moved.operation_id, moved.occurred_at, moved.device_count).where(moved.revision == 2),
+        select(customer.c.id, moved.operation_id, moved.occurred_at, moved.device_count)
+        .join(customer, customer.c.number == moved.customer_number)
+        .where(moved.revision == 2),
     ) == [(answer.customer_id, answer.operation_id, occurred_at, 1)]
     assert rows(database, select(customer.c.revision, customer.c.changed_at, customer.c.device_count)) == [
         (2, occurred_at, 1)
@@ -143,7 +146,7 @@ def test_a_call_that_changes_nothing_records_no_operation_and_leaves_the_revisio
 ) -> None:
     tenant.assign("ada@example.com", ["A"])
     revision = client.page(tenant, "ada@example.com").revision
-    tables = (assignment, assignment_change, operation, customer_revision, customer, reply)
+    tables = (assignment, past_assignment, operation, customer_revision, customer, reply)
 
     def state() -> list[list[tuple[object, ...]]]:
         return [rows(database, select(table)) for table in tables]

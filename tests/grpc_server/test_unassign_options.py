@@ -10,17 +10,17 @@ from sqlalchemy import select
 from service.storage.database import Database
 from service.storage.tables import (
     assignment,
-    assignment_change,
     customer,
     customer_revision,
     metadata,
     operation,
+    past_assignment,
     reply,
 )
 from tests.conftest import Client, Serve, Tenant, failure
 from tests.grpc_server.conftest import rows
 
-TABLES = (assignment, assignment_change, customer, customer_revision, operation, reply)
+TABLES = (assignment, past_assignment, customer, customer_revision, operation, reply)
 
 
 def state(database: Database) -> list[list[tuple[object, ...]]]:

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, select
-
 from service.domain import tokens
 from service.domain.values import Change
 from service.storage.database import Database
-from service.storage.tables import assignment, assignment_change, customer, customer_revision, operation, reply
+from tests.rows import rows
 
 Devices = dict[str, int]
 """A customer's devices, each with the revision that its assignment began with."""
@@ -45,18 +43,13 @@ def replayed(database: Database, organization_id: str) -> History:
     """Replays the history of an organisation from the beginning, and checks every count, row and time."""
     history = History()
     with database.session(write=False) as connection:
-
-        def rows(table: Table, *order: Any) -> list[Any]:
-            of_organization = select(table).where(table.c.organization_id == organization_id)
-            return list(connection.execute(of_organization.order_by(*order)))
-
-        history.operations = {row.id: row for row in rows(operation)}
-        history.customers = {row.id: row for row in rows(customer)}
-        history.replies = len(rows(reply))
-        revisions = rows(customer_revision, customer_revision.c.customer_id, customer_revision.c.revision)
-        changes = rows(assignment_change)
+        history.operations = {row.id: row for row in rows(connection, organization_id, "operation")}
+        history.customers = {row.id: row for row in rows(connection, organization_id, "customer")}
+        history.replies = len(rows(connection, organization_id, "reply"))
+        revisions = rows(connection, organization_id, "customer_revision", "customer_id", "revision")
+        changes = rows(connection, organization_id, "assignment_change")
         current: dict[str, Devices] = {customer_id: {} for customer_id in history.customers}
-        for row in rows(assignment):
+        for row in rows(connection, organization_id, "assignment"):
             current[row.customer_id][row.device_identifier] = row.assigned_revision
 
     by_revision: dict[tuple[str, int], list[Any]] = {}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam
 
 from service.domain import assign_devices as assign
 from service.domain import transfer_devices as transfer
@@ -76,27 +76,13 @@ def replay_behind() -> None:
     cast("Any", use_cases).answer_once = answer_once
 
 
-_CREATE_CUSTOMER = Statement(
-    text("""
-INSERT INTO customer
-  (organization_id, id, email, email_key, name, created_at, revision, changed_at, device_count)
-VALUES (:organization_id, :id, :email, :email_key, :name, clock_timestamp(), 0, clock_timestamp(), 0)
-ON CONFLICT (organization_id, email_key) DO NOTHING
-""")
-)
-
-
 # What the first step of a call has locked, for the rest of it.
 _kept = threading.local()
 
 
 def _create(uow: Any, emails: list[Any]) -> set[str]:
-    created = set()
-    for email in sorted(emails, key=lambda email: email.key):
-        values = {"id": new_id("cust"), "email": email.given, "email_key": email.key, "name": email.local_part}
-        if uow.connection.count(_CREATE_CUSTOMER, {"organization_id": uow.organization_id, **values}):
-            created.add(email.key)
-    return created
+    ids = [new_id("cust") for _ in emails]
+    return cast("set[str]", uow.backend.create_customers(uow.connection, uow.numbers.organization, emails, ids))
 
 
 def _lock_or_create(uow: Any, emails: list[Any], *, must_exist: bool, validate_only: bool) -> tuple[Any, set[str]]:

@@ -14,6 +14,7 @@ from service.domain.keys import SCOPES
 from service.storage import schema
 from service.storage.database import Database
 from service.storage.keys import Keys
+from service.storage.numbers import number_in_session
 from service.storage.organizations import Organizations
 from service.storage.tables import operation
 from tests.torture import clock
@@ -174,8 +175,9 @@ class Run:
                 dump(database, organization.id, recorder)
 
     def _catch_up(self, database: Database, organization: Organization, watcher: Watcher) -> None:
-        counting = select(func.count()).where(operation.c.organization_id == organization.id)
         with database.session(write=False) as connection:
+            number = number_in_session(connection, organization.id)
+            counting = select(func.count()).where(operation.c.organization_number == number)
             operations = connection.execute(counting).scalar_one()
         until = time.monotonic() + _CATCH_UP_SECONDS
         # A stream that misses an operation does not get there; the checker names it then.

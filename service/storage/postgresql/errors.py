@@ -7,8 +7,11 @@ from sqlalchemy import UniqueConstraint
 from sqlalchemy.exc import IntegrityError
 
 from service.storage.backend import Failure
+from service.storage.tables import IDS
 
 _RETRY = {"40001", "40P01"}  # serialization failure, deadlock
+_NOT_UNIQUE = "23505"
+_IDS = {constraint.name for constraint in IDS}
 _BUSY = {"55P03"}  # lock not available
 _STOPPED = {"57014"}  # query cancelled
 _AWAY_CLASSES = {"08", "53", "57", "58"}  # connection, resources, operator, system
@@ -17,9 +20,9 @@ _AWAY = {"25006", "28000", "28P01", "3D000"}  # a replica, no access, no such da
 
 def failure(error: Exception) -> Failure:
     """Goes by the SQLSTATE. An operational error without one is a connection that was lost or never made."""
-    cause = getattr(error, "orig", error)
+    cause: Any = getattr(error, "orig", error)
     state = getattr(cause, "sqlstate", None)
-    if state in _RETRY:
+    if state in _RETRY or (state == _NOT_UNIQUE and cause.diag.constraint_name in _IDS):
         return Failure.RETRY
     if state in _BUSY:
         return Failure.BUSY

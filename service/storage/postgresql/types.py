@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Text
+from sqlalchemy import BigInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -13,6 +13,8 @@ from service.storage.expressions import among
 ORDERED = Text(collation="C")
 
 TEXT_ARRAY = ARRAY(Text())
+
+NUMBER_ARRAY = ARRAY(BigInteger())
 
 
 @compiles(among, "postgresql")

@@ -4,8 +4,10 @@ import sqlite3
 
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 from service.storage.backend import Failure
+from service.storage.tables import IDS
 
 _AWAY = {
     sqlite3.SQLITE_CANTOPEN,
@@ -19,7 +21,10 @@ _AWAY = {
 
 def failure(error: Exception) -> Failure:
     """Goes by SQLite's primary result code."""
-    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF
+    cause = getattr(error, "orig", error)
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_CONSTRAINT and str(cause) in map(_violated, IDS):
+        return Failure.RETRY
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Failure.BUSY
     if code == sqlite3.SQLITE_INTERRUPT:
@@ -29,5 +34,9 @@ def failure(error: Exception) -> Failure:
 
 def violates(error: IntegrityError, constraint: UniqueConstraint) -> bool:
     """Goes by the columns, which are all that SQLite names, in the constraint's order."""
+    return str(error.orig) == _violated(constraint)
+
+
+def _violated(constraint: ColumnCollectionConstraint) -> str:
     columns = ", ".join(f"{column.table.name}.{column.name}" for column in constraint.columns)
-    return str(error.orig) == f"UNIQUE constraint failed: {columns}"
+    return f"UNIQUE constraint failed: {columns}"

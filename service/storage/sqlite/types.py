@@ -29,13 +29,13 @@ class Microseconds(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + int(value) * _MICROSECOND
 
 
-class JsonArray(TypeDecorator[list[str]]):
-    """A list of strings as a JSON text, which `json_each` reads."""
+class JsonArray(TypeDecorator[list[Any]]):
+    """A list of strings or numbers as a JSON text, which `json_each` reads."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str:  # noqa: ARG002  # SQLAlchemy's
+    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> str:  # noqa: ARG002  # SQLAlchemy's
         """Converts a list into JSON."""
         return json.dumps(value)
 

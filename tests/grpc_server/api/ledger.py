@@ -3,36 +3,32 @@
 from collections import Counter, defaultdict
 from typing import Any
 
-from sqlalchemy import Table, select
-
-from service.storage import tables
 from service.storage.database import Database
+from tests import rows as stored
 from tests.conftest import Tenant
 
 ASSIGNED, UNASSIGNED = 1, 2
 
 
-def rows(database: Database, tenant: Tenant, table: Table) -> list[Any]:
-    """Reads an organisation's rows of a table, ordered by their key."""
-    mine = select(table).where(table.c.organization_id == tenant.id)
+def rows(database: Database, tenant: Tenant, name: str, *order: str) -> list[Any]:
+    """Reads an organisation's rows of a table. See `tests.rows.rows`."""
     with database.session(write=False) as connection:
-        return list(connection.execute(mine.order_by(*table.primary_key)))
+        return list(stored.rows(connection, tenant.id, name, *order))
 
 
 def picture(database: Database, tenant: Tenant) -> dict[str, list[Any]]:
-    """Gives every row that an organisation has, but for its keys, whose last use is noted at any time."""
-    names = sorted(set(tables.metadata.tables) - {"api_key", "organization"})
-    return {name: rows(database, tenant, tables.metadata.tables[name]) for name in names}
+    """Reads every row of an organisation but its keys, whose last use is noted at any time."""
+    return {name: sorted(map(tuple, rows(database, tenant, name)), key=repr) for name in stored.NAMES}
 
 
 def check(database: Database, tenant: Tenant) -> None:
-    """Holds the tables of an organisation against each other."""
+    """Compares the tables of an organisation with each other."""
 
-    def mine(table: Table) -> list[Any]:
-        return rows(database, tenant, table)
+    def mine(name: str, *order: str) -> list[Any]:
+        return rows(database, tenant, name, *order)
 
-    changes = mine(tables.assignment_change)
-    made = {(row.customer_id, row.revision): row for row in mine(tables.customer_revision)}
+    changes = mine("assignment_change", "customer_id", "revision", "device_identifier")
+    made = {(row.customer_id, row.revision): row for row in mine("customer_revision")}
     held: dict[str, dict[str, int]] = defaultdict(dict)
     counted: Counter[tuple[str, int]] = Counter()
     by_revision = defaultdict(list)
@@ -53,14 +49,14 @@ def check(database: Database, tenant: Tenant) -> None:
             assert made[key].occurred_at > made[customer_id, revision - 1].occurred_at
     assert not by_revision
 
-    for customer in mine(tables.customer):
+    for customer in mine("customer"):
         revisions = sorted(revision for customer_id, revision in made if customer_id == customer.id)
         assert revisions == list(range(1, customer.revision + 1))
         assert customer.device_count == len(held[customer.id])
-    standing = {(row.customer_id, row.device_identifier): row.assigned_revision for row in mine(tables.assignment)}
+    standing = {(row.customer_id, row.device_identifier): row.assigned_revision for row in mine("assignment")}
     assert standing == {(c, d): revision for c, devices in held.items() for d, revision in devices.items()}
 
-    operations = mine(tables.operation)
+    operations = mine("operation")
     assert {row.operation_id for row in made.values()} == {row.id for row in operations}
     for operation in operations:
         assert operation.assigned_count == counted[operation.id, ASSIGNED]

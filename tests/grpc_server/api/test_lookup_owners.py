@@ -10,6 +10,7 @@ from service.domain.email import Email
 from service.domain.import_lines import Line
 from service.storage import bulk
 from service.storage.database import Database
+from service.storage.numbers import number_in_session
 from tests.conftest import Tenant
 from tests.grpc_server.api.client import ADA, BOB, CAT, METHODS, Api, at_once, moment, stamp
 
@@ -17,11 +18,11 @@ MAX_ANSWER = 4 * 1024 * 1024
 
 # 100,000 assignments, faster than calls could make them.
 EVERYTHING_TO_EVERYONE = text("""
-INSERT INTO assignment (organization_id, customer_id, device_identifier, assigned_revision)
-SELECT c.organization_id, c.id, d.identifier, 1
-FROM customer AS c JOIN device AS d ON d.organization_id = c.organization_id
-WHERE c.organization_id = :organization_id
-ON CONFLICT (organization_id, customer_id, device_identifier) DO NOTHING
+INSERT INTO assignment (organization_number, customer_number, device_identifier, assigned_revision)
+SELECT c.organization_number, c.number, d.identifier, 1
+FROM customer AS c JOIN device AS d ON d.organization_number = c.organization_number
+WHERE c.organization_number = :organization_number
+ON CONFLICT (organization_number, customer_number, device_identifier) DO NOTHING
 """)
 
 
@@ -99,7 +100,7 @@ def test_a_thousand_devices_with_a_hundred_owners_each_fit_into_an_answer(
     api.assign(tenant, emails[0], identifiers)
     api(tenant, "AssignDevice", device_identifier=identifiers[0], customer_emails=emails)
     with database.session() as connection:
-        connection.execute(EVERYTHING_TO_EVERYONE, {"organization_id": tenant.id})
+        connection.execute(EVERYTHING_TO_EVERYONE, {"organization_number": number_in_session(connection, tenant.id)})
     at = stamp(datetime.now(UTC) + timedelta(seconds=1))
     for options in ({}, {"at": at}):
         answer = api(tenant, "LookupOwners", device_identifiers=identifiers, **options)

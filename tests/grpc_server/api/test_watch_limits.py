@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from service.domain.ids import new_id
 from service.storage.database import Database
 from service.storage.keys import Keys
+from service.storage.numbers import number_in_session
 from service.storage.tables import operation
 from tests.conftest import Tenant, failure
 from tests.grpc_server.api.client import ADA, Api
@@ -27,7 +28,6 @@ def many(database: Database, tenant: Tenant) -> None:
     """More operations than any buffer takes: 40 MB of them, faster than calls could make them."""
     rows = [
         {
-            "organization_id": tenant.id,
             "id": new_id("op"),
             "kind": "import",
             "occurred_at": datetime.now(UTC),
@@ -38,7 +38,8 @@ def many(database: Database, tenant: Tenant) -> None:
         for _ in range(MANY)
     ]
     with database.session() as connection:
-        connection.execute(insert(operation), rows)
+        number = number_in_session(connection, tenant.id)
+        connection.execute(insert(operation).values(organization_number=number), rows)
 
 
 def first_of(api: Api, tenant: Tenant) -> list[str]:

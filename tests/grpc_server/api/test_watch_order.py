@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 
-from service.storage import tables
 from service.storage.database import Database
 from tests.conftest import Tenant
 from tests.grpc_server.api import ledger
@@ -94,7 +93,7 @@ def test_what_a_reader_saw_is_the_table_of_operations(
         thread.start()
     for thread in writers:
         thread.join()
-    recorded = {row.id for row in ledger.rows(database, tenant, tables.operation)}
+    recorded = {row.id for row in ledger.rows(database, tenant, "operation")}
     reader.recorded = len(recorded)
     reader.enough.set()
     for thread in reading:
@@ -105,7 +104,7 @@ def test_what_a_reader_saw_is_the_table_of_operations(
     assert set(reader.seen) == recorded
     assert reader.cuts > 3
     of_customer: dict[str, list[Any]] = defaultdict(list)
-    for row in ledger.rows(database, tenant, tables.customer_revision):
+    for row in ledger.rows(database, tenant, "customer_revision"):
         of_customer[row.customer_id].append(row)
     place = {operation_id: number for number, operation_id in enumerate(reader.seen)}
     for revisions in of_customer.values():

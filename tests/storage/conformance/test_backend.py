@@ -18,10 +18,11 @@ from service.storage.backend import ChangeSet, Failure, View
 from service.storage.connection import Connection
 from service.storage.database import Database
 from service.storage.statement import Statement
-from service.storage.tables import assignment_change, customer, operation, organization
+from service.storage.tables import customer, operation, organization
 from service.storage.transaction import Transaction
 from tests.conftest import Tenant
 from tests.databases import KINDS, kind_of
+from tests.rows import changes
 
 INSERT = Statement(text("INSERT INTO organization (id, name, created_at) VALUES (:id, :id, clock_timestamp())"))
 IDS = Statement(select(organization.c.id).order_by(organization.c.id))
@@ -47,19 +48,15 @@ def in_transaction(database: Database, tenant: Tenant, work: Callable[[Transacti
     return database.write(tenant.id, Cancellation(), work)
 
 
-def change(tenant: Tenant, customer_id: str, revision: int, identifiers: list[str]) -> ChangeSet:
-    return ChangeSet(tenant.id, customer_id, revision, identifiers)
-
-
-def logged(connection: Connection, customer_id: str, revision: int) -> list[tuple[str, int, int]]:
-    """Reads the log of a revision: identifier, change, and the revision that the assignment began with."""
-    changes = assignment_change.c
-    found = connection.core.execute(
-        select(changes.device_identifier, changes.change, changes.assigned_revision)
-        .where(changes.customer_id == customer_id, changes.revision == revision)
-        .order_by(changes.device_identifier)
+def made(connection: Connection, customer_id: str, revision: int) -> list[tuple[str, int, int]]:
+    """Reads what a revision began and ended: identifier, change, and the revision that the assignment began with."""
+    found = changes().c
+    rows = connection.core.execute(
+        select(found.device_identifier, found.change, found.assigned_revision)
+        .where(found.customer_id == customer_id, found.revision == revision)
+        .order_by(found.device_identifier)
     )
-    return [tuple(row) for row in found]
+    return [tuple(row) for row in rows]
 
 
 def test_the_list_of_backends_and_the_list_of_tested_databases_agree() -> None:
@@ -176,7 +173,7 @@ def test_a_violated_constraint_is_no_error_that_leaves_the_outcome_open(database
         assert not database.backend.unconfirmed(pooled, caught.value)
 
 
-def test_assignments_begin_and_end_with_a_log_of_exactly_what_changed(database: Database, tenant: Tenant) -> None:
+def test_assignments_begin_and_end_and_the_past_has_exactly_what_ended(database: Database, tenant: Tenant) -> None:
     tenant.assign("ada@example.com", ["A", "B"])
     tenant.assign("bob@example.com", ["A", "C"])
     backend = database.backend
@@ -184,19 +181,24 @@ def test_assignments_begin_and_end_with_a_log_of_exactly_what_changed(database: 
     def work(uow: Transaction) -> None:
         ada = uow.customers.lock(Email.parse("ada@example.com"))
         assert ada is not None
-        connection = uow.connection
-        assert backend.begin_assignments(connection, change(tenant, ada.id, 2, ["B", "C"])) == ["C"]
-        assert logged(connection, ada.id, 2) == [("C", 1, 2)]
-        assert sorted(backend.end_assignments(connection, change(tenant, ada.id, 3, ["A", "C", "Z"]))) == ["A", "C"]
-        assert logged(connection, ada.id, 3) == [("A", 2, 1), ("C", 2, 2)]
-        assert backend.end_all_assignments(connection, tenant.id, ada.id, 4) == 1
-        assert logged(connection, ada.id, 4) == [("B", 2, 1)]
+        connection, here = uow.connection, uow.numbers.organization
+
+        def change(revision: int, identifiers: list[str]) -> ChangeSet:
+            return ChangeSet(here, uow.numbers.of(ada.id), revision, identifiers)
+
+        assert backend.begin_assignments(connection, change(2, ["B", "C"])) == ["C"]
+        assert made(connection, ada.id, 2) == [("C", 1, 2)]
+        assert sorted(backend.end_assignments(connection, change(3, ["A", "C", "Z"]))) == ["A", "C"]
+        assert made(connection, ada.id, 3) == [("A", 2, 1), ("C", 2, 2)]
+        assert backend.end_all_assignments(connection, here, uow.numbers.of(ada.id), 4) == 1
+        assert made(connection, ada.id, 4) == [("B", 2, 1)]
         bob = uow.customers.find(email=Email.parse("bob@example.com"))
         assert bob is not None
         assert uow.assignments.current(bob, "", 10) == ["A", "C"]
-        assert backend.share_device(connection, tenant.id, "A", {ada.id: 5, bob.id: 2}) == [ada.id]
-        assert logged(connection, ada.id, 5) == [("A", 1, 5)]
-        assert logged(connection, bob.id, 2) == []
+        hers, his = uow.numbers.of_all([ada.id, bob.id])
+        assert backend.share_device(connection, here, "A", {hers: 5, his: 2}) == [hers]
+        assert made(connection, ada.id, 5) == [("A", 1, 5)]
+        assert made(connection, bob.id, 2) == []
 
     in_transaction(database, tenant, work)
 
@@ -206,14 +208,14 @@ def test_lock_and_unassign_ends_with_the_identifiers(database: Database, tenant:
 
     def work(uow: Transaction) -> None:
         parameters = {
-            "organization_id": tenant.id,
+            "organization_number": uow.numbers.organization,
             "email_key": Email.parse("ada@example.com").key,
             "identifiers": ["B", "C"],
         }
         assert uow.connection.batch(database.backend.lock_and_unassign, parameters)[-1] == [("B",)]
         ada = uow.customers.find(email=Email.parse("ada@example.com"))
         assert ada is not None
-        assert logged(uow.connection, ada.id, ada.revision + 1) == [("B", 2, 1)]
+        assert made(uow.connection, ada.id, ada.revision + 1) == [("B", 2, 1)]
 
     in_transaction(database, tenant, work)
 
@@ -223,7 +225,7 @@ def test_only_devices_that_do_not_exist_are_created(database: Database, tenant: 
 
     def work(uow: Transaction) -> None:
         before = uow.devices.known(["A"])
-        database.backend.create_devices(uow.connection, tenant.id, "lamp", {"B": "dev_b", "A": "dev_a"})
+        database.backend.create_devices(uow.connection, uow.numbers.organization, "lamp", {"B": "dev_b", "A": "dev_a"})
         assert uow.devices.known(["A", "B"]) == {**before, "B": "dev_b"}
         record = uow.devices.find_record("A")
         assert record is not None
@@ -241,9 +243,9 @@ def test_an_operation_moves_each_customer_by_one_revision_at_one_time(
 
     def work(uow: Transaction) -> None:
         connection = uow.connection.core
-        before = {row[0]: row[1] for row in connection.execute(select(customer.c.id, customer.c.changed_at))}
+        before = {row[0]: row[1] for row in connection.execute(select(customer.c.number, customer.c.changed_at))}
         values = {
-            "organization_id": tenant.id,
+            "organization_number": uow.numbers.organization,
             "id": "op_1",
             "kind": "assign",
             "key_id": None,
@@ -269,10 +271,10 @@ def test_the_changes_of_an_operation_are_listed_in_pages(database: Database, ten
 
     def work(uow: Transaction) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
-        after = ("", "")
+        after: tuple[int, str] = (0, "")
         while True:
             parameters = {
-                "organization_id": tenant.id,
+                "organization_number": uow.numbers.organization,
                 "operation_id": operation_id,
                 "after_customer": after[0],
                 "after_device": after[1],
@@ -283,7 +285,7 @@ def test_the_changes_of_an_operation_are_listed_in_pages(database: Database, ten
             if not page:
                 return found
             found += page
-            after = (page[-1][0], page[-1][1])
+            after = (uow.numbers.of(page[-1][0]), page[-1][1])
 
     found = in_transaction(database, tenant, work)
     assert [(row[1], row[2]) for row in found] == [(name, 1) for name in ("A", "B", "é", "\uffee", "\U0001f600")]

@@ -89,6 +89,17 @@ def test_an_older_step_is_not_served(empty: Make, monkeypatch: pytest.MonkeyPatc
     schema.upgrade(database)
     monkeypatch.setattr(schema, "head", lambda: "9999")
     with pytest.raises(
-        schema.NotCurrent, match="have version 2, but this program needs version 9999; run `device-assignment db up"
+        schema.NotCurrent, match="have version 3, but this program needs version 9999; run `device-assignment db up"
     ):
         schema.check(database)
+
+
+@pytest.mark.parametrize("step", ["0001", "0002"])
+def test_tables_of_a_development_version_are_refused_with_what_to_do(empty: Make, step: str) -> None:
+    database = empty()
+    schema.upgrade(database)
+    with database.session() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{step}'"))
+    for use in (schema.check, schema.upgrade):
+        with pytest.raises(schema.NotCurrent, match=r"made by a development version before 1\.0 .* import the file$"):
+            use(database)

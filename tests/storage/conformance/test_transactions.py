@@ -25,10 +25,10 @@ ADA = Email.parse("ada@example.com")
 
 def add_device(uow: Transaction) -> None:
     """Inserts a device."""
-    values = {"organization_id": uow.organization_id, "identifier": "new", "id": "dev_1", "type": "t"}
-    statement = "INSERT INTO device (organization_id, identifier, id, type, created_at) VALUES"
+    values = {"organization_number": uow.numbers.organization, "identifier": "new", "id": "dev_1", "type": "t"}
+    statement = "INSERT INTO device (organization_number, identifier, id, type, created_at) VALUES"
     uow.connection.core.execute(
-        text(f"{statement} (:organization_id, :identifier, :id, :type, clock_timestamp())"), values
+        text(f"{statement} (:organization_number, :identifier, :id, :type, clock_timestamp())"), values
     )
 
 

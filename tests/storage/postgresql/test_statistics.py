@@ -61,7 +61,7 @@ def test_a_server_renews_them_as_well(client: Client, tenant: Tenant, database: 
     with database.session() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(
-            text("INSERT INTO assignment SELECT 'org', 'cust', 'D-' || i, 1 FROM generate_series(1, 5000) AS s (i)")
+            text("INSERT INTO assignment SELECT 1, 1, 1, 'D-' || i FROM generate_series(1, 5000) AS s (i)")
         )
     eventually(lambda: known(database) == 5_001)
 
