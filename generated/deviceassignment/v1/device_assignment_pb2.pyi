@@ -1185,7 +1185,7 @@ class Operation(_message.Message):
 
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The customers whose assignments it changed, ordered by id; the first 1,000."""
+        """The customers whose assignments it changed, up to 1,000 of them, ordered by id."""
 
     def __init__(
         self,
@@ -1376,7 +1376,7 @@ class ListOperationChangesResponse(_message.Message):
     """Set if there is more."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationChange]:
-        """The changes, ordered by customer id and identifier."""
+        """The changes, one customer after the other, each one's ordered by identifier."""
 
     def __init__(
         self,

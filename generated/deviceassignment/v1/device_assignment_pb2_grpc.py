@@ -259,7 +259,7 @@ class DeviceAssignmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListOperationChanges(self, request, context):
-        """Lists what one operation changed, ordered by customer and device.
+        """Lists what one operation changed, one customer after the other, each one's devices in order.
 
         Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
 

@@ -138,7 +138,7 @@ class DeviceAssignmentServiceStub:
     HTTP: `POST /api/ext-v1/deviceAssignment/getOperation`.
     """
     ListOperationChanges: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationChangesRequest, _device_assignment_pb2.ListOperationChangesResponse]
-    """Lists what one operation changed, ordered by customer and device.
+    """Lists what one operation changed, one customer after the other, each one's devices in order.
 
     Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
 
@@ -276,7 +276,7 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     HTTP: `POST /api/ext-v1/deviceAssignment/getOperation`.
     """
     ListOperationChanges: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.ListOperationChangesRequest, _device_assignment_pb2.ListOperationChangesResponse]  # type: ignore[assignment]
-    """Lists what one operation changed, ordered by customer and device.
+    """Lists what one operation changed, one customer after the other, each one's devices in order.
 
     Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
 
@@ -477,7 +477,7 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_assignment_pb2.ListOperationChangesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_assignment_pb2.ListOperationChangesResponse, _abc.Awaitable[_device_assignment_pb2.ListOperationChangesResponse]]:
-        """Lists what one operation changed, ordered by customer and device.
+        """Lists what one operation changed, one customer after the other, each one's devices in order.
 
         Returns `NOT_FOUND` if the organisation has no such operation. Needs the scope `assignments:read`.
 

@@ -47,8 +47,9 @@ class Administration:
         return ""
 
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
-        """Takes an advisory lock."""
+        """Takes an advisory lock, and limits the wait for a table: later calls wait behind the one that waits."""
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+        connection.execute(text("SET LOCAL lock_timeout = '2s'"))
 
     def unsuitable(self, connection: sqlalchemy.Connection) -> str:
         """Goes by the database's encoding."""
