@@ -12,7 +12,7 @@ from service.cli.opened import OrganizationName, opened, organization
 from service.cli.output import ENVIRONMENT, AsJson, fail, show, show_one, warn
 from service.domain import identifiers
 from service.domain.keys import SCOPES, ApiKey, check_scopes
-from service.storage import durability, schema
+from service.storage import durability, pruning, schema
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import NameTaken, Organizations
@@ -22,6 +22,7 @@ organizations = typer.Typer(help="Organisations, the tenants.", epilog=ENVIRONME
 keys = typer.Typer(help="API keys, each for one organisation.", epilog=ENVIRONMENT, no_args_is_help=True)
 
 _DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")
+_OLDEST = timedelta(days=36_500)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -52,6 +53,30 @@ def check() -> None:
         for warning in durability.warnings(current):
             warn(warning)
         print(f"ok: tables are up to date (version {int(found)})")
+
+
+@database.command("prune", cls=PlainCommand, epilog=ENVIRONMENT)
+def prune(
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="Such as 400d; one day at least.")],
+) -> None:
+    """Remove the history that is older than that. The present assignments and all records stay.
+
+    Removes assignments that ended, and operations, in small transactions while servers run. Questions about an earlier
+    time are refused from then on. It cannot be undone.
+    """
+    age = _age(older_than)
+    with opened() as current:
+        done = pruning.prune(current, age)
+        before = done.before.isoformat(timespec="seconds")
+        print(f"removed {done.assignments} ended assignments and {done.operations} operations from before {before}")
+
+
+def _age(text: str) -> timedelta:
+    match = _DURATION.fullmatch(text)
+    age = int(match[1]) * _UNITS[match[2]] if match else timedelta(0)
+    if not timedelta(days=1) <= age <= _OLDEST:
+        raise typer.BadParameter("must be a duration such as 400d, from 1d to 36500d", param_hint="--older-than")
+    return age
 
 
 @organizations.command("create", cls=PlainCommand, epilog=ENVIRONMENT)

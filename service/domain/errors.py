@@ -12,6 +12,7 @@ ServiceError
 ├── CustomerNotFound         not in this organisation
 ├── DeviceNotFound           not in this organisation
 ├── OperationNotFound        not in this organisation
+├── HistoryPruned            the time or the operation lies before what is kept
 ├── DeviceNotAssigned        a single device is not assigned to the customer
 ├── CountDiffers             `expected_count` differs
 ├── EmailTaken               another customer has the address
@@ -32,6 +33,7 @@ ServiceError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 SHOWN_VIOLATIONS = 20
@@ -133,6 +135,16 @@ class DeviceNotFound(ServiceError):
 class OperationNotFound(ServiceError):
     reason = "ERROR_REASON_OPERATION_NOT_FOUND"
     text = "The organisation has no such operation"
+
+
+class HistoryPruned(ServiceError):
+    reason = "ERROR_REASON_HISTORY_PRUNED"
+
+    def __init__(self, kept_since: datetime) -> None:
+        self.kept_since = kept_since
+        super().__init__(
+            f"The history before {kept_since.isoformat()} has been removed; ask about a later time, or watch from_now"
+        )
 
 
 class DeviceNotAssigned(ServiceError):

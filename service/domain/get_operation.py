@@ -12,6 +12,8 @@ def get_operation(uow: UnitOfWork, operation_id: str) -> OperationRecord:
         OperationNotFound: the organisation has no such operation.
     """
     operation = uow.operations.find(operation_id)
-    if operation is None:
+    kept_since = uow.operations.kept_since()
+    # An operation from before that is about to be deleted, and may be incomplete.
+    if operation is None or (kept_since is not None and operation.occurred_at < kept_since):
         raise OperationNotFound
     return operation

@@ -6,7 +6,7 @@ from datetime import datetime
 from service.domain import answer_size, tokens
 from service.domain.as_of import as_of
 from service.domain.email import Email
-from service.domain.errors import CustomerNotFound, InvalidFields, Violation
+from service.domain.errors import CustomerNotFound, HistoryPruned, InvalidFields, Violation
 from service.domain.pages import PageLimits
 from service.domain.tokens import PageToken
 from service.domain.values import AssignedDevice, Customer, RevisionState
@@ -45,15 +45,17 @@ def list_assigned_devices(uow: UnitOfWork, query: ListAssignedDevices) -> Assign
         CustomerNotFound: the organisation has no such customer.
         InvalidFields: the page token belongs to another customer, to another `at` or to a revision that does not
             exist; or `at` is too far ahead.
+        HistoryPruned: the listing is of a time before the kept history.
     """
     token = query.page_token
-    shown = as_of(query.at, uow.assignments.now()) if token is None else token.as_of
+    kept_since = uow.operations.kept_since() if token is not None or query.at is not None else None
+    shown = as_of(query.at, uow.assignments.now(), kept_since) if token is None else token.as_of
     by_token = token is not None and query.customer is None and not query.customer_id
     customer_id = token.customer_id if token is not None and by_token else query.customer_id
     customer = uow.customers.find(email=query.customer, customer_id=customer_id or None)
     if customer is None:
         raise CustomerNotFound
-    state = _state(uow, customer, query)
+    state = _state(uow, customer, query, kept_since)
     after = token.after if token is not None else ""
     found = uow.assignments.assigned_at_revision(customer, state.revision, after, query.limits.members + 1)
     page = _fitting(found[: query.limits.members], query.limits.bytes)
@@ -66,10 +68,17 @@ def list_assigned_devices(uow: UnitOfWork, query: ListAssignedDevices) -> Assign
     return AssignedDevices(page, next_token, state.device_count, revision, shown or state.occurred_at)
 
 
-def _state(uow: UnitOfWork, customer: Customer, query: ListAssignedDevices) -> RevisionState:
+def _state(
+    uow: UnitOfWork, customer: Customer, query: ListAssignedDevices, kept_since: datetime | None
+) -> RevisionState:
     token = query.page_token
     if token is not None:
         alone = query.customer is None and not query.customer_id and query.at is None
+        if kept_since is not None and token.customer_id == customer.id and token.revision < customer.revision:
+            # The listing is complete if the revision was the last one when the kept history begins, or later.
+            following = uow.assignments.state_at_revision(customer, token.revision + 1)
+            if following is None or following.occurred_at is None or following.occurred_at < kept_since:
+                raise HistoryPruned(kept_since)
         state = uow.assignments.state_at_revision(customer, token.revision)
         if state is None or token.customer_id != customer.id or not (alone or token.at == query.at):
             raise InvalidFields([Violation("page_token", "must be the next_page_token of this customer's listing")])

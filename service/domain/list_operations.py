@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from service.domain import tokens
 from service.domain.email import Email
-from service.domain.errors import CustomerNotFound, DeviceNotFound
+from service.domain.errors import CustomerNotFound, DeviceNotFound, HistoryPruned
 from service.domain.pages import PageLimits, read_page
 from service.domain.values import OperationFilter, OperationRecord
 from service.storage.unit_of_work import UnitOfWork
@@ -51,7 +51,12 @@ def list_operations(uow: UnitOfWork, query: ListOperations) -> tuple[list[Operat
 
     Raises:
         CustomerNotFound, DeviceNotFound: the organisation does not have the customer or device of the query.
+        HistoryPruned: `since` lies before the kept history.
     """
+    if query.since is not None:
+        kept_since = uow.operations.kept_since()
+        if kept_since is not None and query.since < kept_since:
+            raise HistoryPruned(kept_since)
     customer_id = None
     if query.customer is not None:
         customer = uow.customers.find(email=query.customer)

@@ -67,13 +67,14 @@ def lookup_owners(find: Callable[[list[str], datetime | None], Ownership], query
 
     Raises:
         InvalidFields: `at` is too far ahead.
+        HistoryPruned: `at` lies before the kept history.
     """
     wanted = unique(query.identifiers)
-    found, now = find(wanted, query.at)
+    found, now, kept_since = find(wanted, query.at)
     owners = found
     if len(found) > len(wanted):  # it has other devices too
         owners = {identifier: found[identifier] for identifier in wanted if identifier in found}
-    shown = as_of(query.at, now)
+    shown = as_of(query.at, now, kept_since)
     bytes_left = query.max_answer_bytes - answer_size.FIELDS_BYTES - answer_size.size_of(wanted, 16)
     listed = _most_that_fit(owners, bytes_left, with_emails=query.with_emails)
     return Owners(wanted, owners, listed, shown, query.with_emails)

@@ -51,6 +51,8 @@ def revert_operation(uow: UnitOfWork, command: RevertOperation) -> Reverted:
     options = command.options
     get_operation(uow, command.operation_id)
     found = uow.operations.prepare_revert(command.operation_id, SHOWN_LEFT)
+    # Again: what it did may have been pruned meanwhile.
+    get_operation(uow, command.operation_id)
     operation_id = ""
     if found.count and not options.validate_only:
         operation_id = new_id("op")

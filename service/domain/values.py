@@ -70,10 +70,14 @@ class Owner(NamedTuple):
 
 
 class Ownership(NamedTuple):
-    """Owners by device, for every device that exists, and the time on the database's clock after they were read."""
+    """Owners by device, for every device that exists, and the time on the database's clock after they were read.
+
+    `kept_since` is the time from which on the history is kept; None if all of it is, or if none was needed.
+    """
 
     owners: dict[str, list[Owner]]
     now: datetime
+    kept_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _CODES: dict[type[ServiceError], int] = {
     errors.CustomerNotFound: code_pb2.NOT_FOUND,
     errors.DeviceNotFound: code_pb2.NOT_FOUND,
     errors.OperationNotFound: code_pb2.NOT_FOUND,
+    errors.HistoryPruned: code_pb2.OUT_OF_RANGE,
     errors.DeviceNotAssigned: code_pb2.FAILED_PRECONDITION,
     errors.CountDiffers: code_pb2.FAILED_PRECONDITION,
     errors.EmailTaken: code_pb2.ALREADY_EXISTS,
@@ -77,6 +78,8 @@ def _details(error: ServiceError, call_id: str) -> list[Message]:
             info.metadata["scope"] = " ".join(error.scopes)
         case errors.CountDiffers():
             info.metadata["device_count"] = str(error.device_count)
+        case errors.HistoryPruned():
+            info.metadata["kept_since"] = error.kept_since.isoformat()
         case errors.InvalidFields():
             listed = [BadRequest.FieldViolation(field=v.field, description=v.description) for v in error.violations]
             details.append(BadRequest(field_violations=listed))

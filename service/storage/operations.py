@@ -15,7 +15,7 @@ from service.storage.connection import Connection
 from service.storage.numbers import CustomerNumbers
 from service.storage.operation_records import RECORDED, matching, recorded
 from service.storage.statement import Statement
-from service.storage.tables import operation
+from service.storage.tables import operation, stream
 from service.storage.types import Instant, Ordered
 
 # Writing so many customers takes less than a tenth of a second, so their operation gets the present time.
@@ -30,6 +30,9 @@ _TIMES = Statement(
     select(operation.c.occurred_at, func.clock_timestamp(type_=Instant)).where(
         operation.c.organization_number == bindparam("organization_number"), operation.c.id == bindparam("operation_id")
     )
+)
+_KEPT_SINCE = Statement(
+    select(stream.c.pruned_before).where(stream.c.organization_number == bindparam("organization_number"))
 )
 _BY_ID = RECORDED.where(operation.c.id == bindparam("operation_id"))
 
@@ -103,6 +106,11 @@ class Operations:
         if "\0" in operation_id:
             return None
         return next(iter(self._recorded(_BY_ID, operation_id=operation_id)), None)
+
+    def kept_since(self) -> datetime | None:
+        """Returns the time from which on the history is kept; None if all of it is."""
+        rows = self._connection.rows(_KEPT_SINCE, {"organization_number": self._numbers.organization})
+        return rows[0][0] if rows else None
 
     def page(self, wanted: OperationFilter, before: tuple[datetime, str] | None, limit: int) -> list[OperationRecord]:
         """Lists operations, the newest first, after the one of a given time and id."""

@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal,
     null,
     select,
     union_all,
@@ -21,9 +22,10 @@ from service.domain.values import Owner, Ownership
 from service.runtime.chunks import chunks, weighed
 from service.storage.connection import Connection
 from service.storage.statement import Statement
-from service.storage.tables import assignment, customer, customer_revision, device, past_assignment
+from service.storage.tables import assignment, customer, customer_revision, device, past_assignment, stream
 from service.storage.types import Instant, TextArray, among
 
+_KEPT = "kept since"
 _WANTED = bindparam("identifiers", type_=TextArray)
 _ORGANIZATION: BindParameter[int] = bindparam("organization_number")
 _AT = bindparam("at", type_=Instant)
@@ -57,7 +59,7 @@ _ended_later = select(
 )
 
 
-def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSelect[Any]:
+def _owners(held: FromClause, *conditions: Callable[[Any], Any], past: bool = False) -> CompoundSelect[Any]:
     # MATERIALIZED: otherwise PostgreSQL runs the subquery again for each use of the time.
     dated = (
         select(
@@ -108,7 +110,18 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any]) -> CompoundSele
         none("owner_count"),
         none("place"),
     )
-    return union_all(clock, owned, existing)
+    if not past:
+        return union_all(clock, owned, existing)
+    # In the same statement, so that what is not kept any more is never missing unnoticed.
+    kept = select(
+        none("device_identifier"),
+        literal(_KEPT).label("customer_id"),
+        none("email"),
+        stream.c.pruned_before.label("since"),
+        none("owner_count"),
+        none("place"),
+    ).where(stream.c.organization_number == _ORGANIZATION)
+    return union_all(clock, owned, existing, kept)
 
 
 _PLACE = itemgetter(5)  # a union guarantees no order
@@ -117,7 +130,7 @@ _FEW_ROWS = 2_500
 
 _NOW = Statement(_owners(_now.subquery()))
 # Half-open: an assignment includes the instant at which it began, and not the one at which it ended.
-_THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), lambda since: since <= _AT))
+_THEN = Statement(_owners(union_all(_now, _ended_later).subquery(), lambda since: since <= _AT, past=True))
 
 
 def owners(
@@ -134,9 +147,16 @@ def owners(
         "limit": limit,
     }
     rows = connection.rows(_NOW, parameters) if at is None else connection.rows(_THEN, {**parameters, "at": at})
-    # It is the first row in practice, but a union guarantees no order.
-    clock = rows.pop(next(place for place, row in enumerate(rows) if row[0] is None))
-    return Ownership(_by_device(rows) if len(rows) <= _FEW_ROWS else _by_device_in_chunks(rows), clock[3])
+    now = _taken(rows, None)
+    kept_since = None if at is None else _taken(rows, _KEPT)
+    found = _by_device(rows) if len(rows) <= _FEW_ROWS else _by_device_in_chunks(rows)
+    return Ownership(found, now, kept_since)
+
+
+def _taken(rows: list[tuple[Any, ...]], name: str | None) -> Any:
+    """Removes a row of no device and returns its time. A union guarantees no order."""
+    place = next((place for place, row in enumerate(rows) if row[0] is None and row[1] == name), None)
+    return None if place is None else rows.pop(place)[3]
 
 
 def _by_device(rows: list[tuple[Any, ...]]) -> dict[str, list[Owner]]:

@@ -8,6 +8,7 @@ position. Two operations of one customer commit in the order of their times, so 
 
 from sqlalchemy import Connection, bindparam, select, text
 
+from service.domain.errors import HistoryPruned
 from service.domain.values import OperationRecord
 from service.storage.database import Database
 from service.storage.numbers import number_in_session
@@ -27,6 +28,9 @@ INSERT INTO stream (organization_number, last_position) VALUES (:organization_nu
 ON CONFLICT (organization_number) DO UPDATE SET last_position = stream.last_position
 RETURNING last_position
 """)
+_PRUNED = select(stream.c.pruned_position, stream.c.pruned_before).where(
+    stream.c.organization_number == bindparam("organization_number")
+)
 _LAST = select(stream.c.last_position).where(stream.c.organization_number == bindparam("organization_number"))
 _PLACE = text("""
 UPDATE operation SET position = placed.position
@@ -91,14 +95,22 @@ class Stream:
     def behind(
         self, organization_id: str, after: int, limit: int, customer_id: str | None = None
     ) -> list[OperationRecord]:
-        """Reads the operations after a position, in order."""
+        """Reads the operations after a position, in order.
+
+        Raises:
+            HistoryPruned: some of them are not kept any more.
+        """
         statement = _BEHIND.order_by(operation.c.position).limit(limit)
         parameters: dict[str, object] = {"after": after}
         if customer_id is not None:
             statement = statement.where(operation.c.id.in_(_OF_CUSTOMER))
             parameters["customer_id"] = customer_id
         with self._database.session(write=False) as connection:
-            return recorded(connection, number_in_session(connection, organization_id), statement, parameters)
+            number = number_in_session(connection, organization_id)
+            pruned = connection.execute(_PRUNED, {"organization_number": number}).one_or_none()
+            if pruned is not None and after < pruned[0]:
+                raise HistoryPruned(pruned[1])
+            return recorded(connection, number, statement, parameters)
 
     def _last(self, connection: Connection, who: dict[str, int]) -> int:
         last: int = connection.execute(_LAST, who).scalar_one_or_none() or 0

@@ -196,12 +196,15 @@ customer_revision = Table(
     sqlite_with_rowid=False,
 )
 
-# The position of the newest operation in an organisation's stream; see `stream.py`.
+# An organisation's stream of operations: the position of the newest operation, see `stream.py`, the position of the
+# newest one that was pruned, and the time before which the history was pruned, see `pruning.py`.
 stream = Table(
     "stream",
     metadata,
     Column("organization_number", BigInteger, primary_key=True, autoincrement=False),
     Column("last_position", BigInteger, nullable=False),
+    Column("pruned_position", BigInteger, nullable=False, server_default="0"),
+    Column("pruned_before", Instant),
 )
 
 # The answer of each request id.

@@ -151,6 +151,9 @@ class Operations(Protocol):
     def find(self, operation_id: str) -> OperationRecord | None:
         """Finds an operation."""
 
+    def kept_since(self) -> datetime | None:
+        """Returns the time from which on the history is kept; None if all of it is."""
+
     def page(self, wanted: OperationFilter, before: tuple[datetime, str] | None, limit: int) -> list[OperationRecord]:
         """Lists operations, the newest first, after the one of a given time and id."""
 
@@ -191,7 +194,10 @@ class OperationStream(Protocol):
     def behind(
         self, organization_id: str, after: int, limit: int, customer_id: str | None = None
     ) -> list[OperationRecord]:
-        """Reads the operations after a position, all or those of one customer. Raises as `Storage.read`."""
+        """Reads the operations after a position, all or those of one customer.
+
+        Raises as `Storage.read`, and `HistoryPruned`: some of them are not kept any more.
+        """
 
 
 class Replies(Protocol):

@@ -82,6 +82,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """`UNAVAILABLE`: the database did not confirm the commit, so the call may have been done or not. Repeat it with the
     same `request_id`: the answer is then the first one, or that of a call that is done now.
     """
+    ERROR_REASON_HISTORY_PRUNED: _ErrorReason.ValueType  # 26
+    """`OUT_OF_RANGE`: the question is about a time, or about operations, that the organisation's history does not reach
+    back to any more. The metadata `kept_since` has the time from which on it is kept.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Names why a call failed. An error's `google.rpc.ErrorInfo` has the name of one of these values as its `reason` and
@@ -147,5 +151,9 @@ ERROR_REASON_MESSAGE_TIMEOUT: ErrorReason.ValueType  # 24
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 25
 """`UNAVAILABLE`: the database did not confirm the commit, so the call may have been done or not. Repeat it with the
 same `request_id`: the answer is then the first one, or that of a call that is done now.
+"""
+ERROR_REASON_HISTORY_PRUNED: ErrorReason.ValueType  # 26
+"""`OUT_OF_RANGE`: the question is about a time, or about operations, that the organisation's history does not reach
+back to any more. The metadata `kept_since` has the time from which on it is kept.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -134,6 +134,8 @@ def upgrade() -> None:
         "stream",
         sa.Column("organization_number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("last_position", sa.BigInteger(), nullable=False),
+        sa.Column("pruned_position", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("pruned_before", Instant),
         sa.PrimaryKeyConstraint("organization_number", name=op.f("pk_stream")),
     )
     op.create_table(
