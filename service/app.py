@@ -20,6 +20,7 @@ from service.runtime.signals import HANGUP, Signals
 from service.storage import schema
 from service.storage.database import Database
 from service.storage.keys import Keys
+from service.storage.outages import Outages
 from service.storage.probe import Found, Probe
 from service.storage.stream import Stream
 from service.supervision.heartbeat import Link
@@ -64,9 +65,10 @@ class Service:
         except Exception:
             self._database.close()
             raise
+        self._outages = Outages(self._database.backend.place)
         self._probe = Probe(settings.database_url, _HEALTH_PATIENCE_SECONDS)
         keys = Keys(self._database)
-        self._authenticator = Authenticator(keys.principal, settings.key_cache_seconds)
+        self._authenticator = Authenticator(keys.find, settings.key_cache_seconds)
         limits = Limits(
             threads=settings.threads,
             waiting=settings.waiting_calls,
@@ -101,7 +103,9 @@ class Service:
         if self._link is not None:
             self._link.start(self._set_others_serve)
         # The tables have been read. A probe at this moment would take a busy database for one that is away.
-        self._set_health(Found(reads=True, writes=self._database.writable()))
+        found = Found(reads=True, writes=self._database.writable())
+        self._outages.note(found)
+        self._set_health(found)
         self._watch.start()
         self._maintenance.start()
         for address, port in zip(addresses, ports, strict=True):
@@ -128,7 +132,9 @@ class Service:
     def _watch_health(self) -> None:
         while not self._stopping.wait(_HEALTH_SECONDS):
             try:
-                self._set_health(self._probe.ask())
+                found = self._probe.ask()
+                self._outages.note(found)
+                self._set_health(found)
             except Exception:  # noqa: BLE001  # whatever it is, the database is asked again
                 log.exception("health not set")
 
@@ -141,7 +147,9 @@ class Service:
             self._found = self._found if found is None else found
             self._others_serve = self._others_serve if others_serve is None else others_serve
             self._server.serving(
-                reads=self._found.reads and self._others_serve, writes=self._found.writes and self._others_serve
+                reads=self._found.reads and self._others_serve,
+                writes=self._found.writes and self._others_serve,
+                database=self._found.reads,
             )
             if self._link is not None and found is not None:
                 self._link.report(found.reads)

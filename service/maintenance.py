@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from service.domain.errors import ServiceError
+from service.domain.errors import DatabaseUnavailable, ServiceError
 from service.runtime import log
 from service.storage import housekeeping, statistics
 from service.storage.database import Database
@@ -71,13 +71,13 @@ class Maintenance:
         try:
             self._keys.used(self._take_used())
         except ServiceError as error:
-            log.warning("last use of keys not written", reason=error.reason)
+            _warn("last use of keys not written", error)
 
     def _renew_statistics(self) -> None:
         try:
             tables = statistics.renew(self._database)
         except ServiceError as error:
-            log.warning("statistics not renewed", reason=error.reason)
+            _warn("statistics not renewed", error)
         else:
             if tables:
                 log.info("statistics renewed", tables=tables)
@@ -86,7 +86,13 @@ class Maintenance:
         try:
             count = housekeeping.forget_replies(self._database, timedelta(hours=self._request_id_hours))
         except ServiceError as error:
-            log.warning("old request ids not deleted", reason=error.reason)
+            _warn("old request ids not deleted", error)
         else:
             if count:
                 log.info("old request ids deleted", count=count)
+
+
+def _warn(event: str, error: ServiceError) -> None:
+    """Warns of a task that has failed, unless the database is away, which `Outages` logs once."""
+    if not isinstance(error, DatabaseUnavailable):
+        log.warning(event, reason=error.reason)

@@ -36,6 +36,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from service.domain.keys import RefusedKey
+
 SHOWN_VIOLATIONS = 20
 """How many violations an error names; the others are counted. Peers limit the size of trailers."""
 
@@ -109,8 +111,11 @@ class RequestIdReused(ServiceError):
 
 
 class ApiKeyInvalid(ServiceError):
+    """Callers get one text for every bad key. `refused` is for the log."""
+
     reason = "ERROR_REASON_API_KEY_INVALID"
     text = "A valid API key is required in the metadata x-api-key"
+    refused: RefusedKey | None = None
 
 
 class ScopeMissing(ServiceError):

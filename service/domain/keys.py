@@ -46,6 +46,14 @@ class Principal:
     scopes: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedKey:
+    """A key that is known, and not valid any more. `state` is `expired` or `revoked`."""
+
+    key_id: str
+    state: str
+
+
 def new_secret() -> tuple[str, str]:
     """Returns a new key, which is shown once, and its prefix, which stays visible."""
     prefix = "da_" + "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_CHARACTERS))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from service.domain.cancellation import Cancellation
 from service.domain.errors import ApiKeyInvalid, RateLimited
-from service.domain.keys import Principal
+from service.domain.keys import Principal, RefusedKey
 
 _MAX_CACHED = 10_000
 
@@ -22,7 +22,9 @@ class Authenticator:
         cache_seconds: how long a result is used. A revocation is effective after this time at the latest.
     """
 
-    def __init__(self, find: Callable[[str, Cancellation], Principal | None], cache_seconds: float) -> None:
+    def __init__(
+        self, find: Callable[[str, Cancellation], Principal | RefusedKey | None], cache_seconds: float
+    ) -> None:
         self._find = find
         self._cache_seconds = cache_seconds
         self._cached: dict[str, tuple[Principal, float]] = {}
@@ -47,9 +49,11 @@ class Authenticator:
             principal = known[0]
         else:
             found = self._find(sha256, cancellation)
-            if found is None:
+            if not isinstance(found, Principal):
                 self._cached.pop(sha256, None)
-                raise ApiKeyInvalid
+                error = ApiKeyInvalid()
+                error.refused = found
+                raise error
             principal = found
             self._cached.pop(sha256, None)
             if len(self._cached) >= _MAX_CACHED:

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from service.domain.cancellation import Cancellation
-from service.domain.errors import InternalError, ServiceError
+from service.domain.errors import ApiKeyInvalid, InternalError, ServiceError
 from service.domain.keys import Principal
 from service.grpc_server import status
 from service.method_table import RPCS
@@ -24,7 +24,7 @@ class Call:
         id: its id in the log and in errors.
         x_request_id: the caller's own id of it, if it has a form that the log accepts.
         principal: whose key it has; None until the key is checked.
-        counts: numbers for the log, such as how many devices it changed.
+        counts: what the log has of it besides, such as how many devices it changed.
         recheck: checks the key again, for streams. Raises `ApiKeyInvalid` if it is not valid any more.
         cancel: ends a stream from another thread.
     """
@@ -34,14 +34,15 @@ class Call:
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     x_request_id: str | None = None
     principal: Principal | None = None
-    counts: dict[str, int | bool] = field(default_factory=dict)
+    counts: dict[str, int | bool | str] = field(default_factory=dict)
     recheck: Callable[[], None] = lambda: None
     cancel: Callable[[], object] = lambda: None
 
 
 _current: ContextVar[Call] = ContextVar("call")
 
-# How many calls without a valid key the log has in a second, for each reason.
+# How many calls without a valid key the log has in a second, for each reason. Expired and revoked keys are counted
+# apart, so that a flood of invented keys leaves none of them out.
 _without_key = LogLimits(10)
 
 
@@ -69,8 +70,8 @@ def has_optional_scopes() -> bool:
     return principal.scopes.issuperset(RPCS[call.method].optional_scopes)
 
 
-def count(**counts: int | bool) -> None:
-    """Adds numbers to the current call's line in the log."""
+def count(**counts: int | bool | str) -> None:
+    """Adds numbers, or other fields, to the current call's line in the log."""
     current()[0].counts.update(counts)
 
 
@@ -79,8 +80,9 @@ def log_end(call: Call, started: float, error: ServiceError | None) -> None:
 
     Only some of many calls without a valid key are logged.
     """
+    refused = error.refused if isinstance(error, ApiKeyInvalid) else None
     if call.principal is None and not isinstance(error, InternalError):
-        left_out = _without_key.admit(None if error is None else error.reason)
+        left_out = _without_key.admit((error and error.reason, refused and refused.state))
         if left_out is None:
             return
         if left_out:
@@ -92,7 +94,8 @@ def log_end(call: Call, started: float, error: ServiceError | None) -> None:
         reason=None if error is None else error.reason,
         duration_ms=round((time.monotonic() - started) * 1000, 3),
         organization_id=call.principal and call.principal.organization_id,
-        key_id=call.principal and call.principal.key_id,
+        key_id=refused.key_id if refused else call.principal and call.principal.key_id,
+        key_state=refused and refused.state,
         call_id=call.id,
         x_request_id=call.x_request_id,
         **call.counts,

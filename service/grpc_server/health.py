@@ -15,6 +15,9 @@ OVERALL_HEALTH = health.OVERALL_HEALTH
 WRITES = "deviceassignment.v1.writes"
 """The health of the calls that write: NOT_SERVING on a database that can only be read."""
 
+DATABASE = "deviceassignment.v1.database"
+"""The health of the database alone, which says whether a server that does not serve misses its database."""
+
 _MAX_WATCHES = 10_000
 _LOOK_SECONDS = 0.2
 
@@ -107,9 +110,10 @@ class Health(health_pb2_grpc.HealthServicer):
                 watch.send(Answer(status=state))
 
     def enter_graceful_shutdown(self) -> None:
-        """Sets all services to NOT_SERVING for good."""
+        """Sets all services but the database to NOT_SERVING for good."""
         for service in list(self._states):
-            self.set(service, Answer.NOT_SERVING)
+            if service != DATABASE:
+                self.set(service, Answer.NOT_SERVING)
         self._stopping = True
 
 

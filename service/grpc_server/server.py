@@ -143,9 +143,16 @@ class Server:
             self._reflection.register(server)
         return server
 
-    def serving(self, *, reads: bool, writes: bool) -> None:
-        """Sets the health of the server and of each service by whether reads are served; of `WRITES`, writes."""
-        served = dict.fromkeys((health.OVERALL_HEALTH, *SERVICES), reads) | {health.WRITES: reads and writes}
+    def serving(self, *, reads: bool, writes: bool, database: bool | None = None) -> None:
+        """Sets the health of the server and of each service by whether reads are served; of `WRITES`, writes.
+
+        Args:
+            reads: whether all processes serve reads.
+            writes: whether they serve writes.
+            database: whether the database answers this process; the same as `reads` by default.
+        """
+        served = dict.fromkeys((health.OVERALL_HEALTH, *SERVICES), reads)
+        served |= {health.WRITES: reads and writes, health.DATABASE: reads if database is None else database}
         status = health_pb2.HealthCheckResponse
         for name, serves in served.items():
             if self._served.get(name) is not serves:  # a watch gets changes only

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from service.domain.options import Options
 from service.domain.pages import PageLimits
 from service.domain.replay import Codec, Request, answer_once
 from service.grpc_server import call
@@ -18,6 +19,10 @@ R = TypeVar("R")
 
 class Command(Protocol):
     """A validated write."""
+
+    @property
+    def options(self) -> Options:
+        """What every write takes."""
 
     def request(self) -> Request:
         """Returns what its request id stands for."""
@@ -45,13 +50,14 @@ class UseCases:
             answer: makes the answer of the result, before the commit: nothing is committed that cannot be answered.
         """
         current, principal = call.current()
+        call.count(validate_only=command.options.validate_only)
         codec = Codec(kind.SerializeToString, kind.FromString)
 
         def work(uow: UnitOfWork) -> tuple[A, bool]:
             return answer_once(uow, command.request(), codec, lambda: answer(use_case(uow, command)))
 
         message, replayed = self._storage.write(principal.organization_id, current.cancellation, work)
-        call.count(replayed=replayed)
+        call.count(replayed=replayed, operation_id=getattr(message, "operation_id", ""))
         return message
 
     def read(self, work: Callable[[UnitOfWork], R]) -> R:

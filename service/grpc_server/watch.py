@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from service.domain.errors import ApiKeyInvalid, ServiceError, Stopping
+from service.domain.errors import ApiKeyInvalid, DatabaseUnavailable, ServiceError, Stopping
 from service.domain.values import OperationRecord
 from service.grpc_server import call
 from service.runtime import fairness, log
@@ -148,6 +148,8 @@ class Watchers:
     def _look(self, organization_id: str) -> bool:
         try:
             last, more = self._stream.advance(organization_id)
+        except DatabaseUnavailable:
+            return False  # the log has one line of that
         except ServiceError as error:
             log.warning("stream of operations not read", reason=error.reason)
             return False

@@ -15,10 +15,13 @@ from service.rest_gateway.asgi import FunctionApp, Receive, Scope, Send
 from service.rest_gateway.channel_pool import ChannelPool
 from service.rest_gateway.http_error import HTTPError
 from service.rest_gateway.responses import send_response
+from service.runtime import log
 
 LIVE = "/healthz"
 READY = "/readyz"
 METHOD = "/grpc.health.v1.Health/Check"
+DATABASE = "deviceassignment.v1.database"
+"""The name under which the server's health service reports its database."""
 
 _SECONDS = 2.0
 # A result is reused for this many times as long as the check took, so that constant requests cost the server little.
@@ -60,6 +63,7 @@ class _Readiness:
         )
         self._checking: asyncio.Task[HTTPError | None] | None = None
         self._kept_until = 0.0
+        self._away = ""
 
     async def check(self) -> HTTPError | None:
         """Returns what is missing; None if calls are served. Concurrent requests share one check."""
@@ -72,7 +76,17 @@ class _Readiness:
         result = await self._check()
         ended = time.monotonic()
         self._kept_until = ended + min(_KEPT_TIMES * (ended - started), _MAX_KEPT_SECONDS)
+        self._log(result)
         return result
+
+    def _log(self, result: HTTPError | None) -> None:
+        """Logs when something else is away than at the last check, because requests of probes are not logged."""
+        away = "" if result is None else str(result.metadata["away"])
+        if result is not None and away != self._away:
+            log.warning("not ready", away=away, reason=result.text, cause=result.cause)
+        elif result is None and self._away:
+            log.info("ready again", was_away=self._away)
+        self._away = away
 
     async def _check(self) -> HTTPError | None:
         try:
@@ -80,11 +94,21 @@ class _Readiness:
         except grpc.RpcError as error:
             return _unreachable(error)
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
-            return errors.not_ready("database", "the server has no database to read from, or is stopping")
+            return await self._not_serving()
         if self._channels.is_failing:
             # After a restart of the server this channel may be connected before those of the calls.
             return errors.not_ready("server", "the server cannot be reached")
         return None
+
+    async def _not_serving(self) -> HTTPError:
+        """Asks the server whether it misses its database."""
+        try:
+            answer = await self._rpc(health_pb2.HealthCheckRequest(service=DATABASE), timeout=_SECONDS)
+        except grpc.RpcError as error:
+            return _unreachable(error)
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            return errors.not_ready("database", "the server's database does not answer")
+        return errors.not_ready("server", "the server is stopping, or one of its processes does not serve yet")
 
 
 def _unreachable(error: Any) -> HTTPError:

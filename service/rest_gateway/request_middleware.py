@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from service.grpc_client.metadata import LOGGED_REQUEST_ID, X_REQUEST_ID
 from service.rest_gateway.asgi import ASGIApp, Message, Receive, Scope, Send
+from service.rest_gateway.health import LIVE, READY
 from service.rest_gateway.http_error import CLIENT_CLOSED_REQUEST
 from service.rest_gateway.request_state import RequestState
 from service.runtime import log
@@ -18,6 +19,7 @@ _LOGGED_UNAUTHENTICATED = 10
 # The scheme and authority of a request target in absolute form (RFC 9112, 3.2.2).
 _AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 # The page at /docs sets headers of its own.
+_PROBES = frozenset({LIVE, READY})
 _DEFAULT_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -56,9 +58,10 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
-            left_out = 0 if state.authenticated else self._unauthenticated.admit(state.status)
-            if left_out is not None:
-                _log(scope["method"], state, left_out)
+            if state.route not in _PROBES:
+                left_out = 0 if state.authenticated else self._unauthenticated.admit(state.status)
+                if left_out is not None:
+                    _log(scope["method"], state, left_out)
 
 
 def _log(method: str, state: RequestState, left_out: int) -> None:
@@ -72,8 +75,8 @@ def _log(method: str, state: RequestState, left_out: int) -> None:
         duration_ms=round((time.monotonic() - state.started) * 1000, 3),
         x_request_id=state.request_id,
         call_id=error.metadata.get("callId") if error else None,
-        **({"cause": error.cause} if error and error.cause else {}),
-        **({"left_out": left_out} if left_out else {}),
+        cause=error.cause if error else None,
+        left_out=left_out or None,
     )
 
 

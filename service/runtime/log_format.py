@@ -60,7 +60,7 @@ class EventFormatter(logging.Formatter):
         return self.line(name, record.levelname.lower(), fields, record.created)
 
     def line(self, event: str, level: str, fields: dict[str, Any], at: float) -> str:
-        """Writes an event.
+        """Writes an event: its time, level and name first, and then those fields that have a value.
 
         Args:
             event: its name.
@@ -69,16 +69,19 @@ class EventFormatter(logging.Formatter):
             at: its time, in seconds since 1970.
         """
         try:
-            written = dict(fields)
-            if written.get("exception"):
-                written["exception"] = redact(written["exception"])
-            for name in _CALLER_FIELDS:
-                if written.get(name):
-                    written[name] = redact_and_cut(written[name])
-            written["event"], written["level"] = event, level
+            written: dict[str, Any] = {
+                "timestamp": datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                "level": level,
+                "event": event,
+            }
             if self.process_name:
                 written["process"] = self.process_name
-            written["timestamp"] = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            written |= {name: value for name, value in fields.items() if value is not None and value != ""}
+            if "exception" in written:
+                written["exception"] = redact(written["exception"])
+            for name in _CALLER_FIELDS:
+                if name in written:
+                    written[name] = redact_and_cut(written[name])
             return self._encode(written)
         except Exception as error:  # noqa: BLE001  # whatever it is, the call and the other lines must not fail
             # Not the error's text, which may quote the event.

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.domain.cancellation import Cancellation
 from service.domain.errors import Conflict, OutcomeUnknown, ServiceError
+from service.storage import location
 from service.storage.backend import View
 from service.storage.pool import ConnectionPool
 from service.storage.transaction import Retry, Transaction
@@ -98,13 +99,18 @@ class Database(ConnectionPool):
 
     def reachable(self) -> bool:
         """Returns whether the database answers."""
+        return not self.why_unreachable()
+
+    def why_unreachable(self) -> str:
+        """Returns the driver's reason why the database does not answer; empty if it does."""
         try:
             with self.session(write=False) as connection:
                 # Reads a table, because SQLite answers `SELECT 1` without reading its file.
                 connection.execute(text("SELECT version_num FROM alembic_version")).close()
-        except (DBAPIError, ServiceError):
-            return False
-        return True
+        except (DBAPIError, ServiceError) as error:
+            cause = error if isinstance(error, DBAPIError) else error.__cause__
+            return (location.cause(self.url, cause) if isinstance(cause, Exception) else "") or str(error)
+        return ""
 
     def writable(self) -> bool:
         """Returns whether the database takes writes."""

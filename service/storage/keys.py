@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, case, func, insert, literal_column, or_, select, update
 
 from service.domain import keys
 from service.domain.cancellation import Cancellation
 from service.domain.ids import new_id
-from service.domain.keys import ApiKey, Principal
+from service.domain.keys import ApiKey, Principal, RefusedKey
 from service.storage.database import Database
 from service.storage.numbers import number_in_session
 from service.storage.statement import Statement
@@ -24,14 +24,20 @@ _COLUMNS = (
     api_key.c.revoked_at,
     api_key.c.last_used_at,
 )
-_GOOD = Statement(
-    select(api_key.c.id, organization.c.id, api_key.c.scopes)
-    .join(organization, organization.c.number == api_key.c.organization_number)
-    .where(
-        api_key.c.sha256 == bindparam("hash"),
-        api_key.c.revoked_at.is_(None),
-        or_(api_key.c.expires_at.is_(None), api_key.c.expires_at > func.clock_timestamp()),
+# One statement for every key, so that an unknown, an expired and a revoked one take the same time.
+_BY_HASH = Statement(
+    select(
+        api_key.c.id,
+        organization.c.id,
+        api_key.c.scopes,
+        case(
+            (api_key.c.revoked_at.is_not(None), literal_column("'revoked'")),
+            (api_key.c.expires_at <= func.clock_timestamp(), literal_column("'expired'")),
+            else_=literal_column("''"),
+        ),
     )
+    .join(organization, organization.c.number == api_key.c.organization_number)
+    .where(api_key.c.sha256 == bindparam("hash"))
 )
 _USED = (
     update(api_key)
@@ -51,14 +57,22 @@ class Keys:
 
     def principal(self, sha256: str, cancellation: Cancellation | None = None) -> Principal | None:
         """Finds the principal of a key by the key's hash. None if the key is unknown, expired or revoked."""
+        found = self.find(sha256, cancellation or Cancellation())
+        return found if isinstance(found, Principal) else None
+
+    def find(self, sha256: str, cancellation: Cancellation) -> Principal | RefusedKey | None:
+        """Finds the principal of a key by the key's hash, or why it is refused. None if the key is unknown."""
         # `read` runs it again if the pooled connection turns out to be lost: every call depends on this one.
         rows = self._database.read(
             "",
-            cancellation or Cancellation(),
-            lambda reading: reading.connection.rows(_GOOD, {"hash": sha256}),
+            cancellation,
+            lambda reading: reading.connection.rows(_BY_HASH, {"hash": sha256}),
             one_statement=True,
         )
-        return Principal(rows[0][0], rows[0][1], frozenset(rows[0][2].split())) if rows else None
+        if not rows:
+            return None
+        key_id, organization_id, scopes, state = rows[0]
+        return RefusedKey(key_id, state) if state else Principal(key_id, organization_id, frozenset(scopes.split()))
 
     def create(self, organization_id: str, scopes: Iterable[str], expires_at: datetime | None) -> tuple[ApiKey, str]:
         """Adds a key. Returns what is stored of it, and the key itself, which is not stored."""

@@ -12,10 +12,12 @@ class Found(NamedTuple):
     Attributes:
         reads: whether it answers reads.
         writes: whether it takes writes.
+        cause: why it does not answer.
     """
 
     reads: bool
     writes: bool
+    cause: str = ""
 
 
 class Probe:
@@ -41,8 +43,8 @@ class Probe:
         answers: list[Found] = []
 
         def ask() -> None:
-            reads = asked.reachable()
-            answers.append(Found(reads, reads and asked.writable()))
+            cause = asked.why_unreachable()
+            answers.append(Found(not cause, not cause and asked.writable(), cause))
             if asked is not self._database:
                 asked.close()
 
@@ -51,8 +53,9 @@ class Probe:
         question.join(self._patience_seconds)
         if question.is_alive():
             self._database = Database(self._url, 1)
-            return Found(reads=False, writes=False)
-        return answers[0] if answers else Found(reads=False, writes=False)
+            late = f"no answer within {self._patience_seconds:g} seconds"
+            return Found(reads=False, writes=False, cause=late)
+        return answers[0] if answers else Found(reads=False, writes=False, cause="the question failed")
 
     def close(self) -> None:
         """Closes the connection."""

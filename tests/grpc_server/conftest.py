@@ -142,7 +142,12 @@ class Log:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The lines of one event."""
-        return [line for line in map(json.loads, self.text.splitlines()) if line["event"] == name]
+        return [line for line in self.lines if line["event"] == name]
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """All lines."""
+        return [json.loads(line) for line in self.text.splitlines()]
 
 
 @pytest.fixture

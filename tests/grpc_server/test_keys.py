@@ -149,7 +149,7 @@ def test_the_log_has_one_line_a_call_and_nothing_secret(logged: Log, run: Run, t
     stranger = failure(lambda: attempt(client, (("x-api-key", unknown),)))
     running.stop()
     lines = logged.events("call")
-    assert [(line["status"], line["reason"]) for line in lines] == [
+    assert [(line["status"], line.get("reason")) for line in lines] == [
         ("OK", None),
         ("OK", None),
         ("NOT_FOUND", "ERROR_REASON_CUSTOMER_NOT_FOUND"),
@@ -162,7 +162,7 @@ def test_the_log_has_one_line_a_call_and_nothing_secret(logged: Log, run: Run, t
     assert first["duration_ms"] > 0
     assert lines[1]["listed"] == 1
     assert lines[3]["call_id"] == stranger.metadata["call_id"]
-    assert lines[3]["organization_id"] is None
+    assert "organization_id" not in lines[3]
     assert len({line["call_id"] for line in lines}) == 4
     for private in ("example.com", "geheim", tenant.api_key, tenant.api_key.rpartition("_")[2], unknown):
         assert private not in logged.text

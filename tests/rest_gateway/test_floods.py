@@ -157,7 +157,7 @@ def test_bodies_after_refused_heads_are_skipped_between_pipelined_requests(gatew
     assert statuses == [401, 200] * 10 + [404]
 
 
-@pytest.mark.parametrize(("kind", "status"), [("health", 200), ("no path", 404), ("no key", 401)])
+@pytest.mark.parametrize(("kind", "status"), [("no path", 404), ("no key", 401)])
 def test_the_log_of_a_flood_is_short_and_counts_what_it_leaves_out(
     kind: str, status: int, launch: Launch, server: int
 ) -> None:

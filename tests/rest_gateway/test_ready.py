@@ -42,7 +42,7 @@ def test_an_expired_certificate_is_named_until_there_is_a_new_one(
     assert answer.headers["retry-after"] == "1"
     assert rest(QUERY, email="a@example.com").status == 503
     assert gateway.send("GET", "/healthz").status == 200
-    assert any("CERTIFICATE_VERIFY_FAILED" in line.get("cause", "") for line in gateway.requests())
+    assert any("CERTIFICATE_VERIFY_FAILED" in line.get("cause", "") for line in gateway.events)
     service.stop()
     begin(f"127.0.0.1:{port}", read_tls(*made["good"][1:]))
     eventually(lambda: away(gateway) == "")
@@ -73,6 +73,42 @@ def test_a_missing_database_and_a_missing_server_are_distinguished(begin: Begin,
     eventually(lambda: away(gateway) == "")
     service.stop()
     eventually(lambda: away(gateway) == "server")
+
+
+def test_a_server_that_has_its_database_and_does_not_serve_is_not_taken_for_a_missing_database(
+    begin: Begin, launch: Launch
+) -> None:
+    service, port = begin()
+    gateway = launch(port)
+    eventually(lambda: away(gateway) == "")
+
+    def while_another_process_starts() -> str:
+        service._server.serving(reads=False, writes=False, database=True)
+        return away(gateway)
+
+    eventually(lambda: while_another_process_starts() == "server")
+    eventually(lambda: away(gateway) == "")
+
+
+def test_probes_are_not_logged_but_what_is_away_is_once_and_that_it_is_back(begin: Begin, launch: Launch) -> None:
+    service, port = begin()
+    gateway = launch(port)
+    eventually(lambda: away(gateway) == "")
+    assert gateway.send("GET", "/healthz").status == 200
+    service.stop()
+    eventually(lambda: away(gateway) == "server")
+    for _ in range(3):
+        assert away(gateway) == "server"
+    begin(f"127.0.0.1:{port}")
+    eventually(lambda: away(gateway) == "")
+    gateway.stop()
+    assert gateway.requests() == []
+    assert [(event["event"], event.get("away")) for event in gateway.events] == [
+        ("serving REST", None),
+        ("not ready", "server"),
+        ("ready again", None),
+        ("stopped REST", None),
+    ]
 
 
 def test_a_database_that_only_reads_is_ready(begin: Begin, launch: Launch) -> None:
