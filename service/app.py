@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from service.config import Settings
+from service.grpc_client import validity
 from service.grpc_client.certificate import Tls
 from service.grpc_client.renewal import Renewed
 from service.grpc_server import served
@@ -15,6 +16,7 @@ from service.grpc_server.served import Served
 from service.grpc_server.server import Server
 from service.grpc_server.watch import READERS
 from service.maintenance import Maintenance
+from service.metrics import numbers
 from service.runtime import affinity, garbage, log, open_files
 from service.runtime.signals import HANGUP, Signals
 from service.storage import schema
@@ -39,6 +41,17 @@ _HEALTH_SECONDS = 1.0
 _HEALTH_PATIENCE_SECONDS = 1.5
 # A database that hangs must not keep the process from ending.
 _HEALTH_END_SECONDS = 5.0
+
+_PROCESSES = numbers.gauge("server_processes", "Processes that serve gRPC.")
+_DATABASE = numbers.gauge(
+    "database_up",
+    "Whether the database takes reads and writes, as every process sees it: 1 or 0.",
+    numbers.Kind.MIN,
+    access=("read", "write"),
+)
+_CERTIFICATE = numbers.gauge(
+    "certificate_end_timestamp_seconds", "When the certificate that is served expires, in Unix time.", numbers.Kind.MIN
+)
 
 
 class Service:
@@ -91,6 +104,7 @@ class Service:
             share_port=link is not None,
         )
         self._certificate: Served | None = None
+        self._certificate_ends: float | None = None
         self._stopping = threading.Event()
         # Not part of the maintenance thread, which may wait for a database that hangs.
         self._watch = threading.Thread(target=self._watch_health, name="health", daemon=True)
@@ -99,6 +113,7 @@ class Service:
     def start(self, *addresses: str, tls: Tls | None = None) -> int:
         """Serves on addresses. Returns the first one's port."""
         self._certificate = None if tls is None else Served(tls)
+        self._note_end(tls)
         ports = self._server.listen(addresses, None if self._certificate is None else self._certificate.credentials)
         if self._link is not None:
             self._link.start(self._set_others_serve)
@@ -108,6 +123,7 @@ class Service:
         self._set_health(found)
         self._watch.start()
         self._maintenance.start()
+        numbers.write_each_second(self._write_gauges)
         for address, port in zip(addresses, ports, strict=True):
             log.info("serving", address=address, port=port, tls=tls is not None, version=VERSION)
         return ports[0]
@@ -116,6 +132,7 @@ class Service:
         """Uses another certificate for connections that come from now on."""
         if self._certificate is not None:
             self._certificate.replace(tls)
+            self._note_end(tls)
 
     def stop(self) -> bool:
         """Finishes the calls in flight, within `drain_seconds`, and closes everything. Returns whether all finished."""
@@ -128,6 +145,19 @@ class Service:
         self._database.close()
         log.info("stopped", calls_cancelled=not finished)
         return finished
+
+    def _note_end(self, tls: Tls | None) -> None:
+        self._certificate_ends = None if tls is None else validity.ends(tls.certificate).timestamp()
+
+    def _write_gauges(self) -> None:
+        """Writes the state of this process, for Prometheus."""
+        _PROCESSES.set(1)
+        _DATABASE.set(self._found.reads, "read")
+        _DATABASE.set(self._found.writes, "write")
+        if self._certificate_ends is not None:
+            _CERTIFICATE.set(self._certificate_ends)
+        for part in (self._server, self._database, self._authenticator):
+            part.write_gauges()
 
     def _watch_health(self) -> None:
         while not self._stopping.wait(_HEALTH_SECONDS):
@@ -162,6 +192,7 @@ def serve(
     *,
     started: Callable[[int], None] = lambda _port: None,
     link: Link | None = None,
+    serve_metrics: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves until SIGTERM or SIGINT. On SIGHUP it reads the certificate again.
 
@@ -171,6 +202,7 @@ def serve(
         tls: the certificate and key; None serves plaintext.
         started: is called with the first address's port once the server answers.
         link: to the supervisor, which handles SIGINT; the port is shared with other processes.
+        serve_metrics: begins to serve the metrics, if they are served.
 
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable, AddressUnavailable, CertificateUnusable: it cannot be
@@ -183,6 +215,7 @@ def serve(
         with affinity.together() if settings.cpu_affinity else nullcontext():
             _check_certificate(tls, supervised=link is not None)
             service = Service(settings, link, addresses=len(addresses))
+            serve_metrics()
             started(service.start(*addresses, tls=None if tls is None else tls.value))
             if tls is not None:
                 tls.watch(lambda: service.renew(tls.value))

@@ -111,6 +111,10 @@ class Settings:
     reflection: bool = True
     """Whether gRPC tools may ask the server which services it has."""
 
+    metrics_address: str = ""
+    """Where `serve` and `gateway` serve `/metrics` for Prometheus, `host:port`; nowhere by default. `--metrics-address`
+    comes first."""
+
     log_format: str = _one_of("auto", "json", "console")
     """The format of the log. `auto` is JSON unless the log goes to a terminal."""
 

@@ -1,12 +1,15 @@
 """The composition root of the REST gateway: settings, certificates, signals and sockets of its process."""
 
 import signal
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 from service.config import Settings
 from service.grpc_client.certificate import Tls
 from service.grpc_client.channel import Trust
 from service.grpc_client.renewal import Renewed
+from service.metrics import numbers
 from service.rest_gateway import pages
 from service.rest_gateway.application import Options
 from service.rest_gateway.certificates import Certificates, Trusted
@@ -21,6 +24,8 @@ from service.version import VERSION
 # For the connections to the server, the log, and connections that are being rejected.
 _OTHER_DESCRIPTORS = 64
 
+_PROCESSES = numbers.gauge("rest_processes", "Processes that serve REST.")
+
 
 class CannotListen(OperatorError):
     """The gateway cannot listen there; the text says where and why."""
@@ -34,6 +39,7 @@ def serve(
     trust: Trust | Trusted | None = None,
     tls: Renewed[Tls] | None = None,
     link: Link | None = None,
+    serve_metrics: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves REST until SIGTERM or SIGINT. SIGHUP reads the certificates again.
 
@@ -44,6 +50,7 @@ def serve(
         trust: the trust in the server, or how to make it from files; None for plaintext.
         tls: the certificate and its key; None serves plaintext.
         link: the connection to the supervisor, which has reserved the port. With it SIGINT is left to the supervisor.
+        serve_metrics: begins to serve the metrics, if this process serves them.
 
     Raises:
         CannotListen: it cannot listen there.
@@ -82,6 +89,8 @@ def serve(
             why = "the limit of open files (ulimit -n) is too low"
             log.warning("fewer connections than set", connections=connections, reason=why)
         certificates.watch(runner.renew)
+        serve_metrics()
+        numbers.write_each_second(partial(_PROCESSES.set, 1))
         if link is not None:
             link.report(True)
 

@@ -16,6 +16,7 @@ from service.grpc_client.certificate import CertificateUnusable, Tls
 from service.grpc_client.channel import Identity, Trust
 from service.grpc_client.renewal import Renewed
 from service.grpc_server import served
+from service.metrics import numbers
 from service.rest_gateway.certificates import Trusted
 from service.runtime import garbage, log
 from service.runtime.operator_error import OperatorError
@@ -53,6 +54,7 @@ def serve(
     *,
     tls: Renewed[Tls] | None = None,
     rest: Rest | None = None,
+    serve_metrics: Callable[[], None] | None = None,
     started: Callable[[int, int | None], None] = lambda _port, _rest_port: None,
 ) -> bool:
     """Serves until SIGTERM or SIGINT.
@@ -65,6 +67,7 @@ def serve(
         workers: how many processes.
         tls: the certificate and key, for REST too; None serves plaintext.
         rest: where to serve REST; None serves none.
+        serve_metrics: begins to serve the metrics, in each worker; None if they are not served.
         started: is called with the first address's port, and that of REST, once all processes serve.
 
     Returns:
@@ -87,13 +90,18 @@ def serve(
         app.check(settings)
         log.name_process("supervisor")
         children = [
-            Child(f"worker-{number + 1}", partial(_work, settings, [each.address for each in shared], tls))
+            Child(
+                f"worker-{number + 1}",
+                partial(
+                    _work, settings, [each.address for each in shared], tls, partial(_count, number, serve_metrics)
+                ),
+            )
             for number in range(workers)
         ]
         where: dict[str, Any] = {"address": port.address, "port": port.number}
         if rest is not None and rest_port is not None:
             children.append(
-                _gateway(settings, replace(rest, address=rest_port.address), _beside(shared[-1].address), tls)
+                _gateway(settings, replace(rest, address=rest_port.address), _beside(shared[-1].address), tls, workers)
             )
             where |= {"rest_address": rest_port.address, "rest_port": rest_port.number}
 
@@ -101,6 +109,8 @@ def serve(
             log.info("all workers serving", **where, workers=workers, version=VERSION)
             started(port.number, None if rest_port is None else rest_port.number)
 
+        if serve_metrics is not None:
+            numbers.start(len(children))
         garbage.share_with_children()
         return Supervisor(
             children,
@@ -141,23 +151,37 @@ def _shown(tls: Renewed[Tls], identity: Renewed[Identity] | None) -> Identity:
     return tls.value.identity if identity is None else identity.value
 
 
-def _work(settings: Settings, addresses: Sequence[str], tls: Renewed[Tls] | None, link: Link) -> None:
+def _work(
+    settings: Settings,
+    addresses: Sequence[str],
+    tls: Renewed[Tls] | None,
+    serve_metrics: Callable[[], None],
+    link: Link,
+) -> None:
     try:
-        app.serve(settings, addresses, tls, link=link)
+        app.serve(settings, addresses, tls, link=link, serve_metrics=serve_metrics)
     except (OperatorError, ServiceError, OSError) as error:
         log.error("cannot serve", reason=str(error))
         raise SystemExit(1) from error
 
 
-def _gateway(settings: Settings, rest: Rest, target: str, tls: Renewed[Tls] | None) -> Child:
+def _count(slot: int, serve_metrics: Callable[[], None] | None = None) -> None:
+    """Counts in a slot of the metrics from now on, and begins to serve them if this process does."""
+    numbers.use_slot(slot)
+    if serve_metrics is not None:
+        serve_metrics()
+
+
+def _gateway(settings: Settings, rest: Rest, target: str, tls: Renewed[Tls] | None, slot: int) -> Child:
     # Imported only where REST is served, but before the fork: its memory is shared, and a restart takes no imports.
     from service import rest as rest_process  # noqa: PLC0415
 
     trusted = None if tls is None else _trusted(tls, rest.identity)
 
     def run(link: Link) -> None:
+        count = partial(_count, slot)
         try:
-            rest_process.serve(settings, rest.address, target, trust=trusted, tls=tls, link=link)
+            rest_process.serve(settings, rest.address, target, trust=trusted, tls=tls, link=link, serve_metrics=count)
         except (OperatorError, OSError) as error:
             log.error("cannot serve", reason=str(error))
             raise SystemExit(1) from error

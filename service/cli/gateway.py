@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 from service import config, rest
+from service.cli import metrics_address as metrics_address_option
 from service.cli import remote
 from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_address, check_plaintext, checked_tls, start_log
+from service.cli.metrics_address import MetricsAddress
 from service.cli.remote import TlsClientCert, TlsClientKey
 from service.grpc_client.channel import Identity, Trust
 from service.grpc_client.renewal import Renewed
+from service.metrics import numbers
 from service.rest_gateway.certificates import Trusted
 from service.runtime import signals
 
@@ -24,6 +27,7 @@ def gateway(
     rest_address: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to serve REST. Port 0 takes a free one.")
     ] = "127.0.0.1:8080",
+    metrics_address: MetricsAddress = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
@@ -51,7 +55,17 @@ def gateway(
     identity = remote.identity(tls_client_cert, tls_client_key, tls=trust is not None)
     settings = config.load()
     start_log(settings)
-    rest.serve(settings, rest_address, grpc_target, trust=_trusted(trust, grpc_ca, identity), tls=tls)
+    serve_metrics = metrics_address_option.prepare(metrics_address, settings)
+    if serve_metrics is not None:
+        numbers.start()
+    rest.serve(
+        settings,
+        rest_address,
+        grpc_target,
+        trust=_trusted(trust, grpc_ca, identity),
+        tls=tls,
+        serve_metrics=serve_metrics or (lambda: None),
+    )
 
 
 def _trusted(trust: Trust | None, grpc_ca: Path | None, identity: Renewed[Identity] | None) -> Trust | Trusted | None:

@@ -7,10 +7,13 @@ import typer
 
 from service import app, config, workers
 from service.cli import example, remote
+from service.cli import metrics_address as metrics_address_option
 from service.cli.listening import TlsCert, TlsClientCa, TlsKey, check_listening, checked_tls, start_log, why_not
+from service.cli.metrics_address import MetricsAddress
 from service.cli.output import fail
 from service.cli.remote import TlsClientCert, TlsClientKey
 from service.grpc_server.server import AddressUnavailable
+from service.metrics import numbers
 from service.runtime import signals
 from service.supervision.port import PortUnavailable
 from service.workers import Rest
@@ -35,6 +38,7 @@ def serve(
             help="Serve REST too, there, from a process of its own. Port 0 takes a free one. Needs Linux.",
         ),
     ] = None,
+    metrics_address: MetricsAddress = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
@@ -86,10 +90,15 @@ def serve(
             sys.stdout.flush()
 
     rest = None if rest_address is None else Rest(rest_address, identity)
+    serve_metrics = metrics_address_option.prepare(metrics_address, settings)
     try:
         if worker_count == 1 and rest is None:
-            app.serve(settings, addresses, tls, started=started)
-        elif not workers.serve(settings, addresses, worker_count, tls=tls, rest=rest, started=started):
+            if serve_metrics is not None:
+                numbers.start()
+            app.serve(settings, addresses, tls, started=started, serve_metrics=serve_metrics or (lambda: None))
+        elif not workers.serve(
+            settings, addresses, worker_count, tls=tls, rest=rest, started=started, serve_metrics=serve_metrics
+        ):
             fail("not all processes stopped in time; the log says which")
     except (AddressUnavailable, PortUnavailable) as error:
         reason = why_not(error.address) if isinstance(error, AddressUnavailable) else None

@@ -10,8 +10,14 @@ from datetime import UTC, datetime
 from service.domain.cancellation import Cancellation
 from service.domain.errors import ApiKeyInvalid, RateLimited
 from service.domain.keys import Principal, RefusedKey
+from service.metrics import numbers
 
 _MAX_CACHED = 10_000
+
+_LOOKUPS = numbers.counter(
+    "key_lookups", "Keys that were checked, by whether the cache had them.", cache=("hit", "miss")
+)
+_CACHED = numbers.gauge("key_cache_keys", "Keys in the cache.")
 
 
 class Authenticator:
@@ -46,8 +52,10 @@ class Authenticator:
         now = time.monotonic()
         known = self._cached.get(sha256)
         if known is not None and known[1] > now:
+            _LOOKUPS.add(1, "hit")
             principal = known[0]
         else:
+            _LOOKUPS.add(1, "miss")
             found = self._find(sha256, cancellation)
             if not isinstance(found, Principal):
                 self._cached.pop(sha256, None)
@@ -67,6 +75,10 @@ class Authenticator:
         # Another thread may change the cache now: then there is space, or the next call makes it.
         with suppress(KeyError, StopIteration, RuntimeError):
             del self._cached[next(iter(self._cached))]
+
+    def write_gauges(self) -> None:
+        """Writes the size of the cache, for Prometheus."""
+        _CACHED.set(len(self._cached))
 
     def take_used(self) -> dict[str, datetime]:
         """Returns when each key was last used since the last call of this method."""

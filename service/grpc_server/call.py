@@ -6,13 +6,20 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from service.domain import errors
 from service.domain.cancellation import Cancellation
 from service.domain.errors import ApiKeyInvalid, InternalError, ServiceError
 from service.domain.keys import Principal
+from service.grpc_client.metadata import KEY_CHECK
 from service.grpc_server import status
 from service.method_table import RPCS
+from service.metrics import numbers
 from service.runtime import log
 from service.runtime.log_limits import LogLimits
+
+
+def _reason(error: type[ServiceError]) -> str:
+    return error.reason.removeprefix("ERROR_REASON_").lower()
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +45,28 @@ class Call:
     recheck: Callable[[], None] = lambda: None
     cancel: Callable[[], object] = lambda: None
 
+
+_RPCS = {name: name.rpartition("/")[2] for name in (*RPCS, KEY_CHECK)}
+_REFUSALS = (
+    errors.ApiKeyInvalid,
+    errors.ScopeMissing,
+    errors.RateLimited,
+    errors.Overloaded,
+    errors.Stopping,
+    errors.MessageTimeout,
+    errors.RequestTooLarge,
+    errors.UnknownMethod,
+)
+_CALLS = numbers.counter("calls", "Calls that have ended.", rpc=(*_RPCS.values(), numbers.OTHER), status=status.NAMES)
+_SECONDS = numbers.histogram(
+    "call_duration_seconds",
+    "How long calls took, from their headers to their end; streams are not counted.",
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    rpc=(*_RPCS.values(), numbers.OTHER),
+)
+_REFUSED = numbers.counter(
+    "calls_refused", "Calls that were refused before any work.", reason=[_reason(error) for error in _REFUSALS]
+)
 
 _current: ContextVar[Call] = ContextVar("call")
 
@@ -75,11 +104,24 @@ def count(**counts: int | bool | str) -> None:
     current()[0].counts.update(counts)
 
 
+def _count(call: Call, status_name: str, seconds: float, error: ServiceError | None) -> None:
+    """Counts a call that has ended, for Prometheus."""
+    rpc = _RPCS.get(call.method, numbers.OTHER)
+    _CALLS.add(1, rpc, status_name)
+    if "sent" not in call.counts:
+        _SECONDS.observe(seconds, rpc)
+    if isinstance(error, _REFUSALS):
+        _REFUSED.add(1, _reason(type(error)))
+
+
 def log_end(call: Call, started: float, error: ServiceError | None) -> None:
     """Logs a call that has ended, with its duration since `started`, on `time.monotonic`'s clock.
 
     Only some of many calls without a valid key are logged.
     """
+    seconds = time.monotonic() - started
+    status_name = "OK" if error is None else status.name_of(error)
+    _count(call, status_name, seconds, error)
     refused = error.refused if isinstance(error, ApiKeyInvalid) else None
     if call.principal is None and not isinstance(error, InternalError):
         left_out = _without_key.admit((error and error.reason, refused and refused.state))
@@ -90,9 +132,9 @@ def log_end(call: Call, started: float, error: ServiceError | None) -> None:
     log.access(
         "call",
         method=call.method,
-        status="OK" if error is None else status.name_of(error),
+        status=status_name,
         reason=None if error is None else error.reason,
-        duration_ms=round((time.monotonic() - started) * 1000, 3),
+        duration_ms=round(seconds * 1000, 3),
         organization_id=call.principal and call.principal.organization_id,
         key_id=refused.key_id if refused else call.principal and call.principal.key_id,
         key_state=refused and refused.state,

@@ -14,6 +14,7 @@ from service.grpc_server.message_receiver import MessageReceiver
 from service.grpc_server.open_services import OpenServices
 from service.grpc_server.reaper import Reaper
 from service.grpc_server.refusals import Pace, Refusals
+from service.metrics import numbers
 
 _REFLECTION_STREAMS = 16
 _OPEN_THREADS = 2
@@ -21,6 +22,11 @@ _OPEN_CALLS = 1_000
 _OPEN_BURST = 500
 _OPEN_PER_SECOND = 500
 _OPEN_BYTES = 64 * 1024 * 1024
+_CALLS = numbers.gauge(
+    "calls_open",
+    "Calls that a thread serves, that wait for their key, message, thread or caller, or that wait to be refused.",
+    state=("running", "waiting", "refused"),
+)
 # A call whose message has not come by then may be dropped for a new call.
 _PATIENCE_SECONDS = 1.0
 
@@ -114,6 +120,13 @@ class Reception:
         """Whether the answers of all calls but streams have been sent."""
         waiting = self.calls.pending or self._identification.pending or self._refusals.pending
         return not waiting and self._admission.idle
+
+    def write_gauges(self) -> None:
+        """Writes how many calls there are, for Prometheus."""
+        running = self.calls.running
+        _CALLS.set(running, "running")
+        _CALLS.set(max(0, self.calls.pending - running) + self._identification.pending, "waiting")
+        _CALLS.set(self._refusals.pending, "refused")
 
     def start(self) -> None:
         """Starts to end calls whose message does not come."""

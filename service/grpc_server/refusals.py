@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from service.grpc_server.incoming_call import IncomingCall, serve
 from service.grpc_server.receiving import Job
 from service.method_table import UNKNOWN
+from service.metrics import numbers
 from service.runtime.executors import SUBMITTED, FairExecutor
 from service.runtime.fair_shares import FairShares
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _BURST = 200
 _PER_SECOND = 200
 _MAX_WAITING = 10_000
+
+_DROPPED = numbers.counter("calls_dropped", "Refused calls that were cancelled, because too many waited to be refused.")
 
 
 class Pace:
@@ -82,6 +85,7 @@ class Refusals(FairExecutor):
             if fits:
                 self._places.take(owner)
         if not fits:
+            _DROPPED.add()
             job.cancel()
             return
 

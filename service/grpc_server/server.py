@@ -143,6 +143,11 @@ class Server:
             self._reflection.register(server)
         return server
 
+    def write_gauges(self) -> None:
+        """Writes the state of calls and streams, for Prometheus."""
+        self.reception.write_gauges()
+        self._watchers.write_gauges()
+
     def serving(self, *, reads: bool, writes: bool, database: bool | None = None) -> None:
         """Sets the health of the server and of each service by whether reads are served; of `WRITES`, writes.
 

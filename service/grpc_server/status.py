@@ -47,6 +47,10 @@ _CODES: dict[type[ServiceError], int] = {
 }
 
 
+NAMES = ("OK", *sorted({str(code_pb2.Code.Name(code)) for code in _CODES.values()}))
+"""The names of the statuses that calls end with."""
+
+
 def name_of(error: ServiceError) -> str:
     """Names the status of an error, such as `NOT_FOUND`."""
     return str(code_pb2.Code.Name(_CODES[type(error)]))

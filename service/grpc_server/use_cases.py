@@ -9,12 +9,16 @@ from service.domain.options import Options
 from service.domain.pages import PageLimits
 from service.domain.replay import Codec, Request, answer_once
 from service.grpc_server import call
+from service.metrics import numbers
 from service.runtime import fairness
 from service.storage.unit_of_work import Storage, UnitOfWork
 
 A = TypeVar("A", bound=Message)
 C = TypeVar("C", bound="Command")
 R = TypeVar("R")
+
+
+_REPLAYS = numbers.counter("replays", "Writes that got the answer of an earlier call with the same request id.")
 
 
 class Command(Protocol):
@@ -57,6 +61,8 @@ class UseCases:
             return answer_once(uow, command.request(), codec, lambda: answer(use_case(uow, command)))
 
         message, replayed = self._storage.write(principal.organization_id, current.cancellation, work)
+        if replayed:
+            _REPLAYS.add()
         call.count(replayed=replayed, operation_id=getattr(message, "operation_id", ""))
         return message
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from service.domain.errors import ApiKeyInvalid, DatabaseUnavailable, ServiceError, Stopping
 from service.domain.values import OperationRecord
 from service.grpc_server import call
+from service.metrics import numbers
 from service.runtime import fairness, log
 from service.storage.unit_of_work import OperationStream
 
@@ -17,6 +18,14 @@ _POLLER_END_SECONDS = 2.0
 _BATCH = 200
 # How many streams may read at once: their connections are beside those of the calls.
 READERS = 2
+
+_STREAMS = numbers.gauge("watch_streams", "Streams of operations that are open.")
+_LAG = numbers.gauge(
+    "watch_lag_seconds",
+    "How long ago new operations were last looked for; of the organisation with an open stream where it is longest.",
+    numbers.Kind.MAX,
+)
+_SENT = numbers.counter("watch_operations_sent", "Operations that streams have sent.")
 
 
 class Watchers:
@@ -36,6 +45,7 @@ class Watchers:
         self._overdue: set[str] = set()
         self._next_check = 0.0
         self._last: dict[str, int] = {}
+        self._looked: dict[str, float] = {}
         self._stopped = False
         self._readers = threading.BoundedSemaphore(READERS)
         self._poller = threading.Thread(target=self._poll, name="watch", daemon=True)
@@ -58,6 +68,8 @@ class Watchers:
         current, _ = call.current()
         until = time.monotonic() + self._max_seconds
         with self._changed:
+            if not self._watching[organization_id]:
+                self._looked[organization_id] = time.monotonic()
             self._watching[organization_id] += 1
             self._open[current] = until
             self._last.setdefault(organization_id, 0)
@@ -76,6 +88,7 @@ class Watchers:
                         return
                     self._check(current)
                     yield operation
+                    _SENT.add()
                     if len(batch) == _BATCH:  # there may be thousands more
                         fairness.catch_up()
                         fairness.give_way()
@@ -95,6 +108,14 @@ class Watchers:
             self._changed.notify_all()
         # With a time-out: a database that hangs must not keep the server from stopping.
         self._poller.join(_POLLER_END_SECONDS)
+
+    def write_gauges(self) -> None:
+        """Writes how many streams there are, and how late they are, for Prometheus."""
+        now = time.monotonic()
+        with self._changed:
+            looked = [self._looked[organization_id] for organization_id, streams in self._watching.items() if streams]
+            _STREAMS.set(len(self._open))
+        _LAG.set(now - min(looked, default=now))
 
     def _check(self, current: call.Call) -> None:
         """Raises the error that ends a stream early, if there is one."""
@@ -146,6 +167,7 @@ class Watchers:
         self._overdue &= {current.id for current, _ in streams}
 
     def _look(self, organization_id: str) -> bool:
+        started = time.monotonic()
         try:
             last, more = self._stream.advance(organization_id)
         except DatabaseUnavailable:
@@ -157,6 +179,7 @@ class Watchers:
             log.exception("stream of operations not read")
             return False
         with self._changed:
+            self._looked[organization_id] = started
             if last > self._last[organization_id]:
                 self._last[organization_id] = last
                 self._changed.notify_all()

@@ -5,12 +5,15 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from service.grpc_client.metadata import LOGGED_REQUEST_ID, X_REQUEST_ID
+from service.metrics import numbers
 from service.rest_gateway.asgi import ASGIApp, Message, Receive, Scope, Send
 from service.rest_gateway.health import LIVE, READY
 from service.rest_gateway.http_error import CLIENT_CLOSED_REQUEST
 from service.rest_gateway.request_state import RequestState
+from service.rest_gateway.routes import ROUTES
 from service.runtime import log
 from service.runtime.log_limits import LogLimits
 
@@ -19,6 +22,20 @@ _LOGGED_UNAUTHENTICATED = 10
 # The scheme and authority of a request target in absolute form (RFC 9112, 3.2.2).
 _AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 # The page at /docs sets headers of its own.
+_RPCS = {route.full_path: route.rpc.rpartition(".")[2] for route in ROUTES}
+_STREAMS = frozenset({_RPCS[route.full_path] for route in ROUTES if route.method.server_streaming})
+_REQUESTS = numbers.counter(
+    "rest_requests",
+    "Requests to the REST gateway, by the rpc that they are for; others are those of probes, pages and unknown paths.",
+    rpc=(*_RPCS.values(), numbers.OTHER),
+    code=(*(str(status.value) for status in HTTPStatus), str(CLIENT_CLOSED_REQUEST), numbers.OTHER),
+)
+_SECONDS = numbers.histogram(
+    "rest_request_duration_seconds",
+    "How long requests to the REST gateway took; streams are not counted.",
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    rpc=(*_RPCS.values(), numbers.OTHER),
+)
 _PROBES = frozenset({LIVE, READY})
 _DEFAULT_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -58,10 +75,19 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
+            _count(state)
             if state.route not in _PROBES:
                 left_out = 0 if state.authenticated else self._unauthenticated.admit(state.status)
                 if left_out is not None:
                     _log(scope["method"], state, left_out)
+
+
+def _count(state: RequestState) -> None:
+    """Counts a request, for Prometheus."""
+    rpc = _RPCS.get(state.route, numbers.OTHER)
+    _REQUESTS.add(1, rpc, str(state.status or CLIENT_CLOSED_REQUEST))
+    if rpc not in _STREAMS:
+        _SECONDS.observe(time.monotonic() - state.started, rpc)
 
 
 def _log(method: str, state: RequestState, left_out: int) -> None:

@@ -56,6 +56,11 @@ class FairExecutor(ThreadPoolExecutor):
         """How many tasks run or wait."""
         return self._pending
 
+    @property
+    def running(self) -> int:
+        """How many tasks run."""
+        return self._running
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Runs a task without an owner. The future is done at once."""
         self.run("", lambda: fn(*args, **kwargs))

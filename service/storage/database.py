@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.domain.cancellation import Cancellation
 from service.domain.errors import Conflict, OutcomeUnknown, ServiceError
+from service.metrics import numbers
 from service.storage import location
 from service.storage.backend import View
 from service.storage.pool import ConnectionPool
@@ -23,6 +24,13 @@ T = TypeVar("T")
 _UNCONFIRMED = "The database did not confirm that the change is kept"
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.005
+
+_RETRIES = numbers.counter(
+    "transaction_retries", "Transactions that were run again, after a conflict or a lost connection."
+)
+_CHANGED = numbers.counter(
+    "devices_changed", "Assignments that calls have begun or ended.", change=("assigned", "unassigned")
+)
 
 
 class Database(ConnectionPool):
@@ -43,6 +51,7 @@ class Database(ConnectionPool):
         """See `unit_of_work.Storage`."""
         for attempt in range(_TRIES):
             if attempt:
+                _RETRIES.add()
                 # The random factor keeps transactions that were in conflict from being in conflict again.
                 time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311  # no secret
             with self.backend.writing(cancellation):
@@ -62,7 +71,9 @@ class Database(ConnectionPool):
     ) -> T:
         """See `unit_of_work.Storage`."""
         view = View.STATEMENT if one_statement else View.SNAPSHOT
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
+            if attempt:
+                _RETRIES.add()
             try:
                 return self._run(organization_id, cancellation, work, view)
             except Retry:
@@ -75,7 +86,10 @@ class Database(ConnectionPool):
             result = work(transaction)
             if view is View.WRITE:
                 transaction.operations.finish(cancellation)
-            return result
+        if view is View.WRITE and (done := transaction.operations.recorded) is not None:
+            _CHANGED.add(done.assigned_count, "assigned")
+            _CHANGED.add(done.unassigned_count, "unassigned")
+        return result
 
     @contextmanager
     def session(self, *, write: bool = True) -> Iterator[sqlalchemy.Connection]:

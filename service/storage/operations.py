@@ -50,6 +50,11 @@ class Operations:
         """Keeps an operation, which `finish` writes."""
         self._noted = done
 
+    @property
+    def recorded(self) -> Operation | None:
+        """The operation of the transaction."""
+        return self._noted
+
     def finish(self, cancellation: Cancellation) -> None:
         """Writes the operation, as the last step of the transaction, and moves its customers to their next revisions.
 

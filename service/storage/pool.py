@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Pool, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
@@ -9,10 +10,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.domain.cancellation import Cancellation
 from service.domain.errors import Conflict, DatabaseUnavailable, DeadlineExceeded, OutcomeUnknown, Overloaded
+from service.metrics import numbers
 from service.storage import location
 from service.storage.backend import Failure, View
 from service.storage.connection import Connection
 from service.storage.transaction import Retry
+
+_CONNECTIONS = numbers.gauge("database_connections", "Connections to the database in the pool.", state=("used", "idle"))
+_MOST = numbers.gauge("database_connections_limit", "How many connections the pool may have.")
 
 
 class ConnectionPool:
@@ -31,6 +36,13 @@ class ConnectionPool:
         self.backend = location.backend_of(url)
         self.engine = self.backend.engine(connections)
         self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, *self.backend.driver_errors)
+
+    def write_gauges(self) -> None:
+        """Writes the state of the pool, for Prometheus."""
+        pool: Any = self.engine.pool
+        _CONNECTIONS.set(pool.checkedout(), "used")
+        _CONNECTIONS.set(pool.checkedin(), "idle")
+        _MOST.set(pool.size())
 
     @contextmanager
     def _connected(self, cancellation: Cancellation, view: View, *, again: bool) -> Iterator[Connection]:
