@@ -49,6 +49,7 @@ BUILD_REQUIREMENTS := import tomllib; print(*tomllib.load(open("pyproject.toml",
 lock: ## Pin the newest versions that pyproject.toml allows. Needs uv.
 	@$(PIN) -o requirements.lock pyproject.toml
 	@$(PIN) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@$(PIN) --extra tracing -c requirements-dev.lock -o requirements-tracing.lock pyproject.toml
 	@$(PYTHON) -c '$(BUILD_REQUIREMENTS)' | $(PIN) -c requirements-dev.lock -o requirements-build.lock -
 
 check: install ## Check format, lint, types, walls, protos, generated code and documents, migrations and known vulnerabilities.

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+LOCKS = ("requirements.lock", "requirements-tracing.lock", "requirements-dev.lock", "requirements-build.lock")
 
 _MAX_SECONDS = 180
 

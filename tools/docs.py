@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import architecture, benchmark_table, scopes_table, settings_table
+from tools import architecture, benchmark_table, metrics_table, scopes_table, settings_table
 
 _ROOT = Path(__file__).parent.parent
 _TABLES: tuple[tuple[str, str, Callable[[], list[str]]], ...] = (
     ("docs/operate.md", "settings", settings_table.rows),
     ("docs/operate.md", "scopes", scopes_table.rows),
+    ("docs/operate.md", "metrics", metrics_table.rows),
     ("docs/performance.md", "benchmarks", benchmark_table.rows),
     ("README.md", "benchmarks", benchmark_table.short_rows),
 )

@@ -41,5 +41,5 @@ def prepare(address: str | None, settings: Settings) -> Callable[[], None] | Non
         listening = listen(address)
     except OSError as error:
         raise MetricsUnavailable(f"cannot listen on {address} for metrics: {error.strerror}") from None
-    log.info("serving metrics", address=address, port=listening[0].getsockname()[1])
+    log.info("metrics served", address=address, port=listening[0].getsockname()[1])
     return MetricsListener(listening).start

@@ -17,6 +17,7 @@ from service.version import VERSION
 
 PREFIX = "device_assignment_"
 OPENMETRICS = "application/openmetrics-text"
+BUILD_TEXT = "The version that runs; always 1."
 
 
 class _Numbers(Collector):
@@ -28,7 +29,7 @@ class _Numbers(Collector):
             if samples:
                 yield _family(metric, samples)
         labels = {"version": VERSION, "python_version": platform.python_version()}
-        build = GaugeMetricFamily(f"{PREFIX}build_info", "The version that runs; always 1.", labels=list(labels))
+        build = GaugeMetricFamily(f"{PREFIX}build_info", BUILD_TEXT, labels=list(labels))
         build.add_metric(list(labels.values()), 1)
         yield build
 
