@@ -30,7 +30,8 @@ from service.version import VERSION
 
 # Beside the calls' connections: two for unknown keys, one for keys of calls that wait for their message, one for the
 # last use of keys, one for the streams' poller, and a spare one.
-_EXTRA_CONNECTIONS = 6 + READERS
+EXTRA_CONNECTIONS = 6 + READERS
+PROBE_CONNECTIONS = 1
 
 # An SQLite connection has its file, the write-ahead log and shared memory open; the rest is files, pipes and pollers.
 _DESCRIPTORS_PER_DATABASE_CONNECTION = 3
@@ -72,7 +73,7 @@ class Service:
         self._health = threading.Lock()
         self._found = Found(reads=False, writes=False)
         self._others_serve = link is None
-        self._database = Database(settings.database_url, settings.threads + _EXTRA_CONNECTIONS)
+        self._database = Database(settings.database_url, settings.threads + EXTRA_CONNECTIONS)
         try:
             schema.check(self._database)
         except Exception:
@@ -238,10 +239,15 @@ def _check_certificate(tls: Renewed[Tls] | None, *, supervised: bool) -> None:
     tls.refresh(served.check)
 
 
+def descriptors(settings: Settings) -> int:
+    """Returns how many descriptors a process takes beside those of its callers' connections."""
+    database = settings.threads + EXTRA_CONNECTIONS + PROBE_CONNECTIONS
+    return _OTHER_DESCRIPTORS + _DESCRIPTORS_PER_DATABASE_CONNECTION * database
+
+
 def _connections(settings: Settings, addresses: int) -> int:
     """Returns how many callers may be connected to each address, so that the database's files can still be opened."""
-    database = settings.threads + _EXTRA_CONNECTIONS + 1
-    free = open_files.raise_limit() - _OTHER_DESCRIPTORS - _DESCRIPTORS_PER_DATABASE_CONNECTION * database
+    free = open_files.raise_limit() - descriptors(settings)
     connections = min(settings.connections, max(1, free // addresses))
     if connections < settings.connections:
         log.warning("fewer connections than set", connections=connections, set=settings.connections)

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from service import config
+from service.cli import checking
 from service.cli.help_page import PlainCommand
 from service.cli.opened import OrganizationName, opened, organization
-from service.cli.output import ENVIRONMENT, AsJson, fail, show, show_one, warn
+from service.cli.output import ENVIRONMENT, AsJson, fail, show, show_one
 from service.domain import identifiers
 from service.domain.keys import SCOPES, ApiKey, check_scopes
-from service.storage import durability, pruning, schema
+from service.storage import pruning, schema
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import NameTaken, Organizations
@@ -42,17 +43,7 @@ def upgrade() -> None:
         print(f"tables created (version {int(now)})")
 
 
-@database.command("check", cls=PlainCommand, epilog=ENVIRONMENT)
-def check() -> None:
-    """Check that the database can be served; exit with 1 if not.
-
-    Warn of settings of PostgreSQL that can lose answered calls.
-    """
-    with opened() as current:
-        found = schema.check(current)
-        for warning in durability.warnings(current):
-            warn(warning)
-        print(f"ok: tables are up to date (version {int(found)})")
+database.command("check", cls=PlainCommand, epilog=ENVIRONMENT)(checking.check)
 
 
 @database.command("prune", cls=PlainCommand, epilog=ENVIRONMENT)

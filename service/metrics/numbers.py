@@ -134,6 +134,8 @@ class _Definitions:
 
     def reserve(self, metric: Metric, cells: int) -> int:
         """Reserves cells. Returns the first."""
+        if _process.slots:
+            raise RuntimeError(f"the metric {metric.name} is defined after counting has begun")
         first = self.size
         self.metrics.append(metric)
         self.size += cells

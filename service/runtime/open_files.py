@@ -6,6 +6,14 @@ MOST = 65_536
 """The soft limit is not raised beyond this, whatever the hard limit is."""
 
 
+def highest_limit() -> int:
+    """Returns the limit that `raise_limit` would bring in force, and changes nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST
+    return max(soft, MOST if hard == resource.RLIM_INFINITY else min(hard, MOST))
+
+
 def raise_limit() -> int:
     """Raises the soft limit to the hard limit, or to `MOST` if that is lower, and returns the limit in force."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

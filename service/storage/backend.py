@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.domain.cancellation import Cancellation
 from service.domain.email import Email
+from service.storage.checkup import Check
 from service.storage.statement import Compiled, Statement
 
 if TYPE_CHECKING:
@@ -232,5 +233,6 @@ class Backend(Protocol):
     def renew_statistics(self, session: Sessions, tables: Sequence[str], *, committed: bool) -> list[str]:
         """Renews the planner's statistics of the tables that have outgrown them. See `statistics.renew`."""
 
-    def durability_warnings(self, session: Sessions) -> list[str]:
-        """Returns a sentence for each setting under which a crash can undo what was confirmed."""
+    @property
+    def checks(self) -> Sequence[Check]:
+        """What `db check` looks at in databases of this kind."""

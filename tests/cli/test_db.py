@@ -23,7 +23,8 @@ def test_a_new_database_is_refused_until_it_is_upgraded_and_upgrading_again_chan
     assert new("db", "upgrade").out == f"tables created (version {int(schema.head())})\n"
     again, check = new.each(("db", "upgrade"), ("db", "check"))
     assert (again.code, again.out) == (0, f"tables are up to date (version {int(schema.head())})\n")
-    assert (check.code, check.out) == (0, f"ok: tables are up to date (version {int(schema.head())})\n")
+    assert (check.code, check.err) == (0, "")
+    assert f"ok: tables are up to date (version {int(schema.head())})\n" in check.out
     for file in new.folder.glob("new.db*"):
         assert file.stat().st_mode & 0o077 == 0, "an SQLite file is for its owner alone"
 
@@ -58,7 +59,8 @@ def test_the_check_warns_of_settings_under_which_a_crash_undoes_what_was_answere
         admin.dispose()
         eventually(lambda: "fsync" in check("db", "check").err)
         answer = check("db", "check")
-    assert (answer.code, answer.out) == (0, f"ok: tables are up to date (version {int(schema.head())})\n")
+    assert answer.code == 0
+    assert "full_page_writes is on" in answer.out
     assert answer.err == (
         "warning: synchronous_commit is off: after a crash of the database, calls that were answered can be undone; "
         "set synchronous_commit to on\n"

@@ -6,17 +6,13 @@ import sqlalchemy
 from sqlalchemy import Engine, text
 
 from service.storage.backend import Sessions
+from service.storage.checkup import Check
+from service.storage.postgresql.checks import CHECKS
 
 # Any number that no other program uses for a lock of this kind in the same database.
 _UPGRADE_LOCK = 0x0DE71CE
 
 _WRITABLE = text("SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'")
-
-# Settings under which a crash undoes what was confirmed.
-_DANGERS = {
-    "synchronous_commit": "after a crash of the database, calls that were answered can be undone",
-    "fsync": "after a crash of the machine, the database can be damaged",
-}
 
 # In pages of usually 8 KiB. A smaller table can be read whole.
 _SMALL = 10
@@ -38,6 +34,8 @@ ORDER BY relation.relname
 
 class Administration:
     """See `backend.Backend`."""
+
+    checks: Sequence[Check] = CHECKS
 
     def create_file(self) -> None:
         """Does nothing: an administrator creates the database."""
@@ -75,12 +73,3 @@ class Administration:
                 how = "" if committed else "(SKIP_LOCKED)"
                 connection.execute(text(f"ANALYZE {how} {', '.join(outgrown)}"))
         return outgrown
-
-    def durability_warnings(self, session: Sessions) -> list[str]:
-        """Names each dangerous setting that is off, as seen by this service's connections."""
-        with session(write=False) as connection:
-            return [
-                f"{name} is off: {danger}; set {name} to on"
-                for name, danger in _DANGERS.items()
-                if connection.execute(text("SELECT current_setting(:name)"), {"name": name}).scalar_one() == "off"
-            ]

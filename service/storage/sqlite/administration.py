@@ -7,6 +7,8 @@ from pathlib import Path
 import sqlalchemy
 
 from service.storage.backend import Sessions
+from service.storage.checkup import Check
+from service.storage.sqlite.checks import CHECKS
 from service.storage.sqlite.connect import make_file
 
 
@@ -14,6 +16,7 @@ class Administration:
     """See `backend.Backend`."""
 
     place: str
+    checks: Sequence[Check] = CHECKS
 
     def create_file(self) -> None:
         """Makes the file."""
@@ -39,8 +42,4 @@ class Administration:
 
     def renew_statistics(self, session: Sessions, tables: Sequence[str], *, committed: bool) -> list[str]:  # noqa: ARG002  # the interface's
         """Does nothing: SQLite plans without statistics, always in the same way."""
-        return []
-
-    def durability_warnings(self, session: Sessions) -> list[str]:  # noqa: ARG002  # the interface's
-        """Returns nothing: each connection sets how it syncs."""
         return []

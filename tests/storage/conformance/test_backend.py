@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from service.domain.cancellation import Cancellation
 from service.domain.email import Email
-from service.storage import durability, location, statistics
+from service.storage import checkup, location, statistics
 from service.storage.backend import ChangeSet, Failure, View
 from service.storage.connection import Connection
 from service.storage.database import Database
@@ -303,6 +303,7 @@ def test_a_database_takes_writes_and_needs_no_warning(
         with database.engine.connect() as connection:
             assert database.backend.unsuitable(connection) == ""
         assert isinstance(statistics.renew(database), list)
-        assert isinstance(durability.warnings(database), list)
+        demand = checkup.Demand(1, "")
+        assert {line.state for line in checkup.findings(database, demand)} <= {checkup.State.OK, checkup.State.WARNING}
         assert database.backend.place
         database.close()
