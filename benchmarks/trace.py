@@ -27,7 +27,6 @@ from benchmarks.servers import LARGE_MESSAGES
 from benchmarks.works import Work
 from service.app import Service
 from service.config import Settings
-from service.storage.postgresql.connect import CONNECT
 from service.storage.postgresql.libpq import Session
 from service.storage.postgresql.parameters import written
 
@@ -37,6 +36,8 @@ _ANY = pb.LookupOwnersRequest(device_identifiers=["none"])
 _DIGITS = 7
 _DOLLAR = re.compile(r"\$(\d+)")
 _BACKGROUND = {"maintenance", "health", "probe"}
+# As the service's writes are planned.
+_OPTIONS = "-c plan_cache_mode=force_generic_plan"
 _CONTROL = ("PRAGMA", "BEGIN", "COMMIT")
 
 
@@ -167,7 +168,8 @@ class Noting:
         self._patches: list[Any] = [
             patch("sqlite3.connect", partial(sqlite3.connect, factory=Connection)),
             patch.object(psycopg.Cursor, "execute", execute),
-            patch.object(Session, "_prepared", _preparing(note, begins, options)),
+            patch.object(Session, "_query", _querying(note, options)),
+            patch.object(Session, "begin", _beginning(begins)),
         ]
 
     def __enter__(self) -> None:
@@ -179,22 +181,30 @@ class Noting:
             each.stop()
 
 
-def _preparing(note: Callable[[Statement], None], begins: list[str], options: list[str]) -> Callable[..., Any]:
-    """Notes what the service prepares; for psycopg's sake with names instead of numbers."""
-    prepared = Session._prepared  # noqa: SLF001  # all that is sent passes here
+def _querying(note: Callable[[Statement], None], options: list[str]) -> Callable[..., Any]:
+    """Notes what the service sends; for psycopg's sake with names instead of numbers."""
+    query = Session._query  # noqa: SLF001  # all that is sent passes here, but what begins and ends a transaction
 
-    def prepare(self: Session, sql: str, values: Sequence[Any]) -> Any:
-        if sql.startswith("BEGIN"):
-            begins.append(sql)
-        elif sql != "COMMIT":
-            options.append(str(CONNECT["options"]))
-            named = {f"p{place}": copy(value) for place, value in enumerate(values, 1)}
-            texts = tuple(None if value is None else (written(value) or b"").decode() for value in values)
-            psycopgs = _DOLLAR.sub(r"%(p\1)s", sql.replace("%", "%%"))
-            note(Statement(psycopgs, named, wire=sql, texts=texts, types=(0,) * len(values)))
-        return prepared(self, sql, values)
+    def noting(self: Session, sql: str, values: Sequence[Any]) -> Any:
+        options.append(_OPTIONS)
+        named = {f"p{place}": copy(value) for place, value in enumerate(values, 1)}
+        texts = tuple(None if value is None else (written(value) or b"").decode() for value in values)
+        psycopgs = _DOLLAR.sub(r"%(p\1)s", sql.replace("%", "%%"))
+        note(Statement(psycopgs, named, wire=sql, texts=texts, types=(0,) * len(values)))
+        return query(self, sql, values)
 
-    return prepare
+    return noting
+
+
+def _beginning(begins: list[str]) -> Callable[..., Any]:
+    """Notes how transactions begin."""
+    begin = Session.begin
+
+    def noting(self: Session, *commands: str) -> None:
+        begins.extend(commands[:1])
+        begin(self, *commands)
+
+    return noting
 
 
 def _text(value: Any, oid: int, form: Format) -> str | None:

@@ -73,7 +73,8 @@ class Service:
         self._health = threading.Lock()
         self._found = Found(reads=False, writes=False)
         self._others_serve = link is None
-        self._database = Database(settings.database_url, settings.threads + EXTRA_CONNECTIONS)
+        connections = settings.threads + EXTRA_CONNECTIONS
+        self._database = Database(settings.database_url, connections, settings.prepared_statements)
         try:
             schema.check(self._database)
         except Exception:
@@ -175,6 +176,9 @@ class Service:
     def _set_health(self, found: Found | None = None, *, others_serve: bool | None = None) -> None:
         """Sets what health checks answer, which is for all workers, and reports this one's state to the supervisor."""
         with self._health:
+            if found is not None and found.writes and self._found.reads and not self._found.writes:
+                # Pooled connections may lead to the server that takes no writes any more.
+                self._database.renew()
             self._found = self._found if found is None else found
             self._others_serve = self._others_serve if others_serve is None else others_serve
             self._server.serving(

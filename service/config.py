@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from service.runtime.operator_error import OperatorError
 
@@ -37,6 +37,10 @@ class Settings:
     database_url: str = "sqlite:///device-assignment.db"
     """Where the data is: an SQLite file, or `postgresql+psycopg://…`. Percent-encode special characters, in a path also
     `?` as `%3F` and `%` as `%25`."""
+
+    prepared_statements: Literal["auto", "always", "never"] = _one_of("auto", "always", "never")
+    """Whether statements on PostgreSQL are prepared. `auto` prepares them until a pooler turns out not to keep them,
+    and no more from then on."""
 
     threads: int = _number(16, 1, 256)
     """Calls that are served at once, each with a database connection. One organisation has at most half of them."""

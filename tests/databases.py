@@ -106,11 +106,10 @@ class PostgresKind:
     def slow_down(self, database: Database) -> None:
         """Adds a trigger that sleeps."""
         with database.session() as connection:
-            connection.execute(
-                text("""
-CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END';
-CREATE TRIGGER slow BEFORE INSERT ON customer_revision FOR EACH ROW EXECUTE FUNCTION slow()""")
-            )
+            body = "'BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END'"
+            connection.execute(text(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS {body}"))
+            when = "BEFORE INSERT ON customer_revision"
+            connection.execute(text(f"CREATE TRIGGER slow {when} FOR EACH ROW EXECUTE FUNCTION slow()"))
 
 
 # A third database adds itself here, and every test of `service/storage` that is not about one database runs on it.

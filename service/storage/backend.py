@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import sqlalchemy
 from sqlalchemy import Engine, PoolProxiedConnection, UniqueConstraint
@@ -18,6 +18,10 @@ from service.storage.statement import Compiled, Statement
 
 if TYPE_CHECKING:
     from service.storage.connection import Connection
+
+
+Mode = Literal["auto", "always", "never"]
+"""Whether statements are prepared: `auto` is until a pooler before the database turns out not to keep them."""
 
 
 class View(Enum):
@@ -35,6 +39,7 @@ class Failure(Enum):
     BUSY = auto()  # the wait for another transaction's lock has timed out
     STOPPED = auto()  # cancelled by this service, or by a time limit of the database
     AWAY = auto()  # the database cannot be reached or does not work
+    READ_ONLY = auto()  # the database that this connection leads to takes no writes; another connection may find one
     DEFECT = auto()  # anything else
 
 

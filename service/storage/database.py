@@ -15,7 +15,7 @@ from service.domain.cancellation import Cancellation
 from service.domain.errors import Conflict, OutcomeUnknown, ServiceError
 from service.metrics import numbers
 from service.storage import location
-from service.storage.backend import View
+from service.storage.backend import Mode, View
 from service.storage.pool import ConnectionPool
 from service.storage.transaction import Retry, Transaction
 
@@ -39,13 +39,14 @@ class Database(ConnectionPool):
     Args:
         url: `sqlite:///file.db` or `postgresql+psycopg://…`.
         connections: the largest number of connections.
+        prepared_statements: whether statements are prepared, where a pooler may stand before the database.
 
     Raises:
         UnsupportedDatabase: the URL has neither form.
     """
 
-    def __init__(self, url: str, connections: int = 5) -> None:
-        super().__init__(url, connections)
+    def __init__(self, url: str, connections: int = 5, prepared_statements: Mode = "auto") -> None:
+        super().__init__(url, connections, prepared_statements)
 
     def write(self, organization_id: str, cancellation: Cancellation, work: Callable[[Transaction], T]) -> T:
         """See `unit_of_work.Storage`."""

@@ -8,6 +8,12 @@ from service.runtime.operator_error import OperatorError
 WANTED = "use sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
 """What an error about a URL ends with: one form for each backend."""
 
+SPECIAL_CHARACTERS = (
+    "the database URL cannot be read: write special characters in the user, the password and the options "
+    "percent-encoded, @ as %40 and ? as %3F for example"
+)
+"""The error about a URL in which a piece of the password may stand in another part."""
+
 
 class UnsupportedDatabase(OperatorError):
     """The URL names no database that this service works with; the text says which it does."""
@@ -25,10 +31,7 @@ def parsed(url: str) -> URL:
     """
     rest = url.partition("://")[2]
     if rest.partition(":")[2].count("@") > 1 or "@" in rest.partition("?")[2]:
-        raise UnsupportedDatabase(
-            "the database URL cannot be read: write special characters in the user, the password and the options "
-            "percent-encoded, @ as %40 and ? as %3F for example"
-        )
+        raise UnsupportedDatabase(SPECIAL_CHARACTERS)
     try:
         url.encode()
         return make_url(url)

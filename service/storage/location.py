@@ -1,34 +1,40 @@
 """Chooses the backend of a URL, and reports the driver's errors without user, password and options."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from service.storage.backend import Backend
-from service.storage.database_url import WANTED, DatabaseRefused, UnsupportedDatabase, parsed
+from service.storage.backend import Backend, Mode
+from service.storage.database_url import WANTED, DatabaseRefused, UnsupportedDatabase
 from service.storage.postgresql.backend import PostgreSQL
 from service.storage.sqlite.backend import SQLite
 
+_NAME = re.compile(r"[a-z0-9+]+")
+
 BACKENDS: dict[str, type[PostgreSQL | SQLite]] = {
     "sqlite": SQLite,
+    "postgres": PostgreSQL,
     "postgresql": PostgreSQL,
     "postgresql+psycopg": PostgreSQL,
 }
 """The backends, by what stands before `://` in a URL. Nothing else chooses between databases."""
 
 
-def backend_of(url: str) -> Backend:
+def backend_of(url: str, prepared_statements: Mode = "auto") -> Backend:
     """Makes the backend that a URL asks for.
 
     Raises:
         UnsupportedDatabase: no backend has such URLs, or the backend cannot use this one.
     """
-    name = parsed(url).drivername
+    name, separator, _ = url.partition("://")
+    if not separator or not _NAME.fullmatch(name):
+        raise UnsupportedDatabase(f"the database URL cannot be read; {WANTED}")
     if (backend := BACKENDS.get(name)) is None:
         raise UnsupportedDatabase(f"the database URL names {name}, which is not supported; {WANTED}")
-    return backend(url)
+    return backend(url, prepared_statements)
 
 
 def place(url: str) -> str:

@@ -1,5 +1,7 @@
 """A pool of connections, and what becomes of a connection when a transaction on it ends or fails."""
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,12 +14,13 @@ from service.domain.cancellation import Cancellation
 from service.domain.errors import Conflict, DatabaseUnavailable, DeadlineExceeded, OutcomeUnknown, Overloaded
 from service.metrics import numbers
 from service.storage import location
-from service.storage.backend import Failure, View
+from service.storage.backend import Failure, Mode, View
 from service.storage.connection import Connection
 from service.storage.transaction import Retry
 
 _CONNECTIONS = numbers.gauge("database_connections", "Connections to the database in the pool.", state=("used", "idle"))
 _MOST = numbers.gauge("database_connections_limit", "How many connections the pool may have.")
+_RENEWAL_SECONDS = 1.0
 
 
 class ConnectionPool:
@@ -26,15 +29,17 @@ class ConnectionPool:
     Args:
         url: one of the forms in `database_url.WANTED`.
         connections: the largest number of connections.
+        prepared_statements: whether statements are prepared, where a pooler may stand before the database.
 
     Raises:
         UnsupportedDatabase: the URL has no such form.
     """
 
-    def __init__(self, url: str, connections: int) -> None:
+    def __init__(self, url: str, connections: int, prepared_statements: Mode = "auto") -> None:
         self.url = url
-        self.backend = location.backend_of(url)
+        self.backend = location.backend_of(url, prepared_statements)
         self.engine = self.backend.engine(connections)
+        self._renewed_at = -math.inf
         self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, *self.backend.driver_errors)
 
     def write_gauges(self) -> None:
@@ -79,7 +84,9 @@ class ConnectionPool:
         except self._driver_errors as error:
             # A pooled connection may have been lost long ago, in a restart of the database; then nothing was done.
             # After a COMMIT it is not known whether something was, and only the caller can ask, by the request id.
-            lost = self._lost(pooled, pool, error) and again and not committing
+            # A transaction that was refused because the database is read-only has changed nothing, even at its commit.
+            refused = self.backend.failure(error) is Failure.READ_ONLY
+            lost = self._lost(pooled, pool, error) and again and (refused or not committing)
             failure: Exception
             if committing and view is View.WRITE and self.backend.unconfirmed(pooled, error):
                 failure = OutcomeUnknown()
@@ -100,12 +107,30 @@ class ConnectionPool:
     def _lost(self, pooled: PoolProxiedConnection, pool: Pool, error: Exception) -> bool:
         if getattr(error, "connection_invalidated", False):
             return True
+        if self.backend.failure(error) is Failure.READ_ONLY:
+            return self._renewed(pool)
         if not self.backend.broken(pooled):
             return False
         # The other connections of the pool are probably lost too, unless another thread has replaced the pool already.
         if self.engine.pool is pool:
             self.engine.dispose()
         return True
+
+    def renew(self) -> None:
+        """Has every transaction from now on use a new connection."""
+        self._renewed_at = time.monotonic()
+        self.engine.dispose()
+
+    def _renewed(self, pool: Pool) -> bool:
+        """Drops a pool whose connections lead to a database that takes no writes any more.
+
+        Returns:
+            Whether new connections have been made since, so that the work can be run again. They are made once a
+            second at most: a database may stay read-only, and reads go on.
+        """
+        if self.engine.pool is pool and time.monotonic() - self._renewed_at >= _RENEWAL_SECONDS:
+            self.renew()
+        return self.engine.pool is not pool
 
     def _release(self, connection: Connection, pooled: PoolProxiedConnection, *, discard: bool) -> None:
         if pooled.is_valid and (discard or self.backend.broken(pooled)):
@@ -127,7 +152,7 @@ class ConnectionPool:
             case Failure.STOPPED:
                 cancellation.check()
                 return DeadlineExceeded()
-            case Failure.AWAY:
+            case Failure.AWAY | Failure.READ_ONLY:
                 return Retry() if lost else DatabaseUnavailable()
             case Failure.DEFECT:
                 return error

@@ -44,7 +44,11 @@ class Probe:
 
         def ask() -> None:
             cause = asked.why_unreachable()
-            answers.append(Found(not cause, not cause and asked.writable(), cause))
+            found = Found(not cause, not cause and asked.writable(), cause)
+            answers.append(found)
+            if not found.writes:
+                # After a fail-over a new connection may lead to another server.
+                asked.renew()
             if asked is not self._database:
                 asked.close()
 

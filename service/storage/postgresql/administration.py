@@ -8,11 +8,12 @@ from sqlalchemy import Engine, text
 from service.storage.backend import Sessions
 from service.storage.checkup import Check
 from service.storage.postgresql.checks import CHECKS
+from service.storage.postgresql.session_settings import USUAL
 
 # Any number that no other program uses for a lock of this kind in the same database.
 _UPGRADE_LOCK = 0x0DE71CE
 
-_WRITABLE = text("SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'")
+_WRITABLE = text("SELECT current_setting('transaction_read_only') = 'off'")
 
 # In pages of usually 8 KiB. A smaller table can be read whole.
 _SMALL = 10
@@ -45,7 +46,8 @@ class Administration:
         return ""
 
     def lock_schema(self, connection: sqlalchemy.Connection) -> None:
-        """Takes an advisory lock, and limits the wait for a table: later calls wait behind the one that waits."""
+        """Takes an advisory lock without a limit of time, then limits the wait for tables: calls wait behind it."""
+        connection.execute(text(USUAL))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
         connection.execute(text("SET LOCAL lock_timeout = '2s'"))
 
@@ -55,7 +57,7 @@ class Administration:
         return "" if encoding == "UTF8" else f"the database's encoding is {encoding}; make one with encoding UTF8"
 
     def writable(self, engine: Engine) -> bool:
-        """Asks for what makes transactions read-only: recovery, as on a standby, and a setting."""
+        """Asks whether a transaction is read-only: on a standby, or because of a setting."""
         with engine.connect() as connection:
             return bool(connection.execute(_WRITABLE).scalar_one())
 

@@ -9,13 +9,15 @@ from sqlalchemy.exc import IntegrityError
 from service.storage.backend import Failure
 from service.storage.tables import IDS
 
-_RETRY = {"40001", "40P01"}  # serialization failure, deadlock
+# Serialization failure, deadlock; no such prepared statement, prepared already, see `prepared`.
+_RETRY = {"40001", "40P01", "26000", "42P05"}
 _NOT_UNIQUE = "23505"
 _IDS = {constraint.name for constraint in IDS}
 _BUSY = {"55P03"}  # lock not available
 _STOPPED = {"57014"}  # query cancelled
 _AWAY_CLASSES = {"08", "53", "57", "58"}  # connection, resources, operator, system
-_AWAY = {"25006", "28000", "28P01", "3D000"}  # a replica, no access, no such database
+_AWAY = {"28000", "28P01", "3D000"}  # no access, no such database
+_READ_ONLY = {"25006"}
 
 
 def failure(error: Exception) -> Failure:
@@ -28,6 +30,8 @@ def failure(error: Exception) -> Failure:
         return Failure.BUSY
     if state in _STOPPED:
         return Failure.STOPPED
+    if state in _READ_ONLY:
+        return Failure.READ_ONLY
     if state in _AWAY or (state or "")[:2] in _AWAY_CLASSES:
         return Failure.AWAY
     lost = state is None and isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)

@@ -1,4 +1,4 @@
-"""Prepared statements on a PostgreSQL connection, with libpq's own functions.
+"""Statements on a PostgreSQL connection, with libpq's own functions.
 
 psycopg's cursors take 50 µs or more for a small statement, which is longer than libpq and PostgreSQL take for a planned
 one; psycopg's documented module `psycopg.pq` takes 10 µs. The connection stays psycopg's: psycopg opens, cancels and
@@ -6,6 +6,7 @@ closes it, and the transaction's state is libpq's, so that cursors can be used i
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -17,7 +18,9 @@ from sqlalchemy import PoolProxiedConnection
 
 from service.runtime.chunks import chunks
 from service.storage.postgresql.parameters import written
-from service.storage.postgresql.pipeline import Pipeline, Prepared
+from service.storage.postgresql.pipeline import Pipeline, Query
+from service.storage.postgresql.prepared import LOST, PreparedStatements, name_of
+from service.storage.postgresql.session_settings import QUESTION, SessionSettings
 
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _KEY = "libpq"
@@ -32,37 +35,46 @@ class Session:
 
     Args:
         connection: the connection, which one thread uses at a time.
+        statements: whether statements are prepared.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], statements: PreparedStatements) -> None:
         self._libpq = connection.pgconn
+        self._statements = statements
         self._names: dict[str, bytes] = {}
-        self._deferred: list[Prepared] = []
+        self._deferred: list[Query] = []
+        self._begun = 0
         self._warnings: list[str] = []
         connection.add_notice_handler(_collecting(self._warnings))
-        self._reader = Transformer(connection)
+        # Without the connection: with it, times would be in the session's time zone.
+        self._reader = Transformer()
         self._pipeline = Pipeline(self._libpq)
 
     @classmethod
-    def of(cls, pooled: PoolProxiedConnection) -> "Session":
+    def of(cls, pooled: PoolProxiedConnection, statements: PreparedStatements) -> "Session":
         """Returns a connection's session, which lives as long as the connection."""
         session = pooled.info.get(_KEY)
         if session is None:
             driver: Any = pooled.driver_connection
-            session = pooled.info[_KEY] = cls(driver)
+            session = pooled.info[_KEY] = cls(driver, statements)
         found: Session = session
         return found
+
+    @cached_property
+    def settings(self) -> SessionSettings:
+        """What the session is set to. It is read once, outside of a transaction."""
+        self._deferred.clear()
+        return SessionSettings.of(self._read(self._checked(_query(QUESTION, ()).run(self._libpq)))[0])
 
     @property
     def broken(self) -> bool:
         """Whether the connection is lost."""
         return self._libpq.status != ConnStatus.OK
 
-    def begin(self, command: str | None) -> None:
-        """Discards what an earlier transaction deferred, and defers the command that begins one."""
-        self._deferred.clear()
-        if command is not None:
-            self.defer(command, ())
+    def begin(self, *commands: str) -> None:
+        """Discards what an earlier transaction deferred, and defers the commands that begin one."""
+        self._deferred = [_query(sql, ()) for sql in commands]
+        self._begun = len(commands)
 
     def commit(self) -> None:
         """Commits, together with the deferred statements. A transaction without a statement was never begun.
@@ -72,11 +84,12 @@ class Session:
             Unconfirmed: PostgreSQL has stopped waiting for a standby. It says so in a warning beside the success; the
                 warning has the code of any other warning, but a commit has no other warning.
         """
-        if self._libpq.transaction_status == TransactionStatus.IDLE and len(self._deferred) <= 1:
+        if self._libpq.transaction_status == TransactionStatus.IDLE and len(self._deferred) <= self._begun:
             self._deferred.clear()
             return
         self._warnings.clear()
-        done = self.run("COMMIT", ()).command_status
+        self._deferred.append(_query("COMMIT", ()))
+        done = self._exchange()[-1].command_status
         if self._warnings:
             raise Unconfirmed(self._warnings[0])
         if done != b"COMMIT":
@@ -84,7 +97,7 @@ class Session:
 
     def defer(self, sql: str, values: Sequence[Any]) -> None:
         """Sends a statement, whose result is not needed, together with the next one in one round trip."""
-        self._deferred.append(self._prepared(sql, values))
+        self._deferred.append(self._query(sql, values))
 
     def flush(self) -> None:
         """Sends the deferred statements now, because SQLAlchemy is going to use the connection."""
@@ -92,7 +105,7 @@ class Session:
             self._exchange()
 
     def run(self, sql: str, values: Sequence[Any]) -> PGresult:
-        """Runs a statement after the deferred ones, and prepares it the first time.
+        """Runs a statement after the deferred ones, and prepares it the first time unless that is turned off.
 
         Args:
             sql: the statement, its parameters numbered `$1`, `$2`, …
@@ -101,10 +114,10 @@ class Session:
         Raises:
             psycopg.Error: it failed, or a deferred one did.
         """
-        prepared = self._prepared(sql, values)
+        query = self._query(sql, values)
         if not self._deferred:
-            return self._checked(self._libpq.exec_prepared(*prepared))
-        self._deferred.append(prepared)
+            return self._checked(query.run(self._libpq))
+        self._deferred.append(query)
         return self._exchange()[-1]
 
     def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -127,14 +140,17 @@ class Session:
             rows += self._reader.load_rows(chunk[0], chunk[-1] + 1, tuple)
         return rows
 
-    def _prepared(self, sql: str, values: Sequence[Any]) -> Prepared:
+    def _query(self, sql: str, values: Sequence[Any]) -> Query:
+        query = _query(sql, values)
+        return query._replace(prepared=True, command=self._prepared(sql)) if self._statements.named else query
+
+    def _prepared(self, sql: str) -> bytes:
         name = self._names.get(sql)
         if name is None:
-            name = f"da_{len(self._names)}".encode()
+            name = name_of(sql)
             self._checked(self._libpq.prepare(name, sql.encode()))
             self._names[sql] = name
-        formats = [Format.BINARY if isinstance(value, bytes) else Format.TEXT for value in values]
-        return Prepared(name, [written(value) for value in values], formats)
+        return name
 
     def _exchange(self) -> list[PGresult]:
         """Sends the deferred statements and returns the result of each. After one that fails, the rest is not run."""
@@ -157,7 +173,21 @@ class Session:
             # server is gone, and until then the connection's status is still OK.
             self._libpq.finish()
             raise psycopg.OperationalError("the connection is lost")
-        raise error_from_result(result)
+        error = error_from_result(result)
+        if error.diag.source_function == "RevalidateCachedQuery":
+            # A migration has changed a table, and the session keeps the statement that was prepared for the old one.
+            self._libpq.finish()
+        if isinstance(error, LOST):
+            # The transaction is run again, and prepares its statements anew if statements are still prepared.
+            self._names.clear()
+            self._statements.lost(error)
+        raise error
+
+
+def _query(sql: str, values: Sequence[Any]) -> Query:
+    """Makes the query of a statement that is not prepared."""
+    formats = [Format.BINARY if isinstance(value, bytes) else Format.TEXT for value in values]
+    return Query(prepared=False, command=sql.encode(), values=[written(value) for value in values], formats=formats)
 
 
 def _collecting(warnings: list[str]) -> Callable[[Diagnostic], None]:

@@ -1,4 +1,4 @@
-"""libpq's pipeline mode: several prepared statements in one round trip."""
+"""libpq's pipeline mode: several statements in one round trip."""
 
 import select
 from collections.abc import Sequence
@@ -9,12 +9,33 @@ from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
 
-class Prepared(NamedTuple):
-    """A prepared statement with its parameters: the arguments of libpq's calls."""
+class Query(NamedTuple):
+    """A statement with its parameters.
 
-    name: bytes
+    Attributes:
+        prepared: whether `command` is the name of a prepared statement, and not its text.
+        command: the name or the text.
+        values: the parameters.
+        formats: the format of each parameter.
+    """
+
+    prepared: bool
+    command: bytes
     values: Any
     formats: list[Format]
+
+    def run(self, libpq: PGconn) -> PGresult:
+        """Runs it and returns its result. Values of results are binary: their texts depend on the session."""
+        if self.prepared:
+            return libpq.exec_prepared(self.command, self.values, self.formats, Format.BINARY)
+        return libpq.exec_params(self.command, self.values, None, self.formats, Format.BINARY)
+
+    def send(self, libpq: PGconn) -> None:
+        """Sends it in a pipeline."""
+        if self.prepared:
+            libpq.send_query_prepared(self.command, self.values, self.formats, Format.BINARY)
+        else:
+            libpq.send_query_params(self.command, self.values, None, self.formats, Format.BINARY)
 
 
 class Pipeline:
@@ -30,7 +51,7 @@ class Pipeline:
         self._readable.register(libpq.socket, select.POLLIN)
         self._ready.register(libpq.socket, select.POLLIN | select.POLLOUT)
 
-    def run(self, statements: Sequence[Prepared]) -> list[PGresult]:
+    def run(self, queries: Sequence[Query]) -> list[PGresult]:
         """Runs statements and returns the result of each. After one that fails, the others are not run.
 
         Raises:
@@ -38,8 +59,8 @@ class Pipeline:
         """
         libpq = self._libpq
         libpq.enter_pipeline_mode()
-        for prepared in statements:
-            libpq.send_query_prepared(*prepared)
+        for query in queries:
+            query.send(libpq)
         libpq.pipeline_sync()
         while libpq.flush():
             self._ready.poll()

@@ -15,7 +15,7 @@ from sqlalchemy.pool import QueuePool
 
 from service.domain.cancellation import Cancellation
 from service.domain.errors import DeadlineExceeded
-from service.storage.backend import Failure, View
+from service.storage.backend import Failure, Mode, View
 from service.storage.database_url import first_line
 from service.storage.sqlite import errors
 from service.storage.sqlite import url as urls
@@ -34,6 +34,7 @@ class SQLite(AssignmentStatements, OperationStatements, Administration):
 
     Args:
         url: the database's.
+        prepared_statements: ignored, because no pooler stands before a file.
 
     Raises:
         UnsupportedDatabase: the URL names no file.
@@ -43,7 +44,7 @@ class SQLite(AssignmentStatements, OperationStatements, Administration):
 
     sqlalchemy_dialect: sqlalchemy.Dialect = sqlite.dialect(paramstyle="named")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prepared_statements: Mode = "auto") -> None:  # noqa: ARG002  # the interface's
         self.place = urls.path(url)
         # Threads wait here, in order and without polling. SQLite itself polls, and a later one may come first.
         self._writer = threading.Lock()

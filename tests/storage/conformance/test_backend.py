@@ -60,7 +60,8 @@ def made(connection: Connection, customer_id: str, revision: int) -> list[tuple[
 
 
 def test_the_list_of_backends_and_the_list_of_tested_databases_agree() -> None:
-    assert {name.partition("+")[0] for name in location.BACKENDS} == set(KINDS)
+    spellings = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
+    assert {spellings.get(name, name) for name in location.BACKENDS} == set(KINDS)
 
 
 def test_a_transaction_is_kept_by_a_commit_and_undone_without_one(database: Database) -> None:

@@ -11,7 +11,10 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
+from service.storage.backend import Failure, Mode
+from service.storage.postgresql import errors
 from service.storage.postgresql.libpq import Session, Unconfirmed
+from service.storage.postgresql.prepared import PreparedStatements
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.postgresql
@@ -28,7 +31,7 @@ def connect(postgres_server: Postgres) -> Iterator[Callable[[], Connection]]:
 
     def opened() -> Connection:
         # Without psycopg's own preparing, as the service connects.
-        made.append(psycopg.connect(plain, autocommit=True, prepare_threshold=None, options="-c timezone=UTC"))
+        made.append(psycopg.connect(plain, autocommit=True, prepare_threshold=None))
         return made[-1]
 
     opened().execute("CREATE TABLE t (id int PRIMARY KEY, name text)")
@@ -47,7 +50,7 @@ def connection(connect: Callable[[], Connection]) -> Connection:
 @pytest.fixture
 def session(connection: Connection) -> Session:
     """A session."""
-    return Session(connection)
+    return Session(connection, PreparedStatements("auto"))
 
 
 INSERT = "INSERT INTO t (id, name) VALUES ($1, $2)"
@@ -59,7 +62,7 @@ def stored(connect: Callable[[], Connection]) -> list[int]:
 
 
 def prepared(connection: Connection) -> list[str]:
-    found = connection.execute("SELECT statement FROM pg_prepared_statements ORDER BY name")
+    found = connection.execute("SELECT statement FROM pg_prepared_statements ORDER BY prepare_time")
     return [row[0] for row in found]
 
 
@@ -136,7 +139,75 @@ def test_prepared_statements_survive_a_rollback(session: Session, connection: Co
     connection.rollback()
     assert session.rows(IDS, ()) == []
     session.run(INSERT, [1, "x"])
-    assert prepared(connection)[1:] == [INSERT, IDS]
+    assert prepared(connection) == [INSERT, IDS]
+
+
+def names(connection: Connection) -> list[str]:
+    found = connection.execute("SELECT name FROM pg_prepared_statements ORDER BY prepare_time")
+    return [row[0] for row in found]
+
+
+def test_the_name_of_a_statement_depends_on_its_text_alone(connect: Callable[[], Connection]) -> None:
+    first, second = connect(), connect()
+    for connection, statements in ((first, (INSERT, IDS)), (second, (IDS, INSERT))):
+        session = Session(connection, PreparedStatements("auto"))
+        for sql in statements:
+            session._query(sql, [])
+    assert names(first) == names(second)[::-1]
+    assert len(set(names(first))) == 2
+
+
+@pytest.mark.parametrize("away", ["missing", "exists already"])
+@pytest.mark.parametrize(("mode", "after"), [("auto", []), ("always", [IDS])])
+def test_a_statement_that_is_not_where_it_should_be_has_the_transaction_run_again(
+    connection: Connection, away: str, mode: Mode, after: list[str]
+) -> None:
+    session = Session(connection, PreparedStatements(mode))
+    session.rows(IDS, ())
+    if away == "missing":
+        connection.execute("DEALLOCATE ALL")
+    else:
+        session = Session(connection, session._statements)
+    with pytest.raises(psycopg.Error) as caught:
+        session.rows(IDS, ())
+    assert errors.failure(caught.value) is Failure.RETRY
+    connection.execute("DEALLOCATE ALL")
+    for _ in range(2):
+        assert session.rows(IDS, ()) == []
+    assert prepared(connection) == after
+
+
+def test_nothing_is_prepared_if_that_is_turned_off(connection: Connection) -> None:
+    session = Session(connection, PreparedStatements("never"))
+    session.begin("BEGIN")
+    session.defer(INSERT, [1, "a"])
+    assert session.batch([(IDS, ()), ("SELECT $1::text[]", [["b"]])]) == [[(1,)], [(["b"],)]]
+    session.commit()
+    assert session.rows(IDS, ()) == [(1,)]
+    assert prepared(connection) == []
+
+
+def test_after_a_change_of_a_table_the_connection_is_not_used_again(
+    session: Session, connect: Callable[[], Connection]
+) -> None:
+    everything = "SELECT * FROM t"
+    session.rows(everything, ())
+    connect().execute("ALTER TABLE t ADD COLUMN more int")
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        session.rows(everything, ())
+    assert session.broken
+
+
+ODD = ("datestyle = 'German'", "timezone = 'Asia/Kathmandu'", "bytea_output = escape", "extra_float_digits = -15")
+TIME = datetime(2024, 2, 29, 23, 59, 59, 999_999, UTC)
+
+
+def test_values_do_not_depend_on_what_the_session_is_set_to(session: Session, connection: Connection) -> None:
+    for setting in ODD:
+        connection.execute(f"SET {setting}")
+    sql = "SELECT CAST($1 AS timestamptz), CAST($2 AS bytea), CAST('1.2345678901234567' AS float8)"
+    ((time, data, number),) = session.rows(sql, [TIME, b"\0\\"])
+    assert (time.isoformat(), data, number) == (TIME.isoformat(), b"\0\\", 1.2345678901234567)
 
 
 def test_a_statement_that_cannot_be_prepared_is_not_taken_for_prepared(session: Session) -> None:
@@ -175,7 +246,7 @@ def test_a_transaction_without_a_statement_is_never_begun(
     sent = exchanges(session, monkeypatch)
     session.begin("BEGIN")
     session.commit()
-    session.begin(None)
+    session.begin()
     session.commit()
     assert sent == []
     assert connection.info.transaction_status == TransactionStatus.IDLE
@@ -184,7 +255,7 @@ def test_a_transaction_without_a_statement_is_never_begun(
 def test_a_statement_without_a_transaction_commits_by_itself(
     session: Session, connect: Callable[[], Connection]
 ) -> None:
-    session.begin(None)
+    session.begin()
     session.run(INSERT, [1, "a"])
     assert stored(connect) == [1]
 
@@ -286,9 +357,9 @@ def test_a_cancelled_statement_ends_in_an_error_and_the_connection_stays(
         while not ended.wait(0.05):
             connection.cancel_safe(timeout=30)
 
-    session.begin("BEGIN" if deferred else None)
+    session.begin(*["BEGIN"] * deferred)
     # Before the thread is started, because preparing can be cancelled too.
-    session._prepared("SELECT pg_sleep(600)", ())
+    session._prepared("SELECT pg_sleep(600)")
     cancelling = threading.Thread(target=cancel)
     cancelling.start()
     try:
@@ -330,8 +401,7 @@ def test_a_connection_that_the_server_has_ended_is_broken(
     session.rows(IDS, ())
     pid = connection.info.backend_pid
     assert connect().execute("SELECT pg_terminate_backend(%s, 30000)", [pid]).fetchone() == (True,)
-    session._names["BEGIN"] = b"prepared before"
-    session.begin("BEGIN" if in_pipeline else None)
+    session.begin(*["BEGIN"] * in_pipeline)
     with pytest.raises(psycopg.OperationalError):
         session.rows(IDS, ())
     assert session.broken
@@ -375,7 +445,7 @@ def test_large_parameters_and_large_results_pass_each_other(session: Session) ->
 
 def test_a_session_is_freed_without_the_garbage_collector(connect: Callable[[], Connection]) -> None:
     connection = connect()
-    session = Session(connection)
+    session = Session(connection, PreparedStatements("auto"))
     session.rows(IDS, ())
     gc.collect()
     gc.disable()

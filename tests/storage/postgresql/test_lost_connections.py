@@ -34,7 +34,7 @@ def test_an_error_of_the_use_case_is_kept_if_the_connection_is_lost_afterwards(
         if through == "SQLAlchemy":
             add_device(uow)
         # Ends the connection of this transaction, which notices it only after the use case has raised its error.
-        other = create_engine(database.engine.url)
+        other = create_engine(database.url)
         with other.connect() as connection:
             connection.execute(ended)
         other.dispose()
