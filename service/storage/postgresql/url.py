@@ -26,6 +26,7 @@ _REFUSED = {
     "client_encoding": "the service always uses UTF8",
     "replication": "the service needs an ordinary connection",
 }
+_UTF8 = {"utf8", "utf-8", "unicode"}
 
 
 def parameters(url: str) -> dict[str, str]:
@@ -48,6 +49,8 @@ def parameters(url: str) -> dict[str, str]:
         given = {option.keyword.decode(): option.val.decode() for option in options if option.val is not None}
     except (psycopg.Error, UnicodeError):
         raise UnsupportedDatabase(f"the database URL cannot be read; {WANTED}") from None
+    if given.get("client_encoding", "").lower() in _UTF8:
+        del given["client_encoding"]
     for name in sorted(_REFUSED.keys() & given):
         raise UnsupportedDatabase(f"the database URL must not set {name}: {_REFUSED[name]}")
     if not all(_is_port(port) for port in given.get("port", "").split(",")):
