@@ -215,7 +215,7 @@ def serve(database_url: str) -> Iterator[Serve]:
     started: list[tuple[Service, Client]] = []
 
     def start(**settings: Any) -> Client:
-        service = Service(Settings(database_url=database_url, drain_seconds=5, **settings))
+        service = Service(Settings(**{"database_url": database_url, "drain_seconds": 5, **settings}))
         client = Client(service.start("127.0.0.1:0"))
         started.append((service, client))
         return client

@@ -30,6 +30,7 @@ listen_port = {listen}
 unix_socket_dir =
 auth_type = trust
 auth_file = {folder}/users
+admin_users = postgres
 pool_mode = {mode}
 """
 
@@ -80,6 +81,7 @@ class PgBouncer:
 
     def lead_to(self, host: str, port: int) -> None:
         """Has new connections to the database go to a server. A running PgBouncer replaces those that it has."""
+        user = Path(host).owner() if host.startswith("/") else "nobody"
         text = _SETTINGS.format(host=host, port=port, listen=self._port, folder=self._folder, mode=self._mode)
         (self._folder / "settings.ini").write_text(text)
         (self._folder / "users").write_text('"postgres" ""\n')
@@ -88,7 +90,6 @@ class PgBouncer:
                 console.pgconn.exec_(b"RELOAD")
             return
         # As root it has to run as another user: as the one that may use the database's socket.
-        user = Path(host).owner() if host.startswith("/") else "nobody"
         command = [self._program, *(["-u", user] if os.geteuid() == 0 else []), str(self._folder / "settings.ini")]
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -115,16 +116,22 @@ class PgBouncer:
 
 
 @contextmanager
-def running(program: str, url: str, mode: str = "transaction") -> Iterator[str]:
-    """Starts a PgBouncer with its own settings before a database. Yields the URL that leads through it."""
-    target = make_url(url)
-    host = target.query.get("host") or target.host
+def started(program: str, mode: str) -> Iterator[PgBouncer]:
+    """Makes a PgBouncer, which begins when it is to lead somewhere, and stops it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="da-pgbouncer-"))
     folder.chmod(0o755)
     pooler = PgBouncer(program, folder, mode)
     try:
-        pooler.lead_to(str(host), target.port or 5432)
-        yield pooler.url(str(target.database))
+        yield pooler
     finally:
         pooler.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def running(program: str, url: str, mode: str = "transaction") -> Iterator[str]:
+    """Starts a PgBouncer before a database. Yields the URL that leads through it."""
+    target = make_url(url)
+    with started(program, mode) as pooler:
+        pooler.lead_to(str(target.query.get("host") or target.host), target.port or 5432)
+        yield pooler.url(str(target.database))
