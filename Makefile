@@ -77,7 +77,7 @@ test-fast: install ## Run what needs no other process, on SQLite alone (a minute
 run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:8080, and print calls to paste.
 	@$(BIN)/device-assignment serve --example --grpc-address $(GRPC_ADDRESS) $(if $(REST_ADDRESS),--rest-address $(REST_ADDRESS))
 
-bench: install ## Measure the service beside its limits (ten minutes). Go and pgbench make it better.
+bench: install ## Measure the service beside its limits (ten minutes). Needs Go.
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.gateway
 	@$(BIN)/python -m tools.docs
@@ -88,9 +88,8 @@ bench-before: install ## Measure an earlier commit's server and this one in turn
 	  git worktree add --quiet --detach "$$folder/before" "$(BEFORE)" && \
 	  $(BIN)/python -m benchmarks.before "$$folder/before" $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-large: install ## Measure growth, a million calls and a million devices (half an hour or more, 20 GB of disk).
+bench-large: install ## Measure growth, a million devices and a million calls (half an hour or more, 20 GB of disk).
 	@$(BIN)/python -m benchmarks.growth
-	@$(BIN)/python -m benchmarks.million
 	@$(BIN)/python -m benchmarks.memory
 
 torture: install ## Inject 100 faults into 100,000 calls and check every answer; puts the figures into docs/torture.md.

@@ -4,113 +4,140 @@ import argparse
 import tempfile
 import time
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rich.progress import Progress
-
-from benchmarks import chart, pgbench, report, rows, signals
-from benchmarks.bare import workers
-from benchmarks.beside import Beside
-from benchmarks.catalogue import WORKS
-from benchmarks.fairness import Fairness
-from benchmarks.fleet import Fleet, empty_fleet, fill
-from benchmarks.large import Large
-from benchmarks.load import NO_GO, PythonLoad, load
-from benchmarks.subjects import Subject, Tools
-from service.config import Settings
+from benchmarks import chart, limits, report
+from benchmarks.fleet import copied
+from benchmarks.load import Load, load
+from benchmarks.record import Recording, record
+from benchmarks.report import Result, compared
+from benchmarks.rows import LARGE, LONG, RATE, ROWS, Row, Side
+from benchmarks.works import ALL
 from tests import postgres
-from tests.postgres import Postgres
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# Customers of whom devices are looked up, again and again.
-_ASKED = 3_000
+AT_REST_MB, PEAK_MB = 80, 300
+_RECORDED, _RECORDED_SQLITE, _RECORDED_ALONE, _READ_AGAIN = 2_000, 600, 200, 4
 
 
-def _subjects(server: Postgres, folder: Path, rounds: int, *, hot: bool) -> list[tuple[Subject, float]]:
-    """Prepares the small calls, each with what it is to reach of the sum of costs."""
+class Limits:
+    """The limits of rows. Each is measured once in a round, on a copy of the database, and kept by its name."""
 
-    def changing(name: str, target: float, *, free: int = 0, hottest: bool = False) -> tuple[Subject, float]:
-        # The calls of a round, and the transactions of pgbench and of the bare loop, with some to spare.
-        count, each = (2_000, 60) if hottest else (1_200, 40)
-        fleet = fill(server.create(), rounds * (15_000 if hottest else 7_000) + 20, free=free)
-        return Subject(WORKS[name], fleet, 64, count, pgbench_each=each, alone=400 * hottest, half=hottest), target
+    def __init__(self, side: Side, load: Load) -> None:
+        self._side = side
+        self._load = load
+        self._recordings: dict[str, Recording] = {}
 
-    first = changing("UnassignDevices, 10 ids", 0.7, hottest=True)
-    if hot:
-        return [first]
-    asked = fill(server.create(), _ASKED)
-    file = folder / "bench.db"
-    sqlite = fill(f"sqlite:///{file}", rounds * 2_000 + 20)
+    def recording(self, row: Row) -> Recording:
+        """Records the SQL of a row's work once."""
+        name = f"{row.work.name} {row.sqlite}"
+        if name not in self._recordings:
+            fleet = self._side.sqlite if row.sqlite else self._side.small
+            count = _RECORDED_ALONE if row.in_flight == 1 else _RECORDED_SQLITE if row.sqlite else _RECORDED
+            with copied(self._side.server, fleet) as copy:
+                self._recordings[name] = record(copy, row.work, count)
+        return self._recordings[name]
+
+    def measure(self, row: Row) -> None:
+        """Takes part in a round."""
+        samples, recording = self._side.samples, self.recording(row)
+        name = row.name()
+        for workers in row.ways:
+            rate, p50 = limits.empty(self._load, row.work, recording, workers)
+            samples[f"empty of {row.name(workers)}"].append(rate if row.in_flight > 1 else p50)
+        fleet = self._side.sqlite if row.sqlite else self._side.small
+        with copied(self._side.server, fleet) as copy:
+            if row.in_flight == 1:
+                samples[f"database of {name}"].append(limits.bare(copy, recording).p50)
+            elif row.sqlite:
+                samples[f"database of {name}"].append(limits.bare(copy, recording).rate)
+            else:
+                repeated = 1 if row.work.changes else _READ_AGAIN
+                samples[f"database of {name}"].append(limits.replay(copy, recording, row.in_flight, repeated))
+
+    def measure_long(self, recording: Recording) -> None:
+        """Takes part in a round with the long call."""
+        with copied(self._side.server, self._side.large) as copy:
+            self._side.samples["bare"].append(limits.bare(copy, recording).p50)
+
+
+def _results(side: Side, row: Row) -> list[Result]:
+    name, database = row.name(), side.median(f"database of {row.name()}")
+    if row.alone:
+        return [compared(f"{name}, p50 beside bare", "ms", side.median(name), database, row.target)]
+    if row.in_flight == 1:
+        limit = side.median(f"empty of {name}") + database
+        return [compared(f"{name}, p50 beside empty + bare", "ms", side.median(name), limit, row.target)]
+    results = []
+    for workers in row.ways:
+        # Of as many processes as serve, or of one where that is quicker: so few cores are soon too few.
+        empty = max(side.median(f"empty of {row.name(way)}") for way in row.ways if way <= workers)
+        limit = 1 / (1 / database + 1 / empty)
+        work = f"{row.name(workers)}, beside the sum of costs"
+        results.append(compared(work, "calls/s", side.median(row.name(workers)), limit, row.target))
+    if row.half:
+        p99, p50 = side.median(f"half p99 of {name}"), side.median(f"half p50 of {name}")
+        results.append(compared(f"{row.work.name}, p99 at half of the top rate beside p50", "ms", p99, p50, 4))
+    elif len(row.ways) > 1:
+        one, several = (side.median(row.name(workers)) for workers in row.ways)
+        results.append(compared(f"{row.work.name}, {row.ways[-1]} workers beside one", "calls/s", several, one, 1.15))
+    return results
+
+
+def _results_of_all(side: Side) -> list[Result]:
+    beside = f"{RATE} small calls a second, p99 with a call of {ALL:,} beside them, and without"
     return [
-        first,
-        (Subject(WORKS["LookupOwners, 1 id"], asked, 64, 4_000, pgbench_each=300, reused=_ASKED), 0.6),
-        (Subject(WORKS["LookupOwners, 1,000 ids"], asked, 1, 0, bare=120, alone=120, reused=_ASKED - 50), 0),
-        changing("AssignDevices, 10 ids", 0.6, free=10),
-        changing("TransferDevices, 10 ids", 0.6),
-        (Subject(WORKS["UnassignDevices, 10 ids"], sqlite, 16, 600, processes=(1, 2)), 0.6),
+        compared(what, "MB", side.median(what), AT_REST_MB, 1)
+        for what in ("memory of a server at rest", "memory of each of 2 workers at rest")
+    ] + [
+        compared(f"{LONG.name}, beside bare", "s", side.median(LONG.name), side.median("bare"), 1.15),
+        compared(f"{LONG.name}, peak memory of the server", "MB", side.median("peak"), PEAK_MB, 1),
+        compared(beside, "ms", side.p99("beside"), side.p99("without"), 3),
     ]
 
 
-def _heading(fleet: Fleet, load_name: str, program: str | None) -> str:
-    settings = {
-        name: str(fleet.one(f"SHOW {name}")[0]).split()[0] for name in ("server_version", "synchronous_commit", "fsync")
-    }
-    version = settings.pop("server_version")
-    words = ", ".join(f"{name} {value}" for name, value in settings.items())
-    return report.machine(f"{version} ({words})", [load_name, pgbench.version(program) if program else "no pgbench"])
+def _notes(side: Side, row: Row) -> str:
+    """Shows what the results were computed from, and p99."""
+    names = [name for name in side.samples if name.endswith(row.name()) or name in map(row.name, row.ways)]
+    found = ((name, side.median(name)) for name in names)
+    return "; ".join(f"{name} {f'{1_000 * value:.2f} ms' if value < 1 else f'{value:,.0f}/s'}" for name, value in found)
 
 
-def main(rounds: int, *, hot: bool) -> None:
-    """Measures everything in so many rounds, or only the first work, which is the one that most is done for."""
+def main(rounds: int, only: str) -> None:
+    """Measures so many rounds of everything, or only the rows that have a text in their names; then writes nothing."""
     started = time.monotonic()
+    rows = [row for row in ROWS if only in row.name()]
     with ExitStack() as stack:
         server = stack.enter_context(postgres.running())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="da-benchmarks-")))
         generator = stack.enter_context(load())
-        tools = Tools(generator, stack.enter_context(workers(8)), pgbench.find(), Settings().threads)
-        progress = stack.enter_context(Progress(transient=True))
-        shown = progress.add_task("preparing", total=None)
-        subjects = _subjects(server, folder, rounds, hot=hot)
-        heading = _heading(subjects[0][0].fleet, generator.name, tools.pgbench)
-        measures: list[Callable[[], None]] = [partial(subject.measure, tools) for subject, _ in subjects]
-        others: list[Callable[[], list[report.Result]]] = []
-        if not hot:
-            large, beside = Large(server), Beside(empty_fleet(server.create()))
-            large.prepare()
-            beside.prepare(rounds)
-            fairness = Fairness.prepared(server, rounds)
-            measures += [partial(large.measure, tools.workers), partial(beside.measure, generator), fairness.measure]
-            others = [partial(rows.of_large, large), partial(rows.of_beside, beside), fairness.rows]
-        progress.update(shown, description="measuring", total=rounds * len(measures))
-        for _ in range(rounds):
-            for measure in measures:
-                measure()
-                progress.advance(shown)
-        results = []
-        for subject, target in subjects:
-            results += rows.of_subject(subject, target) if subject.in_flight > 1 else rows.of_lookup(subject)
-        for other in others:
-            results += other()
-        parts = [rows.parts(subject) for subject, _ in subjects]
-    parts.append(f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all")
-    if tools.pgbench is None:
-        parts.append(pgbench.HOW_TO_GET_IT)
-    if isinstance(generator, PythonLoad):
-        parts.append(NO_GO)
-    report.show(results, parts, heading)
-    if not hot:
+        side = Side(server, generator, folder)
+        of_rows = Limits(side, generator)
+        long: Recording | None = None
+        if not only:
+            with copied(server, side.large) as copy:
+                long = record(copy, LONG, 1, LARGE)
+        for number in range(rounds):
+            print(f"round {number + 1} of {rounds}, {time.monotonic() - started:.0f} s")
+            for row in rows:
+                of_rows.measure(row)
+                side.measure(row)
+            if long is not None:
+                of_rows.measure_long(long)
+                side.measure_long()
+        heading = report.machine(side.small.one("SHOW server_version")[0])
+    results = [result for row in rows for result in _results(side, row)]
+    if not only:
+        results += _results_of_all(side)
         report.write(results)
         chart.draw(results)
+    notes = [f"medians of {rounds} rounds, {time.monotonic() - started:.0f} s in all", heading]
+    report.show(results, [_notes(side, row) for row in rows] + notes)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--hot", action="store_true", help="only UnassignDevices of 10 identifiers; writes nothing")
+    parser.add_argument("--only", default="", help="only rows with this in their names; writes nothing")
     arguments = parser.parse_args()
-    signals.interrupt_on_sigterm()
-    main(arguments.rounds, hot=arguments.hot)
+    report.interrupt_on_sigterm()
+    main(arguments.rounds, arguments.only)

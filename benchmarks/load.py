@@ -1,4 +1,4 @@
-"""The load generator: the Go program in `load/`, or Python where there is no Go."""
+"""The load generator: the Go program in `load/`, which needs Go (https://go.dev/dl)."""
 
 import json
 import shutil
@@ -6,153 +6,82 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from benchmarks import caller
-
-NO_GO = (
-    "Go was not found (https://go.dev/dl), so a Python client makes the calls and takes as much of the processors as"
-    " the service: these numbers cannot be compared with others"
-)
 _SOURCE = Path(__file__).parent / "load"
 # So many that each of two workers gets about half of them.
 _CONNECTIONS = 16
 
 
 class Calls(NamedTuple):
-    """What came of calls. Times are in seconds, `cpu` the seconds of processor that a call cost the generator."""
+    """What came of calls: the rate, times in seconds, and of each call when it began and how long it took."""
 
     rate: float
     p50: float
     p99: float
-    cpu: float
     starts: list[float]
     took: list[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is called."""
+class Load:
+    """The program, built into a folder."""
 
-    port: int
-    path: str
-    api_key: str = ""
-
-
-class Load(Protocol):
-    """Makes calls."""
-
-    name: str
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._binary = folder / "load"
+        go = shutil.which("go")
+        if go is None:
+            raise SystemExit("Go was not found, which builds the load generator: https://go.dev/dl")
+        # Its modules come through Go's own proxy the first time.
+        subprocess.run([go, "build", "-o", self._binary, "."], cwd=_SOURCE, check=True)
 
     def calls(
         self,
-        target: Target,
+        port: int,
+        path: str,
+        api_key: str,
         messages: Iterable[Any],
         *,
         in_flight: int = 1,
         warming: int = 0,
         rate: float = 0,
-        each: bool = False,
     ) -> Calls:
-        """Sends every message once, the first ones only to warm up.
+        """Sends every message once, in order.
 
         Args:
-            target: where to.
+            port: of the server.
+            path: of the method.
+            api_key: the key.
             messages: protobuf messages.
             in_flight: how many calls are under way at once.
-            warming: how many of the calls do not count.
-            rate: calls a second, whatever becomes of the earlier ones; 0 waits for answers instead.
-            each: whether to give `starts` (since 1970) and `took` of each call.
+            warming: how many of the calls, the first ones, do not count.
+            rate: calls a second, whether earlier ones are answered or not; 0 waits for answers instead.
 
         Raises:
-            RuntimeError: a call failed; the text says with which status.
+            RuntimeError: a call failed; the text has the status.
         """
-
-
-class GoLoad:
-    """See `Load`."""
-
-    name = "load generator in Go"
-
-    def __init__(self, binary: Path, folder: Path) -> None:
-        self._binary = binary
-        self._folder = folder
-
-    def calls(
-        self,
-        target: Target,
-        messages: Iterable[Any],
-        *,
-        in_flight: int = 1,
-        warming: int = 0,
-        rate: float = 0,
-        each: bool = False,
-    ) -> Calls:
-        """See `Load.calls`."""
         # A file of its own, because two may run at once.
-        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self._folder) as file:
             for message in messages:
                 data = message.SerializeToString()
                 file.write(b"\0" + len(data).to_bytes(4, "big") + data)
-        command = [self._binary, "-address", f"127.0.0.1:{target.port}", "-path", target.path, "-bodies", file.name]
-        command += ["-key", target.api_key, "-connections", _CONNECTIONS, "-in-flight", in_flight, "-warm", warming]
-        command += ["-rate", rate, f"-each={'true' if each else 'false'}"]
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+            file.flush()
+            command = [self._binary, "-address", f"127.0.0.1:{port}", "-path", path, "-bodies", file.name]
+            command += ["-key", api_key, "-connections", _CONNECTIONS, "-in-flight", in_flight, "-warm", warming]
+            command += ["-rate", rate, "-each"]
+            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"the load generator failed: {done.stderr[-2_000:]}")
-        Path(file.name).unlink()
         result = json.loads(done.stdout)
         if result["errors"]:
-            raise RuntimeError(f"calls of {target.path} failed, by status: {result['errors']}")
-        return _calls(result)
-
-
-class PythonLoad:
-    """See `Load`; for want of anything better."""
-
-    name = "load generator in PYTHON"
-
-    def calls(
-        self,
-        target: Target,
-        messages: Iterable[Any],
-        *,
-        in_flight: int = 1,
-        warming: int = 0,
-        rate: float = 0,
-        each: bool = False,
-    ) -> Calls:
-        """See `Load.calls`."""
-        bodies = [message.SerializeToString() for message in messages]
-        made = caller.Made(target.port, target.path, target.api_key, bodies, in_flight, warming, rate)
-        result = caller.in_a_process(made)
-        return _calls(result if each else {**result, "starts": [], "took": []})
-
-
-def _calls(result: dict[str, Any]) -> Calls:
-    return Calls(
-        result["rate"],
-        result["p50"] / 1e6,
-        result["p99"] / 1e6,
-        result["cpu"] / 1e6,
-        [start / 1e6 for start in result.get("starts", ())],
-        [took / 1e6 for took in result.get("took", ())],
-    )
+            raise RuntimeError(f"calls of {path} failed, by status: {result['errors']}")
+        starts, took = ([moment / 1e6 for moment in result[name]] for name in ("starts", "took"))
+        return Calls(result["rate"], result["p50"] / 1e6, result["p99"] / 1e6, starts, took)
 
 
 @contextmanager
 def load() -> Iterator[Load]:
-    """Builds the generator. Its modules come through Go's own proxy the first time."""
-    with tempfile.TemporaryDirectory(prefix="da-load-") as name:
-        go = shutil.which("go")
-        if go is None:
-            yield PythonLoad()
-            return
-        binary = Path(name, "load")
-        command = [go, "build", "-o", str(binary), "."]
-        built = subprocess.run(command, cwd=_SOURCE, capture_output=True, text=True, check=False)
-        if built.returncode:
-            raise RuntimeError(f"the load generator could not be built: {built.stderr}")
-        yield GoLoad(binary, Path(name))
+    """Builds the generator."""
+    with tempfile.TemporaryDirectory(prefix="da-load-") as folder:
+        yield Load(Path(folder))

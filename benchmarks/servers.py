@@ -1,4 +1,4 @@
-"""Starts what is called: the service as in production, and a server whose one call does nothing."""
+"""Starts what is called: the service as in production, its gateway, and a server whose calls do nothing."""
 
 import json
 import os
@@ -11,12 +11,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_SECONDS = 120.0
-# Versions that miss a signal now and then must not hold up a run.
-_END_SECONDS = 60.0
+import grpc
+from deviceassignment.v1.device_assignment_pb2_grpc import DeviceAssignmentServiceStub
 
-LARGE_MESSAGES = (("grpc.max_receive_message_length", -1),)
-"""A channel's option to take answers of any size."""
+_START_SECONDS = 120.0
+_END_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,24 @@ class Running:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [_megabytes(int(pid), "VmRSS") for pid in children]
 
+    def channel(self) -> grpc.Channel:
+        """Makes a channel that takes answers of any size."""
+        return grpc.insecure_channel(f"127.0.0.1:{self.port}", options=(("grpc.max_receive_message_length", -1),))
+
+    def stub(self) -> DeviceAssignmentServiceStub:
+        """Makes a client."""
+        return DeviceAssignmentServiceStub(self.channel())
+
 
 def _megabytes(pid: int, what: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition(f"{what}:")[2].split()[0]) / 1024
+
+
+def environment(url: str, code: Path | None = None) -> dict[str, str]:
+    """Makes the environment for a database, in which Python finds this version of the project, or that in a folder."""
+    path = {} if code is None else {"PYTHONPATH": os.pathsep.join([str(code), str(code / "generated")])}
+    return {**os.environ, **path, "DEVICE_ASSIGNMENT_DATABASE_URL": url}
 
 
 @contextmanager
@@ -50,34 +63,20 @@ def service(url: str, workers: int = 1, code: Path | None = None) -> Iterator[Ru
         workers: how many processes serve; from two on, the process that is started is their supervisor.
         code: the folder of another version of this project, to serve instead of this one.
     """
-    command = [sys.executable, "-m", "service", "serve", "--grpc-address", "127.0.0.1:0", "--workers", str(workers)]
+    command = ["-m", "service", "serve", "--grpc-address", "127.0.0.1:0", "--workers", str(workers)]
     event = "serving" if workers == 1 else "all workers serving"
-    environment = {**environment_of(code), "DEVICE_ASSIGNMENT_DATABASE_URL": url}
-    with _running(command, environment, event, code) as running:
+    with _running(command, environment(url, code), event, code) as running:
         yield running
 
 
-def environment_of(code: Path | None) -> dict[str, str]:
-    """Makes the environment in which Python finds another version of this project, or this one."""
-    path = {} if code is None else {"PYTHONPATH": os.pathsep.join([str(code), str(code / "generated")])}
-    return {**os.environ, **path}
-
-
 @contextmanager
-def empty(kind: str, threads: int, sizes: dict[str, int], processes: int = 1) -> Iterator[Running]:
-    """Serves empty calls on threads (`sync`) or an event loop (`aio`).
-
-    Args:
-        kind: which of the two.
-        threads: how many.
-        sizes: those of the answers, by path.
-        processes: how many share the port; gives the last of them.
-    """
+def empty(threads: int, path: str, size: int, processes: int = 1) -> Iterator[Running]:
+    """Serves calls that do nothing and are answered with so many bytes."""
     port = 0
     with ExitStack() as stack:
         for _ in range(processes):
-            command = [sys.executable, "-m", "benchmarks.empty", kind, str(threads), json.dumps(sizes)]
-            running = stack.enter_context(_running([*command, str(port)], dict(os.environ)))
+            command = ["-m", "benchmarks.empty", str(threads), path, str(size), str(port)]
+            running = stack.enter_context(_running(command, dict(os.environ)))
             port = running.port
         yield running
 
@@ -86,27 +85,25 @@ def empty(kind: str, threads: int, sizes: dict[str, int], processes: int = 1) ->
 def gateway(port: int) -> Iterator[Running]:
     """Serves REST in front of a server on this machine."""
     addresses = ["--grpc-target", f"127.0.0.1:{port}", "--rest-address", "127.0.0.1:0"]
-    with _running([sys.executable, "-m", "service", "gateway", *addresses], dict(os.environ)) as running:
+    with _running(["-m", "service", "gateway", *addresses], dict(os.environ)) as running:
         yield running
 
 
 @contextmanager
 def _running(
-    command: list[str], environment: dict[str, str], event: str = "serving", folder: Path | None = None
+    command: list[str], variables: dict[str, str], event: str = "serving", folder: Path | None = None
 ) -> Iterator[Running]:
-    with tempfile.TemporaryDirectory() as temporary:
-        log = Path(temporary, "log")
-        with (
-            log.open("w") as output,
-            subprocess.Popen(command, stderr=output, env=environment, cwd=folder) as process,
-        ):
-            try:
-                yield Running(_port(log, process, event), process.pid)
-            finally:
-                process.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_END_SECONDS)
-                process.kill()
+    with (
+        tempfile.NamedTemporaryFile("r+") as log,
+        subprocess.Popen([sys.executable, *command], stderr=log, env=variables, cwd=folder) as process,
+    ):
+        try:
+            yield Running(_port(Path(log.name), process, event), process.pid)
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_SECONDS)
+            process.kill()
 
 
 def _port(log: Path, process: subprocess.Popen[bytes], event: str) -> int:

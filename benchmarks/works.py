@@ -6,14 +6,16 @@ from typing import Any
 
 from deviceassignment.v1 import device_assignment_pb2 as pb
 
+SERVICE = "/deviceassignment.v1.DeviceAssignmentService/"
+
 FIRST = 1_000_000
 """The first number. All have seven digits, so that all requests of a kind are equally long."""
 
 OWNED = 20
-"""Devices that each customer has."""
+"""Devices of each customer."""
 
-FREE = 10
-"""Devices that are there for each number and that nobody has."""
+ALL = 100_000
+"""Identifiers of a long call."""
 
 
 def email(number: int) -> str:
@@ -21,60 +23,55 @@ def email(number: int) -> str:
     return f"customer{number}@example.com"
 
 
+def target_email(number: int) -> str:
+    """Names the customer without devices who gets those of another."""
+    return f"target{number}@example.com"
+
+
 def identifiers(number: int, count: int, first: int = 0) -> list[str]:
-    """Names devices of a number: from `first` up to OWNED they are the customer's, the FREE ones behind nobody's."""
+    """Names devices of a number: the first `OWNED` are the customer's."""
     return [f"{number}-{place:02}" for place in range(first, first + count)]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A kind of small call. `operation` and `changes` are what each call leaves in the history; "" and 0 for a read.
+    """A kind of call.
 
-    `calls_traced` is how many calls are made to record the SQL of one: from two, the next ones' can be made up.
+    Attributes:
+        name: as the table shows it.
+        path: of the method on the wire.
+        request: the request of a number.
+        answer: the class of the answer.
+        exact: whether an answer is what the call of a number has to return.
+        changes: the rows that each call leaves in the history; 0 for a read.
     """
 
     name: str
-    method: str
+    path: str
     request: Callable[[int], Any]
+    answer: type[Any]
     exact: Callable[[Any, int], bool]
-    operation: str = ""
     changes: int = 0
-    calls_traced: int = 6
-
-    @property
-    def path(self) -> str:
-        """Returns the method's path on the wire."""
-        return f"/deviceassignment.v1.DeviceAssignmentService/{self.method}"
 
 
 def unassign(size: int) -> Work:
-    """Ends so many assignments of a customer, and lists the others."""
+    """Ends so many assignments of a customer. Of a long list of remaining devices only the length is checked."""
 
     def request(number: int) -> pb.UnassignDevicesRequest:
         return pb.UnassignDevicesRequest(customer_email=email(number), device_identifiers=identifiers(number, size))
 
     def exact(answer: pb.UnassignDevicesResponse, number: int) -> bool:
         ended = list(answer.unassigned_devices) == identifiers(number, size)
+        if size > OWNED:
+            return ended and len(answer.devices_remaining) == size
         return ended and list(answer.devices_remaining) == identifiers(number, OWNED - size, size)
 
-    return Work(f"UnassignDevices, {size} id{'s' * (size > 1)}", "UnassignDevices", request, exact, "unassign", size)
-
-
-def unassign_many(size: int) -> Work:
-    """Ends so many assignments of a customer of twice as many; of the rest, only the number is checked."""
-
-    def request(number: int) -> pb.UnassignDevicesRequest:
-        return pb.UnassignDevicesRequest(customer_email=email(number), device_identifiers=identifiers(number, size))
-
-    def exact(answer: pb.UnassignDevicesResponse, number: int) -> bool:
-        ended = list(answer.unassigned_devices) == identifiers(number, size)
-        return ended and answer.remaining_count == size and len(answer.devices_remaining) == size
-
-    return Work(f"UnassignDevices, {size:,} ids", "UnassignDevices", request, exact, "unassign", size, calls_traced=1)
+    name = f"UnassignDevices, {f'{size:,} of {2 * size:,}' if size > OWNED else size} ids"
+    return Work(name, SERVICE + "UnassignDevices", request, pb.UnassignDevicesResponse, exact, size)
 
 
 def assign(size: int, first: int = OWNED) -> Work:
-    """Assigns so many unassigned devices to a customer: those after the customer's own, unless others are named."""
+    """Assigns devices to a customer: those without an owner that follow the customer's own, unless others are named."""
 
     def request(number: int) -> pb.AssignDevicesRequest:
         return pb.AssignDevicesRequest(
@@ -84,16 +81,16 @@ def assign(size: int, first: int = OWNED) -> Work:
     def exact(answer: pb.AssignDevicesResponse, number: int) -> bool:
         return [device.identifier for device in answer.assigned_devices] == identifiers(number, size, first)
 
-    return Work(f"AssignDevices, {size} ids", "AssignDevices", request, exact, "assign", size)
+    return Work(f"AssignDevices, {size} ids", SERVICE + "AssignDevices", request, pb.AssignDevicesResponse, exact, size)
 
 
 def transfer(size: int) -> Work:
-    """Transfers so many devices of a customer to another, who exists and has none."""
+    """Transfers devices of a customer to another one, who exists and has none."""
 
     def request(number: int) -> pb.TransferDevicesRequest:
         return pb.TransferDevicesRequest(
             from_customer_email=email(number),
-            to_customer_email=f"target{number}@example.com",
+            to_customer_email=target_email(number),
             device_identifiers=identifiers(number, size),
         )
 
@@ -101,14 +98,14 @@ def transfer(size: int) -> Work:
         counts = (answer.from_device_count, answer.to_device_count)
         return list(answer.transferred_devices) == identifiers(number, size) and counts == (OWNED - size, size)
 
-    return Work(f"TransferDevices, {size} ids", "TransferDevices", request, exact, "transfer", 2 * size)
+    path = SERVICE + "TransferDevices"
+    return Work(f"TransferDevices, {size} ids", path, request, pb.TransferDevicesResponse, exact, 2 * size)
 
 
 def lookup(size: int) -> Work:
-    """Asks for the owners of so many devices, of one customer after the other."""
+    """Asks for the owners of devices, of one customer after the other."""
 
     def devices(number: int) -> list[str]:
-        # Numbers of small runs are close together, and a thousand devices are those of fifty customers.
         customers = range(number, number + (size + OWNED - 1) // OWNED)
         return [identifier for customer in customers for identifier in identifiers(customer, OWNED)][:size]
 
@@ -119,10 +116,5 @@ def lookup(size: int) -> Work:
         owners = [[owner.email for owner in result.owners] for result in answer.results]
         return owners == [[email(int(identifier.partition("-")[0]))] for identifier in devices(number)]
 
-    return Work(
-        f"LookupOwners, {size:,} id{'s' * (size > 1)}",
-        "LookupOwners",
-        request,
-        exact,
-        calls_traced=6 if size <= OWNED else 1,
-    )
+    name = f"LookupOwners, {size:,} id{'s' * (size > 1)}"
+    return Work(name, SERVICE + "LookupOwners", request, pb.LookupOwnersResponse, exact)

@@ -13,8 +13,8 @@ _DIGITS = ((100, 0), (10, 1), (0, 2))
 
 _SHORT = {
     "LookupOwners, 1 id, 64 in flight, beside the sum of costs": "`LookupOwners` of one device, 64 in flight",
-    "LookupOwners, 1 id, the same with --workers 2": "the same with two workers",
-    "LookupOwners, 1,000 ids, p50 beside bare": "`LookupOwners` of 1,000 devices, median",
+    "LookupOwners, 1 id, 64 in flight --workers 2, beside the sum of costs": "the same with two workers",
+    "LookupOwners, 1,000 ids, 1 in flight, p50 beside bare": "`LookupOwners` of 1,000 devices, median",
     "UnassignDevices, 10 ids, 64 in flight, beside the sum of costs": "`UnassignDevices` of ten devices, 64 in flight",
     "UnassignDevices, 10 ids, 1 in flight, p50 beside empty + bare": "the same, one in flight, median",
     "SQLite: UnassignDevices, 10 ids, 16 in flight, beside the sum of costs": "the same on SQLite, 16 in flight",

@@ -2,8 +2,8 @@
 
 Objects that only the collector can free gathered by the hundred calls, and it took 10 to 250 ms at once. A call that
 is over refers to nothing that refers to it, so reference counting frees it; and the collector runs seldom. The figures
-are in docs/decisions/garbage-collection.md. To measure it again, run `python -m benchmarks --hot`, which shows the p99
-of small calls. To do without it, do not call `run_seldom`.
+are in docs/decisions/garbage-collection.md. To measure it again, run `python -m benchmarks --only "64 in flight"`,
+which shows the p99 of small calls. To do without it, do not call `run_seldom`.
 """
 
 import gc
