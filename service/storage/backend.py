@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import sqlalchemy
@@ -40,6 +41,7 @@ class Failure(Enum):
     STOPPED = auto()  # cancelled by this service, or by a time limit of the database
     AWAY = auto()  # the database cannot be reached or does not work
     READ_ONLY = auto()  # the database that this connection leads to takes no writes; another connection may find one
+    FULL = auto()  # the disk of the database is full
     DEFECT = auto()  # anything else
 
 
@@ -217,6 +219,17 @@ class Backend(Protocol):
 
         Raises:
             OSError: it cannot be made.
+        """
+
+    def copy_to(self, file: Path) -> int:
+        """Writes a copy of the database to a file that does not exist, while the database is used.
+
+        Returns:
+            The size of the file in bytes.
+
+        Raises:
+            OperatorError: databases of this kind are copied with a tool of their own.
+            OSError: the file exists, or cannot be written.
         """
 
     def missing_file(self, remedy: str) -> str:

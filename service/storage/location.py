@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from service.storage.backend import Backend, Mode
+from service.storage.backend import Backend, Failure, Mode
 from service.storage.database_url import WANTED, DatabaseRefused, UnsupportedDatabase
 from service.storage.postgresql.backend import PostgreSQL
 from service.storage.sqlite.backend import SQLite
@@ -50,6 +50,8 @@ def cause(url: str, error: Exception) -> str:
 
 def refused(url: str, error: Exception) -> DatabaseRefused:
     """Makes the error that quotes the driver's."""
+    if backend_of(url).failure(error) is Failure.FULL:
+        return DatabaseRefused(f"the disk of the database {place(url)} is full; make space on it and try again")
     return DatabaseRefused(f"the database {place(url)} does not allow this: {cause(url, error)}")
 
 

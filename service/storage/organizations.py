@@ -44,7 +44,7 @@ class Organizations:
     def all(self) -> list[Organization]:
         """Lists the organisations by name."""
         statement = select(organization.c.id, organization.c.name).order_by(organization.c.name)
-        with self._database.session() as connection:
+        with self._database.session(write=False) as connection:
             return [Organization(*row) for row in connection.execute(statement)]
 
     def named(self, name: str) -> Organization | None:

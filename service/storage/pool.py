@@ -13,6 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from service.domain.cancellation import Cancellation
 from service.domain.errors import Conflict, DatabaseUnavailable, DeadlineExceeded, OutcomeUnknown, Overloaded
 from service.metrics import numbers
+from service.runtime import log
+from service.runtime.log_limits import LogLimits
 from service.storage import location
 from service.storage.backend import Failure, Mode, View
 from service.storage.connection import Connection
@@ -21,6 +23,10 @@ from service.storage.transaction import Retry
 _CONNECTIONS = numbers.gauge("database_connections", "Connections to the database in the pool.", state=("used", "idle"))
 _MOST = numbers.gauge("database_connections_limit", "How many connections the pool may have.")
 _RENEWAL_SECONDS = 1.0
+_WHY = {
+    Failure.READ_ONLY: "The database takes no writes now; retry later",
+    Failure.FULL: "The database's disk is full; retry when there is space again",
+}
 
 
 class ConnectionPool:
@@ -40,6 +46,7 @@ class ConnectionPool:
         self.backend = location.backend_of(url, prepared_statements)
         self.engine = self.backend.engine(connections)
         self._renewed_at = -math.inf
+        self._limits = LogLimits()
         self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, *self.backend.driver_errors)
 
     def write_gauges(self) -> None:
@@ -89,7 +96,7 @@ class ConnectionPool:
             lost = self._lost(pooled, pool, error) and again and (refused or not committing)
             failure: Exception
             if committing and view is View.WRITE and self.backend.unconfirmed(pooled, error):
-                failure = OutcomeUnknown()
+                failure = OutcomeUnknown(self._unconfirmed_text(error))
             else:
                 failure = self._translated(error, cancellation, lost=lost)
             try:
@@ -152,7 +159,20 @@ class ConnectionPool:
             case Failure.STOPPED:
                 cancellation.check()
                 return DeadlineExceeded()
-            case Failure.AWAY | Failure.READ_ONLY:
-                return Retry() if lost else DatabaseUnavailable()
+            case Failure.AWAY | Failure.READ_ONLY | Failure.FULL as why:
+                if why is Failure.FULL:
+                    self._log_full()
+                return Retry() if lost else DatabaseUnavailable(_WHY.get(why, ""))
             case Failure.DEFECT:
                 return error
+
+    def _unconfirmed_text(self, error: Exception) -> str:
+        if self.backend.failure(error) is not Failure.FULL:
+            return ""
+        self._log_full()
+        return f"The database's disk is full. {OutcomeUnknown.text}"
+
+    def _log_full(self) -> None:
+        left_out = self._limits.admit("full")
+        if left_out is not None:
+            log.error("the disk of the database is full", database=self.backend.place, left_out=left_out)

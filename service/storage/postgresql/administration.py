@@ -1,10 +1,12 @@
 """What commands and maintenance ask of PostgreSQL: upgrades, the planner's statistics, settings."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy import Engine, text
 
+from service.runtime.operator_error import OperatorError
 from service.storage.backend import Sessions
 from service.storage.checkup import Check
 from service.storage.postgresql.checks import CHECKS
@@ -40,6 +42,12 @@ class Administration:
 
     def create_file(self) -> None:
         """Does nothing: an administrator creates the database."""
+
+    def copy_to(self, file: Path) -> int:  # noqa: ARG002  # the interface's
+        """Names PostgreSQL's own tool."""
+        raise OperatorError(
+            "db backup copies SQLite databases; use pg_dump for PostgreSQL, as docs/operate.md shows under Backup"
+        )
 
     def missing_file(self, remedy: str) -> str:  # noqa: ARG002  # the interface's
         """Returns nothing: whether the database exists is found out by connecting."""

@@ -10,6 +10,7 @@ from service.storage.backend import Sessions
 from service.storage.checkup import Check
 from service.storage.sqlite.checks import CHECKS
 from service.storage.sqlite.connect import make_file
+from service.storage.sqlite.copying import copy
 
 
 class Administration:
@@ -21,6 +22,10 @@ class Administration:
     def create_file(self) -> None:
         """Makes the file."""
         make_file(self.place)
+
+    def copy_to(self, file: Path) -> int:
+        """Copies one state of the file, with what its write-ahead log has, and syncs the copy."""
+        return copy(self.place, file)
 
     def missing_file(self, remedy: str) -> str:
         """Looks for the file without following a link."""

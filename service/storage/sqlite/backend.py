@@ -21,7 +21,7 @@ from service.storage.sqlite import errors
 from service.storage.sqlite import url as urls
 from service.storage.sqlite.administration import Administration
 from service.storage.sqlite.assignments import AssignmentStatements
-from service.storage.sqlite.connect import connect
+from service.storage.sqlite.connect import connect, read_only
 from service.storage.sqlite.operations import OperationStatements
 from service.storage.statement import Compiled
 
@@ -59,7 +59,7 @@ class SQLite(AssignmentStatements, OperationStatements, Administration):
 
     def unconfirmed(self, pooled: PoolProxiedConnection, error: Exception) -> bool:  # noqa: ARG002  # the interface's
         """Returns True if the file could not be written: it may have the whole commit when it is opened again."""
-        return self.failure(error) is Failure.AWAY
+        return self.failure(error) in {Failure.AWAY, Failure.FULL}
 
     def violates(self, error: IntegrityError, constraint: UniqueConstraint) -> bool:
         """Goes by the columns."""
@@ -79,7 +79,7 @@ class SQLite(AssignmentStatements, OperationStatements, Administration):
         @event.listens_for(engine, "begin")
         def _begin(connection: sqlalchemy.Connection) -> None:
             if not connection.get_execution_options().get("begun"):
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                connection.exec_driver_sql("BEGIN" if read_only(self.place) else "BEGIN IMMEDIATE")
 
         return engine
 

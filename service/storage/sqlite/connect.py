@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 _WAL_PAUSE_SECONDS = 0.005
@@ -40,16 +41,29 @@ def connect(path: str, max_wait_seconds: float) -> sqlite3.Connection:
     connection.create_function("clock_timestamp", 0, lambda: time.time_ns() // 1000)
     # In WAL mode readers and the writer do not wait for each other. FULL syncs at every commit, so that a confirmed
     # commit survives a loss of power too.
-    _use_wal(connection, max_wait_seconds)
+    if not read_only(path):
+        _use_wal(connection, max_wait_seconds)
     for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
 
 
+def read_only(path: str) -> bool:
+    """Returns whether this user can only read a file, or can make no file beside it, as SQLite does to write."""
+    exists = Path(path).exists()
+    return exists and not (os.access(path, os.W_OK) and os.access(Path(path).parent, os.W_OK))
+
+
 def _uri(path: str) -> str:
     """Writes any path as the URI with which SQLite opens a file without making it."""
+    mode = "rw"
+    if read_only(path):
+        # Without the promise that nothing changes, SQLite wants to make files beside the file. It ignores the
+        # write-ahead log then, so this is only for a file that has none.
+        log = Path(f"{path}-wal")
+        mode = "ro" if log.exists() and log.stat().st_size else "ro&immutable=1"
     # Between the second and the third slash is the name of a host, which is empty.
-    return f"file:{'//' if path.startswith('/') else ''}{quote(os.fsencode(path))}?mode=rw"
+    return f"file:{'//' if path.startswith('/') else ''}{quote(os.fsencode(path))}?mode={mode}"
 
 
 def _use_wal(connection: sqlite3.Connection, max_wait_seconds: float) -> None:

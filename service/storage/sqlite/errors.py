@@ -12,10 +12,16 @@ from service.storage.tables import IDS
 _AWAY = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_READONLY,
+}
+
+_OTHERS = {
+    sqlite3.SQLITE_BUSY: Failure.BUSY,
+    sqlite3.SQLITE_LOCKED: Failure.BUSY,
+    sqlite3.SQLITE_INTERRUPT: Failure.STOPPED,
+    sqlite3.SQLITE_FULL: Failure.FULL,
+    sqlite3.SQLITE_READONLY: Failure.READ_ONLY,
 }
 
 
@@ -25,10 +31,8 @@ def failure(error: Exception) -> Failure:
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_CONSTRAINT and str(cause) in map(_violated, IDS):
         return Failure.RETRY
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return Failure.BUSY
-    if code == sqlite3.SQLITE_INTERRUPT:
-        return Failure.STOPPED
+    if code in _OTHERS:
+        return _OTHERS[code]
     return Failure.AWAY if code in _AWAY else Failure.DEFECT
 
 
