@@ -26,6 +26,7 @@ from service.storage.outages import Outages
 from service.storage.probe import Found, Probe
 from service.storage.stream import Stream
 from service.supervision.heartbeat import Link
+from service.tracing import spans
 from service.version import VERSION
 
 # Beside the calls' connections: two for unknown keys, one for keys of calls that wait for their message, one for the
@@ -218,6 +219,7 @@ def serve(
     with Signals(*ends, HANGUP) as signals:
         garbage.run_seldom()
         with affinity.together() if settings.cpu_affinity else nullcontext():
+            spans.start(settings.traces_endpoint, log.process_name())
             _check_certificate(tls, supervised=link is not None)
             service = Service(settings, link, addresses=len(addresses))
             serve_metrics()
@@ -232,6 +234,7 @@ def serve(
             if tls is not None:
                 tls.close()
             service.stop()
+            spans.stop()
 
 
 def _check_certificate(tls: Renewed[Tls] | None, *, supervised: bool) -> None:

@@ -119,6 +119,10 @@ class Settings:
     """Where `serve` and `gateway` serve `/metrics` for Prometheus, `host:port`; nowhere by default. `--metrics-address`
     comes first."""
 
+    traces_endpoint: str = ""
+    """Where spans are sent, by OTLP over gRPC, such as `http://127.0.0.1:4317`; nowhere by default. Needs the extra
+    `tracing`."""
+
     log_format: str = _one_of("auto", "json", "console")
     """The format of the log. `auto` is JSON unless the log goes to a terminal."""
 

@@ -19,6 +19,7 @@ from service.runtime import log, open_files
 from service.runtime.operator_error import OperatorError
 from service.runtime.signals import HANGUP, ignore_hangup
 from service.supervision.heartbeat import Link
+from service.tracing import spans
 from service.version import VERSION
 
 # For the connections to the server, the log, and connections that are being rejected.
@@ -64,6 +65,7 @@ def serve(
         keep_alive_seconds=settings.rest_keep_alive_seconds,
         cors_origins=tuple(settings.rest_cors_origins.split()),
     )
+    spans.start(settings.traces_endpoint, log.process_name() or "gateway")
     certificates = Certificates(tls, trust)
     runner = Runner(
         Target(target, certificates.trust), options, settings.drain_seconds, certificates.context, pages.routes()
@@ -108,4 +110,5 @@ def serve(
     runner.run(listening, on_started)
     ignore_hangup()
     certificates.close()
+    spans.stop()
     log.info("stopped REST")

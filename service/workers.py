@@ -24,6 +24,7 @@ from service.supervision.heartbeat import Link
 from service.supervision.port import SharedPort
 from service.supervision.process import Child
 from service.supervision.supervisor import Supervisor
+from service.tracing import spans
 from service.version import VERSION
 
 # Beside the calls in flight: the database's answers to the bookkeeping, and the end of the streams.
@@ -88,6 +89,7 @@ def serve(
         port = shared[0]
         rest_port = None if rest is None else ports.enter_context(closing(SharedPort(rest.address)))
         app.check(settings)
+        spans.check(settings.traces_endpoint)
         log.name_process("supervisor")
         children = [
             Child(

@@ -12,10 +12,11 @@ from service.domain.errors import ApiKeyInvalid, ScopeMissing, ServiceError
 from service.domain.keys import Principal
 from service.grpc_client.metadata import KEY_CHECK, LOGGED_REQUEST_ID, X_REQUEST_ID
 from service.grpc_server.authentication import Authenticator, RateLimit
-from service.grpc_server.call import Call, enter
+from service.grpc_server.call import Call, begin_span, enter
 from service.grpc_server.incoming_call import IncomingCall
 from service.grpc_server.message_receiver import MessageReceiver
 from service.method_table import RPCS, UNKNOWN
+from service.tracing import spans
 
 # gRPC returns a deadline in the far future for a call without one.
 _NO_DEADLINE_SECONDS = 10 * 365 * 86_400.0
@@ -55,6 +56,8 @@ class Admission:
         deadline = time.monotonic() + seconds if has_deadline else None
         call = Call(incoming.method, Cancellation(deadline), x_request_id=request_id(context))
         enter(call)
+        if spans.started() and call.method != KEY_CHECK:
+            begin_span(call, context.invocation_metadata(), incoming.since)
         if stream:
             call.cancel = context.cancel
 

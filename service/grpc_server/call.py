@@ -2,9 +2,10 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from service.domain import errors
 from service.domain.cancellation import Cancellation
@@ -16,6 +17,7 @@ from service.method_table import RPCS
 from service.metrics import numbers
 from service.runtime import log
 from service.runtime.log_limits import LogLimits
+from service.tracing import spans
 
 
 def _reason(error: type[ServiceError]) -> str:
@@ -34,6 +36,7 @@ class Call:
         counts: what the log has of it besides, such as how many devices it changed.
         recheck: checks the key again, for streams. Raises `ApiKeyInvalid` if it is not valid any more.
         cancel: ends a stream from another thread.
+        span: its span, if spans are made.
     """
 
     method: str
@@ -44,6 +47,7 @@ class Call:
     counts: dict[str, int | bool | str] = field(default_factory=dict)
     recheck: Callable[[], None] = lambda: None
     cancel: Callable[[], object] = lambda: None
+    span: Any = None
 
 
 _RPCS = {name: name.rpartition("/")[2] for name in (*RPCS, KEY_CHECK)}
@@ -67,6 +71,10 @@ _SECONDS = numbers.histogram(
 _REFUSED = numbers.counter(
     "calls_refused", "Calls that were refused before any work.", reason=[_reason(error) for error in _REFUSALS]
 )
+
+_CALL_ID = "device_assignment.call_id"
+# Those that OpenTelemetry's conventions count as errors of a server.
+_FAILURES = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 
 _current: ContextVar[Call] = ContextVar("call")
 
@@ -104,6 +112,23 @@ def count(**counts: int | bool | str) -> None:
     current()[0].counts.update(counts)
 
 
+def begin_span(call: Call, metadata: Iterable[tuple[str, str | bytes]], since: float) -> None:
+    """Begins the span of a call whose headers came at `since`, on `time.monotonic`'s clock."""
+    service, _, name = call.method.partition("/")
+    attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name, _CALL_ID: call.id}
+    call.span = spans.begin(call.method, metadata, since, attributes)
+
+
+def _end_span(call: Call, status_name: str, error: ServiceError | None) -> None:
+    attributes = {
+        "rpc.grpc.status_code": status.number_of(error),
+        "device_assignment.organization_id": call.principal and call.principal.organization_id,
+        "device_assignment.reason": error and error.reason,
+    }
+    spans.end(call.span, attributes, failed=status_name in _FAILURES)
+    call.span = None
+
+
 def _count(call: Call, status_name: str, seconds: float, error: ServiceError | None) -> None:
     """Counts a call that has ended, for Prometheus."""
     rpc = _RPCS.get(call.method, numbers.OTHER)
@@ -122,6 +147,8 @@ def log_end(call: Call, started: float, error: ServiceError | None) -> None:
     seconds = time.monotonic() - started
     status_name = "OK" if error is None else status.name_of(error)
     _count(call, status_name, seconds, error)
+    if call.span is not None:
+        _end_span(call, status_name, error)
     refused = error.refused if isinstance(error, ApiKeyInvalid) else None
     if call.principal is None and not isinstance(error, InternalError):
         left_out = _without_key.admit((error and error.reason, refused and refused.state))

@@ -47,6 +47,11 @@ _CODES: dict[type[ServiceError], int] = {
 }
 
 
+def number_of(error: ServiceError | None) -> int:
+    """Returns the number of the status of an error; 0 (`OK`) for None."""
+    return 0 if error is None else _CODES[type(error)]
+
+
 NAMES = ("OK", *sorted({str(code_pb2.Code.Name(code)) for code in _CODES.values()}))
 """The names of the statuses that calls end with."""
 

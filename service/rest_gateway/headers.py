@@ -10,6 +10,7 @@ from service.rest_gateway.http_error import HTTPError
 from service.rest_gateway.keys import KEY_PATTERN
 from service.rest_gateway.request_state import RequestState
 from service.rest_gateway.violations import Violations
+from service.tracing import spans
 
 _LONGEST_SECONDS = 3_600.0
 _SECONDS = re.compile(rb"\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?")
@@ -55,7 +56,9 @@ def read_context(state: RequestState, violations: Violations, seconds: float | N
         raise invalid_key()
     passed = [(metadata.X_REQUEST_ID, state.request_id), (metadata.API_KEY, key.decode())]
     parent = headers.get(b"traceparent")
-    if parent is not None and _TRACE_PARENT.fullmatch(parent):
+    if spans.started():
+        passed += spans.outgoing()
+    elif parent is not None and _TRACE_PARENT.fullmatch(parent):
         passed.append(("traceparent", parent.decode()))
         trace_state = headers.get(b"tracestate")
         if trace_state is not None and _PRINTABLE.fullmatch(trace_state):

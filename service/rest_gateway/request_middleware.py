@@ -5,7 +5,8 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
+from typing import Any
 
 from service.grpc_client.metadata import LOGGED_REQUEST_ID, X_REQUEST_ID
 from service.metrics import numbers
@@ -16,6 +17,7 @@ from service.rest_gateway.request_state import RequestState
 from service.rest_gateway.routes import ROUTES
 from service.runtime import log
 from service.runtime.log_limits import LogLimits
+from service.tracing import spans
 
 # How many requests without a valid key are logged in a second, for each status.
 _LOGGED_UNAUTHENTICATED = 10
@@ -36,6 +38,8 @@ _SECONDS = numbers.histogram(
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     rpc=(*_RPCS.values(), numbers.OTHER),
 )
+_METHODS = frozenset(HTTPMethod)
+_TRACE = ("traceparent", "tracestate")
 _PROBES = frozenset({LIVE, READY})
 _DEFAULT_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -62,6 +66,7 @@ class RequestMiddleware:
         if len(headers) != len(scope["headers"]):
             state.repeated = _repeated(scope["headers"])
         scope["request_state"] = state
+        span = _begin_span(scope, state) if spans.started() and scope["path"] not in _PROBES else None
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -76,10 +81,33 @@ class RequestMiddleware:
             await self._app(scope, receive, send_with_headers)
         finally:
             _count(state)
+            if span is not None:
+                _end_span(span, _method(scope), state)
             if state.route not in _PROBES:
                 left_out = 0 if state.authenticated else self._unauthenticated.admit(state.status)
                 if left_out is not None:
                     _log(scope["method"], state, left_out)
+
+
+def _method(scope: Scope) -> str:
+    """Returns the method, or what OpenTelemetry's conventions have for one that a caller has made up."""
+    method: str = scope["method"]
+    return method if method in _METHODS else "_OTHER"
+
+
+def _begin_span(scope: Scope, state: RequestState) -> Any:
+    parents = [
+        (name, state.headers[name.encode()].decode("latin-1")) for name in _TRACE if name.encode() in state.headers
+    ]
+    attributes = {"http.request.method": _method(scope), "device_assignment.x_request_id": state.request_id}
+    return spans.begin(_method(scope), parents, state.started, attributes)
+
+
+def _end_span(span: Any, method: str, state: RequestState) -> None:
+    code = state.status or CLIENT_CLOSED_REQUEST
+    attributes = {"http.response.status_code": code, "http.route": state.route or None}
+    failed = code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    spans.end(span, attributes, name=f"{method} {state.route}".strip(), failed=failed)
 
 
 def _count(state: RequestState) -> None:

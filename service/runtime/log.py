@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from service.runtime import access_log
@@ -21,32 +22,45 @@ _logger.addHandler(logging.NullHandler())  # until `configure`, events are not w
 _formatter: EventFormatter | None = None
 _access_log: AccessLog | None = None
 _process_name = ""
+_trace_id: Callable[[], str] | None = None
 
 
 def info(event: str, /, **fields: Any) -> None:
     """Logs an event that is part of normal work."""
-    _logger.info(event, extra={"fields": fields})
+    _logger.info(event, extra={"fields": _traced(fields)})
 
 
 def warning(event: str, /, **fields: Any) -> None:
     """Logs an event that an operator may have to look at."""
-    _logger.warning(event, extra={"fields": fields})
+    _logger.warning(event, extra={"fields": _traced(fields)})
 
 
 def error(event: str, /, **fields: Any) -> None:
     """Logs a failure."""
-    _logger.error(event, extra={"fields": fields})
+    _logger.error(event, extra={"fields": _traced(fields)})
 
 
 def exception(event: str, /, **fields: Any) -> None:
     """Logs a defect, with the traceback of the exception that is being handled."""
-    _logger.error(event, exc_info=True, extra={"fields": fields})  # noqa: LOG014  # callers handle an exception
+    _logger.error(event, exc_info=True, extra={"fields": _traced(fields)})  # noqa: LOG014  # callers handle an exception
 
 
 def access(event: str, /, **fields: Any) -> None:
     """Logs a call or a request, a moment later."""
     if _access_log is not None:
-        _access_log.write(event, fields)
+        _access_log.write(event, _traced(fields))
+
+
+def add_trace_id(trace_id: Callable[[], str] | None) -> None:
+    """Adds the id of the current trace to each line from now on. `trace_id` returns it, or an empty text."""
+    global _trace_id  # noqa: PLW0603  # a process has one log
+    _trace_id = trace_id
+
+
+def _traced(fields: dict[str, Any]) -> dict[str, Any]:
+    if _trace_id is not None:
+        fields["trace_id"] = _trace_id()
+    return fields
 
 
 def flush() -> None:
@@ -61,6 +75,11 @@ def name_process(name: str) -> None:
     _process_name = name
     if _formatter is not None:
         _formatter.process_name = name
+
+
+def process_name() -> str:
+    """Returns the name of this process in the log; empty where it is the only one."""
+    return _process_name
 
 
 class _Handler(logging.Handler):

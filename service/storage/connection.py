@@ -47,6 +47,10 @@ class Connection:
         compiled = statement.compiled(self._backend.sqlalchemy_dialect)
         self._backend.defer(self._pooled, compiled, compiled.bound(parameters))
 
+    def commit(self) -> None:
+        """Commits the transaction."""
+        self._backend.commit(self._pooled)
+
     @property
     def info(self) -> dict[Any, Any]:
         """What is remembered for as long as the connection to the database lives."""

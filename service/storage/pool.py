@@ -19,6 +19,7 @@ from service.storage import location
 from service.storage.backend import Failure, Mode, View
 from service.storage.connection import Connection
 from service.storage.transaction import Retry
+from service.tracing import spans
 
 _CONNECTIONS = numbers.gauge("database_connections", "Connections to the database in the pool.", state=("used", "idle"))
 _MOST = numbers.gauge("database_connections_limit", "How many connections the pool may have.")
@@ -47,6 +48,12 @@ class ConnectionPool:
         self.engine = self.backend.engine(connections)
         self._renewed_at = -math.inf
         self._limits = LogLimits()
+        self._connection = Connection
+        if spans.started():
+            from service.storage.traced_connection import TracedConnection, trace_core  # noqa: PLC0415  # seldom wanted
+
+            self._connection = TracedConnection
+            trace_core(self.engine)
         self._driver_errors: tuple[type[Exception], ...] = (DBAPIError, *self.backend.driver_errors)
 
     def write_gauges(self) -> None:
@@ -77,7 +84,7 @@ class ConnectionPool:
             raise Overloaded from error
         except self._driver_errors as error:
             raise self._translated(error, cancellation, lost=False) from error
-        connection = Connection(self.engine, pooled, self.backend)
+        connection = self._connection(self.engine, pooled, self.backend)
         committing = False
         try:
             with cancellation.stopping(lambda: self.backend.stop(pooled)):
@@ -87,7 +94,7 @@ class ConnectionPool:
             # with success, and other transactions read what may still be lost.
             cancellation.check()
             committing = True
-            self.backend.commit(pooled)
+            connection.commit()
         except self._driver_errors as error:
             # A pooled connection may have been lost long ago, in a restart of the database; then nothing was done.
             # After a COMMIT it is not known whether something was, and only the caller can ask, by the request id.
