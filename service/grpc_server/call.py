@@ -146,7 +146,8 @@ def log_end(call: Call, started: float, error: ServiceError | None) -> None:
     """
     seconds = time.monotonic() - started
     status_name = "OK" if error is None else status.name_of(error)
-    _count(call, status_name, seconds, error)
+    if numbers.started():
+        _count(call, status_name, seconds, error)
     if call.span is not None:
         _end_span(call, status_name, error)
     refused = error.refused if isinstance(error, ApiKeyInvalid) else None

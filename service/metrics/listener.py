@@ -22,6 +22,7 @@ _REQUEST_SECONDS = 5.0
 _MAX_HEAD_BYTES = 8 * 1024
 _KEPT_SECONDS = 0.1
 _LOOK_SECONDS = 1.0
+_AGAIN_SECONDS = 5.0
 
 _PLAIN = "text/plain; charset=utf-8"
 
@@ -39,6 +40,8 @@ class MetricsListener:
         self._written: dict[str, tuple[float, bytes, str]] = {}
         self._writing = threading.Lock()
         self._stopping = False
+        self._allowed = float(_BURST)
+        self._counted = time.monotonic()
         for each in listening:
             each.setblocking(False)
 
@@ -51,22 +54,32 @@ class MetricsListener:
         self._stopping = True
 
     def _accept(self) -> None:
-        allowed, counted = float(_BURST), time.monotonic()
         while not self._stopping:
-            ready: list[socket.socket]
-            ready, _, _ = select.select(self._listening, [], [], _LOOK_SECONDS)
-            for each in ready:
-                now = time.monotonic()
-                allowed, counted = min(_BURST, allowed + (now - counted) * _PER_SECOND), now
-                if allowed < 1:
-                    time.sleep((1 - allowed) / _PER_SECOND)
-                try:
-                    connection, _ = each.accept()
-                except OSError:  # another process was first, or there are no descriptors left
-                    time.sleep(1 / _PER_SECOND)
-                    continue
-                allowed -= 1
-                self._begin(connection)
+            try:
+                ready: list[socket.socket]
+                ready, _, _ = select.select(self._listening, [], [], _LOOK_SECONDS)
+                for each in ready:
+                    self._pace()
+                    self._accept_one(each)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again, and calls go on
+                log.error("metrics not served", reason=f"{type(error).__name__}: {error}")
+                time.sleep(_AGAIN_SECONDS)
+
+    def _pace(self) -> None:
+        """Waits until one more connection may be accepted."""
+        now = time.monotonic()
+        self._allowed = min(_BURST, self._allowed + (now - self._counted) * _PER_SECOND)
+        self._counted = now
+        if self._allowed < 1:
+            time.sleep((1 - self._allowed) / _PER_SECOND)
+        self._allowed -= 1
+
+    def _accept_one(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except BlockingIOError:  # another process was first
+            return
+        self._begin(connection)
 
     def _begin(self, connection: socket.socket) -> None:
         self._open.append(connection)

@@ -18,7 +18,10 @@ import service.rest
 from service.metrics import numbers
 from service.metrics.listener import MetricsListener
 from service.rest_gateway.sockets import listen
+from tests.grpc_server.conftest import Log, eventually, logged
 from tests.rest_gateway.rest import Http
+
+__all__ = ["logged"]
 
 assert service.app
 assert service.rest
@@ -148,3 +151,16 @@ def test_a_flood_of_scrapes_is_served_at_a_bounded_rate(port: int) -> None:
     seconds = time.monotonic() - began
     assert count <= 16 + 50 * seconds + 1
     assert time.process_time() - spent < seconds
+
+
+def test_a_listener_that_fails_is_one_line_in_the_log_and_no_traceback(logged: Log) -> None:
+    numbers.start()
+    listening = listen("127.0.0.1:0")
+    listener = MetricsListener(listening)
+    listening[0].close()
+    listener.start()
+    eventually(lambda: logged.events("metrics not served"))
+    listener.stop()
+    numbers.stop()
+    assert "Traceback" not in logged.text
+    assert len(logged.lines) == 1
