@@ -32,6 +32,16 @@ class _Numbers(Loader):
         return " ".join(str(int.from_bytes(members[at + 4 : at + 6], signed=True)) for at in range(0, len(members), 6))
 
 
+class _Character(Loader):
+    """Reads a character of PostgreSQL's catalogue, where none is a NUL."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> str:
+        """Returns it as it would be in a text."""
+        return bytes(data).rstrip(b"\0").decode()
+
+
 class BinaryCursor(psycopg.Cursor[Any]):
     """A cursor whose results have the binary format."""
 
@@ -44,3 +54,4 @@ ADAPTERS = AdaptersMap(psycopg.adapters)
 """How cursors read values. `libpq` has a transformer without a connection, which reads times as UTC itself."""
 ADAPTERS.register_loader("timestamptz", _Time)
 ADAPTERS.register_loader("int2vector", _Numbers)
+ADAPTERS.register_loader('"char"', _Character)
