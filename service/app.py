@@ -78,6 +78,7 @@ class Service:
         self._database = Database(settings.database_url, connections, settings.prepared_statements)
         try:
             schema.check(self._database)
+            schema.check_privileges(self._database)
         except Exception:
             self._database.close()
             raise
@@ -270,5 +271,6 @@ def check(settings: Settings) -> None:
     database = Database(settings.database_url, 1)
     try:
         schema.check(database)
+        schema.check_privileges(database)
     finally:
         database.close()

@@ -71,6 +71,7 @@ def _of_database(settings: config.Settings, workers: int) -> list[Finding]:
     demand = Demand(each * workers, f"set {config.PREFIX}THREADS or --workers lower")
     with opened() as current:
         tables = f"tables are up to date (version {int(schema.check(current))})"
+        schema.check_privileges(current)
         return [Finding(State.OK, tables), *checkup.findings(current, demand)]
 
 

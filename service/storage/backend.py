@@ -243,7 +243,10 @@ class Backend(Protocol):
         """Keeps other upgrades out until the transaction ends."""
 
     def unsuitable(self, connection: sqlalchemy.Connection) -> str:
-        """Returns a sentence that says why the database cannot store every text; empty if it can."""
+        """Returns a sentence that says why the database cannot be used: its version, its encoding. Empty if it can."""
+
+    def missing_privileges(self, connection: sqlalchemy.Connection, tables: Sequence[str]) -> str:
+        """Returns the privileges that a server needs and its user does not have; empty if it has all."""
 
     def writable(self, engine: Engine) -> bool:
         """Returns whether the database takes writes."""

@@ -50,7 +50,7 @@ def upgrade(database: Database) -> tuple[str, str]:
     Raises:
         DatabaseUnavailable: it cannot be reached.
         DatabaseRefused: this user is not allowed to do that.
-        NotCurrent: it is at a step of a newer version.
+        NotCurrent: it is at a step of a newer version, or it is too old or cannot store every text.
         OSError: the file cannot be made.
     """
     from alembic import command  # noqa: PLC0415  # see above
@@ -62,6 +62,8 @@ def upgrade(database: Database) -> tuple[str, str]:
             database.backend.lock_schema(connection)
             before = _revision(connection)
             _known(before)
+            if unsuitable := database.backend.unsuitable(connection):
+                raise NotCurrent(unsuitable)
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.set_main_option("path_separator", "os")
@@ -76,7 +78,7 @@ def check(database: Database) -> str:
     """Returns the step that the database is at: the newest, or the one after it.
 
     Raises:
-        NotCurrent: it is at another step, or the database cannot store every text.
+        NotCurrent: it is at another step, is too old, or cannot store every text.
         DatabaseUnavailable: it cannot be reached.
         DatabaseRefused: this user is not allowed to do that.
         OSError: the system does not let this user look for the file.
@@ -87,6 +89,9 @@ def check(database: Database) -> str:
     try:
         with database.engine.connect() as connection:
             found = _revision(connection)
+            if not found and "USAGE" in database.backend.missing_privileges(connection, ()):
+                # A schema that the user may not use looks empty.
+                _check_privileges(database, connection)
             if unsuitable := database.backend.unsuitable(connection):
                 raise NotCurrent(unsuitable)
     except DBAPIError as error:
@@ -99,6 +104,25 @@ def check(database: Database) -> str:
             f"the tables have version {int(found)}, but this program needs version {int(head())}; {remedy}"
         )
     return found
+
+
+def check_privileges(database: Database) -> None:
+    """Checks that a server may do what its statements do.
+
+    Raises:
+        NotCurrent: privileges are missing; the text names them.
+        DatabaseUnavailable, DatabaseRefused: as `check` does.
+    """
+    try:
+        with database.engine.connect() as connection:
+            _check_privileges(database, connection)
+    except DBAPIError as error:
+        raise _unreachable(database, error) from error
+
+
+def _check_privileges(database: Database, connection: Connection) -> None:
+    if missing := database.backend.missing_privileges(connection, sorted(metadata.tables)):
+        raise NotCurrent(f"the user of the database lacks {missing}; grant what docs/operate.md lists under Privileges")
 
 
 def drift(database: Database) -> list[str]:

@@ -12,6 +12,11 @@ from service.storage.checkup import Check
 from service.storage.postgresql.checks import CHECKS
 from service.storage.postgresql.session_settings import USUAL
 
+OLDEST = 15
+"""The oldest version of PostgreSQL that the tests run on."""
+
+_VERSION = text("SELECT current_setting('server_version'), CAST(current_setting('server_version_num') AS integer)")
+
 # Any number that no other program uses for a lock of this kind in the same database.
 _UPGRADE_LOCK = 0x0DE71CE
 
@@ -21,7 +26,7 @@ _WRITABLE = text("SELECT current_setting('transaction_read_only') = 'off'")
 _SMALL = 10
 
 # Goes by size, which is known at once; the counts of rows follow some time after the commit. Only an owner of a table
-# may renew its statistics; if the service is none, PostgreSQL's autovacuum has to.
+# may renew its statistics, and from PostgreSQL 17 on a role that has the privilege; otherwise autovacuum has to.
 _OUTGROWN = text("""
 SELECT relation.relname
 FROM unnest(CAST(:names AS text[])) AS ours (name) JOIN pg_class AS relation ON relation.oid = to_regclass(ours.name)
@@ -30,8 +35,31 @@ WHERE pg_relation_size(relation.oid) / current_setting('block_size')::int
     CAST(:small AS integer),
     CASE WHEN :committed AND relation.reltuples < relation.relpages THEN 0 ELSE 2 * relation.relpages END
   )
-  AND pg_has_role(relation.relowner, 'USAGE')
+  AND (pg_has_role(relation.relowner, 'USAGE') OR CASE
+    WHEN CAST(current_setting('server_version_num') AS integer) >= 170000
+      THEN has_table_privilege(relation.oid, 'MAINTAIN')
+    ELSE false
+  END)
 ORDER BY relation.relname
+""")
+
+
+# `to_regclass` finds a table along the search path, as the statements do.
+_MISSING = text("""
+SELECT DISTINCT privilege, object FROM (
+  SELECT 'TEMPORARY' AS privilege, 'the database ' || current_database() AS object
+  WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+  UNION ALL
+  SELECT 'USAGE', 'the schema ' || nspname
+  FROM pg_namespace
+  WHERE nspname = ANY (string_to_array(translate(current_setting('search_path'), '" ', ''), ','))
+    AND NOT has_schema_privilege(oid, 'USAGE')
+  UNION ALL
+  SELECT wanted, ours.name
+  FROM unnest(CAST(:names AS text[])) AS ours (name)
+    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
+  WHERE NOT has_table_privilege(to_regclass(ours.name), wanted)
+) AS missing
 """)
 
 
@@ -60,9 +88,22 @@ class Administration:
         connection.execute(text("SET LOCAL lock_timeout = '2s'"))
 
     def unsuitable(self, connection: sqlalchemy.Connection) -> str:
-        """Goes by the database's encoding."""
+        """Goes by the server's version and the database's encoding."""
+        version, number = connection.execute(_VERSION).one()
+        if number < OLDEST * 10_000:
+            return f"the database is PostgreSQL {version}, which is too old; use version {OLDEST} or a newer one"
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
         return "" if encoding == "UTF8" else f"the database's encoding is {encoding}; make one with encoding UTF8"
+
+    def missing_privileges(self, connection: sqlalchemy.Connection, tables: Sequence[str]) -> str:
+        """Asks for what the statements of the service need; `db upgrade` and its tables need more."""
+        objects: dict[tuple[str, ...], list[str]] = {}
+        by_object: dict[str, list[str]] = {}
+        for privilege, name in connection.execute(_MISSING, {"names": list(tables)}):
+            by_object.setdefault(name, []).append(privilege)
+        for name, privileges in sorted(by_object.items()):
+            objects.setdefault(tuple(sorted(privileges)), []).append(name)
+        return "; ".join(f"{', '.join(privileges)} on {', '.join(names)}" for privileges, names in objects.items())
 
     def writable(self, engine: Engine) -> bool:
         """Asks whether a transaction is read-only: on a standby, or because of a setting."""

@@ -45,6 +45,10 @@ class Administration:
         """Returns nothing: SQLite stores every text."""
         return ""
 
+    def missing_privileges(self, connection: sqlalchemy.Connection, tables: Sequence[str]) -> str:  # noqa: ARG002  # the interface's
+        """Returns nothing: what matters is who may write the file."""
+        return ""
+
     def renew_statistics(self, session: Sessions, tables: Sequence[str], *, committed: bool) -> list[str]:  # noqa: ARG002  # the interface's
         """Does nothing: SQLite plans without statistics, always in the same way."""
         return []

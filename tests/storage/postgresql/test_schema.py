@@ -3,11 +3,12 @@
 import uuid
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, inspect, make_url, text
 
 from service.domain.errors import DatabaseUnavailable
 from service.storage import schema
 from service.storage.database import Database
+from service.storage.postgresql import administration
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.postgresql
@@ -23,12 +24,28 @@ def test_a_database_that_is_not_utf8_is_not_served(postgres_server: Postgres) ->
         )
     other = url.set(database=name).render_as_string(hide_password=False)
     database = Database(other)
-    with pytest.raises(schema.NotCurrent, match="the database's encoding is SQL_ASCII; make one with encoding UTF8"):
-        schema.check(database)
+    for attempt in (schema.check, schema.upgrade):
+        with pytest.raises(
+            schema.NotCurrent, match="the database's encoding is SQL_ASCII; make one with encoding UTF8"
+        ):
+            attempt(database)
+    assert inspect(database.engine).get_table_names() == []
     database.close()
     admin.dispose()
     for made in (other, url.render_as_string(hide_password=False)):
         postgres_server.drop(made)
+
+
+def test_a_server_that_is_too_old_is_refused(postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = postgres_server.create()
+    monkeypatch.setattr(administration, "OLDEST", 99)
+    database = Database(url)
+    for attempt in (schema.check, schema.upgrade):
+        with pytest.raises(schema.NotCurrent, match=r"the database is PostgreSQL .*, which is too old; use version 99"):
+            attempt(database)
+    assert inspect(database.engine).get_table_names() == []
+    database.close()
+    postgres_server.drop(url)
 
 
 def test_a_missing_database_is_reported_without_its_password(postgres_server: Postgres) -> None:
