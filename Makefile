@@ -1,6 +1,6 @@
 # Every target sets up what it needs: a virtual environment in .venv, from the pinned versions.
 .DEFAULT_GOAL := help
-.PHONY: help install proto contract docs lock check test test-fast run bench bench-before bench-large torture clean
+.PHONY: help install proto contract docs lock check test test-fast arrangements run bench bench-before bench-large torture clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -73,6 +73,9 @@ test: install ## Run every test, on SQLite and on a real PostgreSQL.
 # More processes than two cores: many tests wait for a time to pass.
 test-fast: install ## Run what needs no other process, on SQLite alone (a minute).
 	@$(PYTEST) -n 5 --dist worksteal --hypothesis-profile fast -m "not process and not postgresql"
+
+arrangements: install ## Run the service among poolers, replicas, balancers and other versions of PostgreSQL.
+	@$(PYTEST) tests/arrangements tests/storage/conformance -rs
 
 run: install ## Serve an example, gRPC on 127.0.0.1:50051 and REST on 127.0.0.1:8080, and print calls to paste.
 	@$(BIN)/device-assignment serve --example --grpc-address $(GRPC_ADDRESS) $(if $(REST_ADDRESS),--rest-address $(REST_ADDRESS))

@@ -127,7 +127,7 @@ class Settings:
     """The format of the log. `auto` is JSON unless the log goes to a terminal."""
 
 
-_NOT_SETTINGS = frozenset({"API_KEY", "TEST_POSTGRES_URL"})
+_NOT_SETTINGS = frozenset({"API_KEY", "TEST_POSTGRES_URL", "TEST_PGBOUNCER"})
 # Kubernetes sets these in every container for a service of the name device-assignment.
 _OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?")
 

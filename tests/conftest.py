@@ -29,9 +29,10 @@ from service.storage import bulk
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import Organizations
+from service.storage.postgresql import administration
 from service.storage.sqlite import backend as sqlite
 from tests import postgres
-from tests.databases import KINDS
+from tests.databases import KINDS, OLDEST
 from tests.postgres import Postgres
 
 if folder := postgres.memory():
@@ -57,7 +58,9 @@ _processless: list[str] = []
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what `make test-fast` leaves out, by what a test needs."""
     for item in items:
-        if "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values():
+        if {"postgresql", OLDEST}.intersection(
+            map(str, getattr(getattr(item, "callspec", None), "params", {}).values())
+        ):
             item.add_marker(pytest.mark.postgresql)
         if not _PROCESS_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.process)
@@ -109,6 +112,19 @@ def postgres_server() -> Iterator[Postgres]:
     # The first test that needs it may have no mark: all tests share these processes.
     test, _processless[:] = list(_processless), []
     with postgres.running(postgres.memory()) as server:
+        _processless[:] = test
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oldest_postgres() -> Iterator[Postgres]:
+    """The oldest PostgreSQL that is installed here, beside the newest one, which the tests use."""
+    if (binaries := postgres.oldest_installed()) is None:
+        pytest.skip(
+            f"needs a PostgreSQL of Debian's packages, version {administration.OLDEST} or newer; none is installed"
+        )
+    test, _processless[:] = list(_processless), []
+    with postgres.installed(binaries) as server:
         _processless[:] = test
         yield server
 

@@ -99,12 +99,19 @@ class SQLiteKind:
 
 
 class PostgresKind:
-    """See `Kind`."""
+    """See `Kind`.
+
+    Args:
+        fixture: the fixture of the server.
+    """
+
+    def __init__(self, fixture: str = "postgres_server") -> None:
+        self._fixture = fixture
 
     @contextmanager
     def fresh(self, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:  # noqa: ARG002  # the interface's
         """Copies a migrated database."""
-        server: Postgres = request.getfixturevalue("postgres_server")
+        server: Postgres = request.getfixturevalue(self._fixture)
         url = server.fresh()
         yield url
         server.drop(url)
@@ -112,7 +119,7 @@ class PostgresKind:
     @contextmanager
     def empty(self, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:  # noqa: ARG002  # the interface's
         """Makes a database."""
-        server: Postgres = request.getfixturevalue("postgres_server")
+        server: Postgres = request.getfixturevalue(self._fixture)
         url = server.create()
         yield url
         server.drop(url)
@@ -152,6 +159,9 @@ CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS
 
 # A third database adds itself here, and every test of `service/storage` that is not about one database runs on it.
 KINDS: dict[str, Kind] = {"sqlite": SQLiteKind(), "postgresql": PostgresKind()}
+
+OLDEST = "postgresql, the oldest that is installed"
+"""What the tests of `storage/conformance` run on beside `KINDS`."""
 
 
 def kind_of(database: Database) -> Kind:

@@ -17,6 +17,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 
 from service.storage import schema
 from service.storage.database import Database
+from service.storage.postgresql.administration import OLDEST
 
 VARIABLE = "DEVICE_ASSIGNMENT_TEST_POSTGRES_URL"
 
@@ -134,3 +135,28 @@ def running(parent: str | None = None) -> Iterator[Postgres]:
         return
     with own(parent) as started:
         yield started.server
+
+
+def oldest_installed() -> Path | None:
+    """Returns the folder with the programs of the oldest PostgreSQL that Debian's packages have installed here."""
+    found = {path.parent.parent.name: path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")}
+    versions = sorted(int(version) for version in found if version.isdigit() and int(version) >= OLDEST)
+    return found[str(versions[0])] if versions else None
+
+
+@contextmanager
+def installed(binaries: Path) -> Iterator[Postgres]:
+    """Starts a server of programs that are installed here, and stops it afterwards."""
+    from tests.torture.node import Folders, Node  # noqa: PLC0415  # it loads the package
+
+    folders = Folders(binaries)
+    node = Node(folders, folders.make("data"), {})
+    try:
+        folders.run("initdb", "-D", str(node.data), "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres")
+        node.start()
+        server = Postgres(make_url(f"postgresql+psycopg://postgres@127.0.0.1:{node.port}/postgres"))
+        yield server
+        server.close()
+    finally:
+        node.stop()
+        folders.remove()

@@ -55,16 +55,22 @@ def _binaries() -> Path:
 
 
 class Folders:
-    """Where the servers keep their data. As root, PostgreSQL has to run as another user, who must get there."""
+    """Where the servers keep their data. As root, PostgreSQL has to run as another user, who must get there.
 
-    def __init__(self) -> None:
+    Args:
+        binaries: the folder of PostgreSQL's programs; those of the package if none is given.
+    """
+
+    def __init__(self, binaries: Path | None = None) -> None:
+        self._programs = binaries or _binaries()
         # Straight below the temporary folder: its parents are opened to all users where the package makes a user.
         self.path = Path(tempfile.mkdtemp(prefix="da-torture-"))
         self.user: str | None = None
         if os.geteuid() == 0:
             utils = _package()[0]
             utils.ensure_user_exists(_USER)
-            utils.ensure_prefix_permissions(_binaries())
+            if binaries is None:
+                utils.ensure_prefix_permissions(self._programs)
             self.user = _USER
             self.path.chmod(0o755)
 
@@ -79,7 +85,7 @@ class Folders:
     def command(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> list[str]:
         """Words one of PostgreSQL's commands, to be run as its user. No other process gets the environment."""
         variables = [f"{variable}={value}" for variable, value in (environment or {}).items()]
-        words = ["/usr/bin/env", *variables, str(_binaries() / name), *arguments]
+        words = ["/usr/bin/env", *variables, str(self._programs / name), *arguments]
         return words if self.user is None else [sys.executable, "-I", "-c", _BECOME, self.user, *words]
 
     def run(self, command: str, *arguments: str) -> None:
