@@ -24,6 +24,7 @@ class Received:
     attributes: dict[str, Any]
     failed: bool
     nanoseconds: int
+    events: tuple[str, ...]
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
                         _attributes(span.attributes),
                         span.status.code == span.status.STATUS_CODE_ERROR,
                         span.end_time_unix_nano - span.start_time_unix_nano,
+                        tuple(str(event) for event in span.events),
                     )
                 )
         return trace_service_pb2.ExportTraceServiceResponse()

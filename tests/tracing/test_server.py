@@ -148,3 +148,4 @@ def test_a_statement_that_fails_is_a_failed_span_without_what_it_quotes(
     found = traced.of(trace_id, 2)
     assert [span.failed for span in found if "db.query.text" in span.attributes].count(True) >= 1
     assert "ada@" not in repr(found)
+    assert not [event for span in found for event in span.events], "an event would quote the exception"
