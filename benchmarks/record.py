@@ -177,6 +177,7 @@ def _ask(client: socket.socket, server: socket.socket, sent: list[Statement], op
         options.append(dict(zip(words[::2], words[1::2], strict=False)).get("options", ""))
         server.sendall(length + start)
         prepared: dict[bytes, tuple[str, bytes]] = {}
+        begun = Statement(client, "")
         while kind := stream.read(1):
             length = stream.read(4)
             body = stream.read(int.from_bytes(length) - 4)
@@ -188,11 +189,12 @@ def _ask(client: socket.socket, server: socket.socket, sent: list[Statement], op
                 _, name, rest = body.split(b"\0", 2)
                 sql, parsed = prepared[name]
                 # A statement without a name is prepared each time.
-                sent.append(Statement(client, sql, *_values(rest), parsed, message if name else parsed + message))
-            elif kind in b"DE" and sent and sent[-1].sender is client:
+                begun = Statement(client, sql, *_values(rest), parsed, message if name else parsed + message)
+            elif kind == b"D":
+                begun = begun._replace(messages=begun.messages + message)
+            elif kind == b"E":
                 # The service sends several statements before a Sync; as pgbench does, a replay waits for each.
-                messages = sent[-1].messages + message + (SYNC if kind == b"E" else b"")
-                sent[-1] = sent[-1]._replace(messages=messages)
+                sent.append(begun._replace(messages=begun.messages + message + SYNC))
             # Last, so that all is noted when the answer arrives.
             server.sendall(message)
 

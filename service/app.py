@@ -31,8 +31,8 @@ from service.version import VERSION
 
 # Beside the calls' connections: two for unknown keys, one for keys of calls that wait for their message, one for the
 # last use of keys, one for the streams' poller, and a spare one.
-EXTRA_CONNECTIONS = 6 + READERS
-PROBE_CONNECTIONS = 1
+_EXTRA_CONNECTIONS = 6 + READERS
+_PROBE_CONNECTIONS = 1
 
 # An SQLite connection has its file, the write-ahead log and shared memory open; the rest is files, pipes and pollers.
 _DESCRIPTORS_PER_DATABASE_CONNECTION = 3
@@ -74,7 +74,7 @@ class Service:
         self._health = threading.Lock()
         self._found = Found(reads=False, writes=False)
         self._others_serve = link is None
-        connections = settings.threads + EXTRA_CONNECTIONS
+        connections = settings.threads + _EXTRA_CONNECTIONS
         self._database = Database(settings.database_url, connections, settings.prepared_statements)
         try:
             schema.check(self._database)
@@ -94,6 +94,7 @@ class Service:
             streams=settings.streams,
             stream_seconds=settings.stream_seconds,
             connections=_connections(settings, addresses),
+            connection_age_seconds=settings.connection_age_seconds,
             message_seconds=settings.message_seconds,
             receive_bytes=settings.receive_bytes,
             receive_ahead=settings.receive_ahead,
@@ -249,8 +250,7 @@ def _check_certificate(tls: Renewed[Tls] | None, *, supervised: bool) -> None:
 
 def descriptors(settings: Settings) -> int:
     """Returns how many descriptors a process takes beside those of its callers' connections."""
-    database = settings.threads + EXTRA_CONNECTIONS + PROBE_CONNECTIONS
-    return _OTHER_DESCRIPTORS + _DESCRIPTORS_PER_DATABASE_CONNECTION * database
+    return _OTHER_DESCRIPTORS + _DESCRIPTORS_PER_DATABASE_CONNECTION * connections_of_a_process(settings)
 
 
 def _connections(settings: Settings, addresses: int) -> int:
@@ -262,15 +262,25 @@ def _connections(settings: Settings, addresses: int) -> int:
     return connections
 
 
-def check(settings: Settings) -> None:
+def connections_of_a_process(settings: Settings) -> int:
+    """Returns how many connections to the database a process that serves takes at most."""
+    return settings.threads + _EXTRA_CONNECTIONS + _PROBE_CONNECTIONS
+
+
+def check(settings: Settings) -> int | None:
     """Checks that the database can be served, and closes it.
 
+    Returns:
+        How many connections it allows; None where one process serves it best.
+
     Raises:
-        UnsupportedDatabase, NotCurrent, DatabaseUnavailable: it cannot.
+        UnsupportedDatabase, NotCurrent, DatabaseUnavailable: it cannot be served.
     """
     database = Database(settings.database_url, 1)
     try:
         schema.check(database)
         schema.check_privileges(database)
+        with database.session(write=False) as connection:
+            return database.backend.allowed_connections(connection)
     finally:
         database.close()

@@ -12,6 +12,8 @@ from service.runtime.operator_error import OperatorError
 
 PREFIX = "DEVICE_ASSIGNMENT_"
 
+LEAST_RECEIVE_BYTES = 16 * 1024 * 1024
+
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -43,22 +45,28 @@ class Settings:
     and no more from then on."""
 
     threads: int = _number(16, 1, 256)
-    """Calls that are served at once, each with a database connection. One organisation has at most half of them."""
+    """Calls that each worker serves at once, each with a database connection. One organisation has at most half of
+    them."""
 
     waiting_calls: int = _number(2_000)
-    """Calls that may wait for a thread. More are refused with `RESOURCE_EXHAUSTED`, as are those of one organisation
-    beyond half."""
+    """Calls that may wait for a thread, divided among the workers. More are refused with `RESOURCE_EXHAUSTED`, as are
+    those of one organisation beyond half."""
 
     connections: int = _number(4_000, 1)
-    """Connections to gRPC at once, on each address, if the limit of open files allows as many. A connection beyond is
-    closed."""
+    """Connections to gRPC at once, on each address, if the limit of open files allows as many; divided among the
+    workers. A connection beyond is closed."""
+
+    connection_age_seconds: float = _number(600.0, 0, 1_000_000)
+    """The age, more or less a tenth, at which a connection to gRPC takes no more calls, so that its caller connects
+    again, perhaps to another worker or server. Its calls and streams go on. 0 is no limit."""
 
     message_seconds: float = _number(30.0, 0.1, 3_600)
     """How long the message of a call may take to arrive before the call ends with `DEADLINE_EXCEEDED`."""
 
-    receive_bytes: int = _number(256 * 1024 * 1024, 16 * 1024 * 1024)
+    receive_bytes: int = _number(256 * 1024 * 1024, LEAST_RECEIVE_BYTES)
     """Bytes that the messages over 64 KiB of all calls that are received, wait or run may have together; 4 MiB are set
-    aside for each message that arrives slowly. One organisation has at most half."""
+    aside for each message that arrives slowly. Divided among the workers, which have 16 MiB at least. One organisation
+    has at most half."""
 
     receive_ahead: bool = True
     """Whether the message of a call is received before the call gets a thread. Otherwise threads wait for messages,
@@ -72,11 +80,11 @@ class Settings:
     """The size at which lists in answers stop and continue in pages. gRPC clients accept 4 MiB by default."""
 
     rate_limit: float = _number(0.0)
-    """Calls a second that each API key may make of one server process, so of each worker; 0 is no limit."""
+    """Calls a second that each API key may make, divided among the workers; 0 is no limit."""
 
     streams: int = _number(100, 1, 1_000)
-    """Streams of operations that may be open at once. More are refused, as are those of one organisation beyond
-    half."""
+    """Streams of operations that may be open at once, divided among the workers. More are refused, as are those of one
+    organisation beyond half."""
 
     stream_seconds: float = _number(3_600.0, 0.001)
     """The age at which a stream of operations ends, so that its caller connects again, perhaps to another server."""

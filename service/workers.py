@@ -1,15 +1,17 @@
 """Serves with several processes under a supervisor: workers that share a port, and the REST gateway."""
 
 import ipaddress
+import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from service import app
-from service.config import Settings
+from service.config import LEAST_RECEIVE_BYTES, Settings
 from service.domain.errors import ServiceError
 from service.grpc_client import certificate
 from service.grpc_client.certificate import CertificateUnusable, Tls
@@ -18,12 +20,13 @@ from service.grpc_client.renewal import Renewed
 from service.grpc_server import served
 from service.metrics import numbers
 from service.rest_gateway.certificates import Trusted
-from service.runtime import garbage, log
+from service.runtime import cpus, garbage, log
 from service.runtime.operator_error import OperatorError
 from service.supervision.heartbeat import Link
 from service.supervision.port import SharedPort
 from service.supervision.process import Child
 from service.supervision.supervisor import Supervisor
+from service.supervision.worker_count import Means
 from service.tracing import spans
 from service.version import VERSION
 
@@ -63,7 +66,7 @@ def serve(
     The processes are forked: all has been imported by then, and no thread, connection or gRPC been started.
 
     Args:
-        settings: the configuration, the same for each worker.
+        settings: the configuration; each worker gets its part of it.
         addresses: each `host:port`; port 0 takes a free one. The gateway calls the last.
         workers: how many processes.
         tls: the certificate and key, for REST too; None serves plaintext.
@@ -95,7 +98,11 @@ def serve(
             Child(
                 f"worker-{number + 1}",
                 partial(
-                    _work, settings, [each.address for each in shared], tls, partial(_count, number, serve_metrics)
+                    _work,
+                    part(settings, workers),
+                    [each.address for each in shared],
+                    tls,
+                    partial(_count, number, serve_metrics),
                 ),
             )
             for number in range(workers)
@@ -120,6 +127,48 @@ def serve(
             close_inherited=ports.close,
             all_serve=all_serve,
         ).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How many workers serve, and why."""
+
+    workers: int
+    why: dict[str, Any] = field(default_factory=dict)
+
+    def log(self) -> None:
+        """Logs it."""
+        log.info("workers chosen", workers=self.workers, **self.why)
+
+
+def choose(settings: Settings) -> Choice:
+    """Chooses how many workers serve unless the operator says how many.
+
+    Raises:
+        UnsupportedDatabase, NotCurrent, DatabaseUnavailable: the database cannot be served.
+    """
+    connections = app.check(settings)
+    if sys.platform != "linux":
+        return Choice(1, {"decided_by": "system"})
+    means = Means(cpus.allowed(), cpus.quota(), connections, app.connections_of_a_process(settings))
+    workers, decided_by = means.choose()
+    known = {name: value for name, value in asdict(means).items() if value is not None}
+    return Choice(workers, {"decided_by": decided_by, **known})
+
+
+def part(settings: Settings, workers: int) -> Settings:
+    """Returns one worker's part of what is for the whole server, rounded up.
+
+    Threads are each worker's own, and with them its connections to the database.
+    """
+    return replace(
+        settings,
+        rate_limit=settings.rate_limit / workers,
+        waiting_calls=math.ceil(settings.waiting_calls / workers),
+        connections=math.ceil(settings.connections / workers),
+        receive_bytes=max(math.ceil(settings.receive_bytes / workers), LEAST_RECEIVE_BYTES),
+        streams=math.ceil(settings.streams / workers),
+    )
 
 
 def _apart(check: Callable[[], None]) -> None:

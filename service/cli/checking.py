@@ -27,8 +27,8 @@ def check(
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
     worker_count: Annotated[
-        int, typer.Option("--workers", metavar="N", min=1, help="How many workers will serve, as for `serve`.")
-    ] = 1,
+        int | None, typer.Option("--workers", metavar="N", min=1, help="How many workers will serve, as for `serve`.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check whether all is well for a server; exit with 1 if not.
@@ -63,15 +63,17 @@ def _print(found: list[Finding], *, as_json: bool) -> None:
                 say(f"error: {line.text}")
 
 
-def _of_database(settings: config.Settings, workers: int) -> list[Finding]:
+def _of_database(settings: config.Settings, worker_count: int | None) -> list[Finding]:
     # Loaded here: no other command at the database needs the server.
-    from service.app import EXTRA_CONNECTIONS, PROBE_CONNECTIONS  # noqa: PLC0415
+    from service import app, workers  # noqa: PLC0415
 
-    each = settings.threads + EXTRA_CONNECTIONS + PROBE_CONNECTIONS
-    demand = Demand(each * workers, f"set {config.PREFIX}THREADS or --workers lower")
     with opened() as current:
         tables = f"tables are up to date (version {int(schema.check(current))})"
         schema.check_privileges(current)
+        count = worker_count or workers.choose(settings).workers
+        demand = Demand(
+            count * app.connections_of_a_process(settings), f"set {config.PREFIX}THREADS or --workers lower"
+        )
         return [Finding(State.OK, tables), *checkup.findings(current, demand)]
 
 

@@ -16,7 +16,7 @@ from service.grpc_server.server import AddressUnavailable
 from service.metrics import numbers
 from service.runtime import signals
 from service.supervision.port import PortUnavailable
-from service.workers import Rest
+from service.workers import Choice, Rest
 
 
 def serve(
@@ -48,15 +48,16 @@ def serve(
         bool, typer.Option("--insecure", help="Serve plaintext on an address that is not loopback.")
     ] = False,
     worker_count: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--workers",
             metavar="N",
             min=1,
-            help="How many processes serve the port together; more than the cores gain nothing. "
-            "Every setting, such as the threads and the rate limit, is each worker's own.",
+            show_default="as many as the CPUs and the database's connections allow; 1 on SQLite",
+            help="How many processes serve the port together. Threads are each worker's own; the rate limit and the "
+            "other limits of callers are divided among the workers.",
         ),
-    ] = 1,
+    ] = None,
     with_example: Annotated[
         bool,
         typer.Option(
@@ -83,6 +84,8 @@ def serve(
     organization = example.prepare(settings.database_url) if with_example else None
 
     def started(port: int, rest_port: int | None = None) -> None:
+        if worker_count is None:
+            chosen.log()
         if with_example:
             grpc = _with_port(addresses[0], port)
             rest = None if rest_address is None or rest_port is None else _with_port(rest_address, rest_port)
@@ -91,13 +94,14 @@ def serve(
 
     rest = None if rest_address is None else Rest(rest_address, identity)
     serve_metrics = metrics_address_option.prepare(metrics_address, settings)
+    chosen = Choice(worker_count) if worker_count else workers.choose(settings)
     try:
-        if worker_count == 1 and rest is None:
+        if chosen.workers == 1 and rest is None:
             if serve_metrics is not None:
                 numbers.start()
             app.serve(settings, addresses, tls, started=started, serve_metrics=serve_metrics or (lambda: None))
         elif not workers.serve(
-            settings, addresses, worker_count, tls=tls, rest=rest, started=started, serve_metrics=serve_metrics
+            settings, addresses, chosen.workers, tls=tls, rest=rest, started=started, serve_metrics=serve_metrics
         ):
             fail("not all processes stopped in time; the log says which")
     except (AddressUnavailable, PortUnavailable) as error:

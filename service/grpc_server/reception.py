@@ -43,6 +43,7 @@ class Limits:
         streams: streams of operations open at once.
         stream_seconds: the age at which such a stream ends.
         connections: connections open at once.
+        connection_age_seconds: the age at which a connection takes no more calls; 0 for no limit.
         message_seconds: how long the transfer of a call's message may take.
         receive_bytes: how long the messages of all calls may be together that are being received, wait or run.
         receive_ahead: whether a message is received before a thread serves the call.
@@ -55,6 +56,7 @@ class Limits:
     streams: int
     stream_seconds: float
     connections: int
+    connection_age_seconds: float
     message_seconds: float
     receive_bytes: int
     receive_ahead: bool

@@ -38,6 +38,7 @@ _UNREAD_BYTES = 64 * 1024
 # A connection whose TLS or HTTP/2 handshake takes longer is closed.
 _HANDSHAKE_MS = 10_000
 _IDLE_CONNECTION_MS = 300_000
+_NO_LIMIT = 2**31 - 1
 _POLL_SECONDS = 0.01
 _STREAM_END_SECONDS = 1.0
 _GRACE_MARGIN_SECONDS = 5.0
@@ -125,6 +126,8 @@ class Server:
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
                 # Clients connect again by themselves when they make a call.
                 ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
+                # gRPC adds or subtracts up to a tenth, and lets calls and streams on the connection finish.
+                ("grpc.max_connection_age_ms", _milliseconds(self._limits.connection_age_seconds)),
                 # A second server on the same port must fail, unless they are to share it.
                 ("grpc.so_reuseport", int(self._share_port)),
                 # The calls of a client that vanished without closing its connection are ended.
@@ -195,6 +198,11 @@ class Server:
             stopped.wait()
         self.reception.close()
         return finished
+
+
+def _milliseconds(seconds: float) -> int:
+    """Returns gRPC's number for a time, which has another one for no limit."""
+    return max(1, round(seconds * 1000)) if seconds else _NO_LIMIT
 
 
 def _open(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:

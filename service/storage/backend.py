@@ -248,6 +248,9 @@ class Backend(Protocol):
     def missing_privileges(self, connection: sqlalchemy.Connection, tables: Sequence[str]) -> str:
         """Returns the privileges that a server needs and its user does not have; empty if it has all."""
 
+    def allowed_connections(self, connection: sqlalchemy.Connection) -> int | None:
+        """Returns how many connections the database allows; None where one process serves it best."""
+
     def writable(self, engine: Engine) -> bool:
         """Returns whether the database takes writes."""
 

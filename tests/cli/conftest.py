@@ -105,12 +105,18 @@ def _read(terminal: int) -> bytes:
 
 
 class Server:
-    """`serve` in the background, on a free port unless the arguments have an address."""
+    """`serve` in the background, on a free port unless the arguments have an address.
 
-    def __init__(self, command: Command, arguments: tuple[str, ...], **variables: str) -> None:
+    With one worker, unless the arguments say how many, or `chooses`: then the command chooses.
+    """
+
+    def __init__(
+        self, command: Command, arguments: tuple[str, ...], *, chooses: bool = False, **variables: str
+    ) -> None:
         address = () if "--grpc-address" in arguments else ("--grpc-address", "127.0.0.1:0")
+        workers = () if chooses or "--workers" in arguments else ("--workers", "1")
         self.process = subprocess.Popen(
-            [EXECUTABLE, "serve", *address, *arguments],
+            [EXECUTABLE, "serve", *address, *workers, *arguments],
             cwd=command.folder,
             env=command.environment(**variables),
             stdout=subprocess.PIPE,
@@ -119,7 +125,7 @@ class Server:
         )
         self.log: list[str] = []
         supervised = {"--workers", "--rest-address"} & set(arguments)
-        self._mark = '"all workers serving"' if supervised else '"serving"'
+        self._mark = '"workers chosen"' if chooses else '"all workers serving"' if supervised else '"serving"'
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._follow, daemon=True)
         self._reader.start()
@@ -127,8 +133,9 @@ class Server:
         marked = next((line for line in self.log if self._mark in line), None)
         if marked is None:
             pytest.fail(f"the server did not start: {self.stop(signal.SIGKILL).err}")
-        self.port: int = json.loads(marked)["port"]
-        self.rest_port: int = json.loads(marked).get("rest_port", 0)
+        served = next(line for line in reversed(self.log[: self.log.index(marked) + 1]) if '"port"' in line)
+        self.port: int = json.loads(served)["port"]
+        self.rest_port: int = json.loads(served).get("rest_port", 0)
 
     def _follow(self) -> None:
         assert self.process.stderr is not None
@@ -210,8 +217,8 @@ def launch() -> Iterator[Launch]:
     """Starts servers: `launch(command, "--example")`."""
     started: list[Server] = []
 
-    def start(command: Command, *arguments: str, **variables: str) -> Server:
-        server = Server(command, arguments, **variables)
+    def start(command: Command, *arguments: str, chooses: bool = False, **variables: str) -> Server:
+        server = Server(command, arguments, chooses=chooses, **variables)
         started.append(server)
         return server
 

@@ -83,7 +83,7 @@ def test_a_life_of_devices_from_assignment_to_undo(client: Client, tenant: Tenan
 def serving(url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Serves from another process, so that it can be killed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DEVICE_ASSIGNMENT_DATABASE_URL": url}
-    command = [sys.executable, "-m", "service", "serve", "--grpc-address", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "service", "serve", "--workers", "1", "--grpc-address", f"127.0.0.1:{port}"]
     server = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
         yield server

@@ -10,6 +10,7 @@ from service.runtime.operator_error import OperatorError
 from service.storage.backend import Sessions
 from service.storage.checkup import Check
 from service.storage.postgresql.checks import CHECKS
+from service.storage.postgresql.connection_limit import smallest_limit
 from service.storage.postgresql.session_settings import USUAL
 
 OLDEST = 15
@@ -104,6 +105,10 @@ class Administration:
         for name, privileges in sorted(by_object.items()):
             objects.setdefault(tuple(sorted(privileges)), []).append(name)
         return "; ".join(f"{', '.join(privileges)} on {', '.join(names)}" for privileges, names in objects.items())
+
+    def allowed_connections(self, connection: sqlalchemy.Connection) -> int:
+        """Goes by the limits of the server, the database and the role."""
+        return smallest_limit(connection)[0]
 
     def writable(self, engine: Engine) -> bool:
         """Asks whether a transaction is read-only: on a standby, or because of a setting."""

@@ -6,6 +6,7 @@ import sqlalchemy
 from sqlalchemy import text
 
 from service.storage.checkup import Check, Demand, Finding, State
+from service.storage.postgresql.connection_limit import smallest_limit
 
 # Settings under which a crash undoes what was confirmed.
 _DANGERS = {
@@ -13,16 +14,6 @@ _DANGERS = {
     "fsync": "after a crash of the machine, the database can be damaged",
     "full_page_writes": "after a crash of the machine, the database can be damaged",
 }
-
-# Each limit is named with what raises it; -1 is none.
-_LIMITS = text("""
-SELECT
-  current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-    - coalesce(current_setting('reserved_connections', true), '0')::int,
-  (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
-  (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)
-""")
-_RAISED_BY = ("max_connections", "the database's CONNECTION LIMIT", "the role's CONNECTION LIMIT")
 
 
 def version(connection: sqlalchemy.Connection, _demand: Demand) -> Finding:
@@ -42,13 +33,12 @@ def _durable(name: str) -> Check:
 
 def connections(connection: sqlalchemy.Connection, demand: Demand) -> Finding:
     """Compares the connections of this machine's workers with what the database allows at most."""
-    row = connection.execute(_LIMITS).one()
-    allowed, raised_by = min((limit, name) for limit, name in zip(row, _RAISED_BY, strict=True) if limit >= 0)
+    allowed, set_by = smallest_limit(connection)
     if demand.connections <= allowed:
         return Finding(State.OK, f"{demand.connections} connections are wanted here, and {allowed} are allowed")
     return Finding(
         State.PROBLEM,
-        f"{demand.connections} connections are wanted here, and {raised_by} allows {allowed}: raise it, or "
+        f"{demand.connections} connections are wanted here, and {set_by} allows {allowed}: raise it, or "
         f"{demand.remedy}",
     )
 

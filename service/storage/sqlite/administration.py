@@ -49,6 +49,9 @@ class Administration:
         """Returns nothing: what matters is who may write the file."""
         return ""
 
+    def allowed_connections(self, connection: sqlalchemy.Connection) -> None:
+        """Returns None: a write locks the file, and processes wait for it by polling."""
+
     def renew_statistics(self, session: Sessions, tables: Sequence[str], *, committed: bool) -> list[str]:  # noqa: ARG002  # the interface's
         """Does nothing: SQLite plans without statistics, always in the same way."""
         return []
