@@ -51,7 +51,7 @@ database.command("check", cls=PlainCommand, epilog=ENVIRONMENT)(checking.check)
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist.")],
 ) -> None:
-    """Copy an SQLite database to FILE while it is served, with all that is committed.
+    """Copy an SQLite database to FILE while it is served.
 
     The copy is a database of its own: to restore it, stop the server and put it in the place of the other, without the
     files -wal and -shm of that.

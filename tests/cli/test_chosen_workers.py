@@ -107,7 +107,7 @@ def test_one_caller_reaches_every_worker_because_connections_end(
 WHOLE = {
     "database_url", "threads", "connection_age_seconds", "message_seconds", "receive_ahead", "cpu_affinity",
     "max_answer_bytes", "stream_seconds", "key_cache_seconds", "request_id_hours", "drain_seconds", "reflection",
-    "log_format",
+    "log_format", "prepared_statements", "traces_endpoint",
 }  # fmt: skip
 
 
