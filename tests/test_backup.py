@@ -1,9 +1,13 @@
 """A backup that is made while the service is used, and a service that goes on from it."""
 
+import errno
+import os
+import sqlite3
 import subprocess
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,10 @@ from sqlalchemy import make_url
 
 from service.app import Service
 from service.config import Settings
+from service.runtime.operator_error import OperatorError
+from service.storage import schema
 from service.storage.database import Database
+from service.storage.sqlite import copying
 from tests import postgres
 from tests.cli.conftest import Command
 from tests.conftest import Client, Tenant
@@ -135,6 +142,48 @@ def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
     assert (refused.code, refused.out) == (1, "")
     assert refused.err == f"error: {tmp_path / 'copy.db'}: File exists\n"
     assert (tmp_path / "copy.db").read_text() == "precious"
+
+
+def test_a_copy_that_does_not_fit_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "served.db"
+    Command(tmp_path, f"sqlite:///{source}")("db", "upgrade")
+    connect = sqlite3.connect
+
+    def small(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made: sqlite3.Connection = connect(*arguments, **options)
+        if str(arguments[0]).endswith(".part"):
+            made.execute("PRAGMA max_page_count = 2").close()
+        return made
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    with pytest.raises(OperatorError, match=r"^the copy .*copy\.db was not made: database or disk is full$"):
+        copying.copy(str(source), tmp_path / "copy.db")
+    assert not list(tmp_path.glob("copy.db*"))
+
+
+def test_a_copy_needs_no_second_name_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "served.db"
+    Command(tmp_path, f"sqlite:///{source}")("db", "upgrade")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert copying.copy(str(source), tmp_path / "copy.db") > 0
+    with closing(Database(f"sqlite:///{tmp_path / 'copy.db'}")) as copied_database:
+        assert schema.check(copied_database) == schema.head()
+    with pytest.raises(FileExistsError):
+        copying.copy(str(source), tmp_path / "copy.db")
+
+
+def test_a_backup_comes_before_an_upgrade(tmp_path: Path) -> None:
+    command = Command(tmp_path, f"sqlite:///{tmp_path / 'served.db'}")
+    command("db", "upgrade")
+    with sqlite3.connect(tmp_path / "served.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+    connection.close()
+    assert command("db", "check").code == 1
+    assert command("db", "backup", str(tmp_path / "copy.db")).code == 0
 
 
 def test_a_backup_of_postgresql_is_pg_dumps(database_url: str, tmp_path: Path) -> None:

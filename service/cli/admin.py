@@ -14,7 +14,7 @@ from service.cli.opened import OrganizationName, opened, organization
 from service.cli.output import ENVIRONMENT, AsJson, fail, show, show_one
 from service.domain import identifiers
 from service.domain.keys import SCOPES, ApiKey, check_scopes
-from service.storage import pruning, schema
+from service.storage import location, pruning, schema
 from service.storage.database import Database
 from service.storage.keys import Keys
 from service.storage.organizations import NameTaken, Organizations
@@ -56,9 +56,16 @@ def backup(
     The copy is a database of its own: to restore it, stop the server and put it in the place of the other, without the
     files -wal and -shm of that.
     """
-    with opened() as current:
-        size = current.backend.copy_to(file)
-        print(f"copied to {file} ({size} bytes)")
+    current = Database(config.load().database_url)
+    try:
+        if missing := current.backend.missing_file("run `device-assignment db upgrade`"):
+            fail(missing)
+        # Whatever the version of its tables: a backup comes before an upgrade.
+        with location.worded(current.url):
+            size = current.backend.copy_to(file)
+    finally:
+        current.close()
+    print(f"copied to {file} ({size} bytes)")
 
 
 @database.command("prune", cls=PlainCommand, epilog=ENVIRONMENT)

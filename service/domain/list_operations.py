@@ -51,12 +51,15 @@ def list_operations(uow: UnitOfWork, query: ListOperations) -> tuple[list[Operat
 
     Raises:
         CustomerNotFound, DeviceNotFound: the organisation does not have the customer or device of the query.
-        HistoryPruned: `since` lies before the kept history.
+        HistoryPruned: `since` lies before the kept history, or `until` or the page does not reach it.
     """
-    if query.since is not None:
-        kept_since = uow.operations.kept_since()
-        if kept_since is not None and query.since < kept_since:
+    since = query.since
+    kept_since = uow.operations.kept_since()
+    if kept_since is not None:
+        ends = [query.until, query.before[0] if query.before else None]
+        if (since is not None and since < kept_since) or any(end is not None and end <= kept_since for end in ends):
             raise HistoryPruned(kept_since)
+        since = since or kept_since  # an older operation may be half deleted
     customer_id = None
     if query.customer is not None:
         customer = uow.customers.find(email=query.customer)
@@ -65,9 +68,7 @@ def list_operations(uow: UnitOfWork, query: ListOperations) -> tuple[list[Operat
         customer_id = customer.id
     if query.device_identifier and not uow.devices.known([query.device_identifier]):
         raise DeviceNotFound
-    wanted = OperationFilter(
-        customer_id, query.device_identifier or None, query.key_id or None, query.since, query.until
-    )
+    wanted = OperationFilter(customer_id, query.device_identifier or None, query.key_id or None, since, query.until)
     page, more = read_page(
         lambda before, limit: uow.operations.page(wanted, before, limit),
         query.before,

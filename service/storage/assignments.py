@@ -74,7 +74,7 @@ class Assignments:
         self._backend = backend
 
     def end(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
-        """Ends the customer's assignments of these devices and logs it under the customer's next revision."""
+        """Ends the customer's assignments of these devices, under the customer's next revision."""
         return self._backend.end_assignments(self._connection, self._change(customer, identifiers))
 
     def lock_and_unassign(self, email: Email, identifiers: Sequence[str], listed: int) -> Ended | None:
@@ -97,11 +97,11 @@ class Assignments:
         return Ended(Customer(customer_id, *rest), [row[0] for row in ended], [row[0] for row in left])
 
     def begin(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
-        """Assigns devices to the customer and logs it under the customer's next revision."""
+        """Assigns devices to the customer, under the customer's next revision."""
         return self._backend.begin_assignments(self._connection, self._change(customer, identifiers))
 
     def share(self, customers: Sequence[Customer], identifier: str) -> set[str]:
-        """Assigns a device to customers and logs it under each one's next revision."""
+        """Assigns a device to customers, under each one's next revision."""
         numbers = self._numbers.of_all(customer.id for customer in customers)
         revisions = {number: customer.revision + 1 for number, customer in zip(numbers, customers, strict=True)}
         begun = set(self._backend.share_device(self._connection, self._numbers.organization, identifier, revisions))
@@ -119,7 +119,7 @@ class Assignments:
         return {customer.id for number, customer in zip(numbers, customers, strict=True) if number in sharing}
 
     def end_all(self, customer: Customer) -> int:
-        """Ends all of the customer's assignments and logs it in the same way."""
+        """Ends all of the customer's assignments in the same way."""
         return self._backend.end_all_assignments(
             self._connection, self._numbers.organization, self._numbers.of(customer.id), customer.revision + 1
         )

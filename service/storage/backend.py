@@ -47,7 +47,7 @@ class Failure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
-    """Which of a customer's assignments to begin or to end, and the revision under which the change is logged."""
+    """Which of a customer's assignments to begin or to end, and the revision that does it."""
 
     organization_number: int
     customer_number: int

@@ -35,14 +35,15 @@ ORDER BY identifier
 ON CONFLICT (organization_number, identifier) DO NOTHING
 """)
 
-# In the order of the numbers, as in every transaction that locks several customers, so that none deadlock.
+# In the order of the numbers, as in every transaction that locks several customers, so that none deadlock. An
+# expression, because SQLite would read all customers for the order of the column.
 LOCK_CUSTOMERS = (
     select(customer.c.number)
     .where(
         customer.c.organization_number == text(":organization_number"),
         customer.c.email_key.in_(select(import_line.c.email_key)),
     )
-    .order_by(customer.c.number)
+    .order_by(customer.c.number + 0)
     .with_for_update(key_share=True)
 )
 
@@ -60,10 +61,10 @@ ON CONFLICT (organization_number, customer_number, device_identifier) DO NOTHING
 
 DELTAS = text("""
 SELECT c.id, c.number, count(*)
-FROM customer AS c JOIN assignment AS a
-  ON a.organization_number = c.organization_number AND a.customer_number = c.number
+FROM (SELECT DISTINCT email_key FROM import_line) AS l CROSS JOIN customer AS c CROSS JOIN assignment AS a
+WHERE c.organization_number = :organization_number AND c.email_key = l.email_key
+  AND a.organization_number = :organization_number AND a.customer_number = c.number
   AND a.assigned_revision = c.revision + 1
-WHERE c.organization_number = :organization_number AND c.email_key IN (SELECT email_key FROM import_line)
 GROUP BY c.id, c.number
 """)
 

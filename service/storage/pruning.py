@@ -17,17 +17,15 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    exists,
     func,
     literal,
-    or_,
     select,
     text,
     tuple_,
 )
 
 from service.storage.database import Database
-from service.storage.stream import Stream
+from service.storage.stream import LOCK, Stream
 from service.storage.tables import assignment, customer_revision, operation, organization, past_assignment, stream
 from service.storage.types import Instant
 
@@ -37,9 +35,8 @@ _BEFORE = bindparam("before", type_=Instant)
 _NUMBER: Any = bindparam("organization_number")
 
 _MARK = text("""
-INSERT INTO stream (organization_number, last_position, pruned_position, pruned_before)
-VALUES (:organization_number, 0, :position, :before)
-ON CONFLICT (organization_number) DO UPDATE SET pruned_position = :position, pruned_before = :before
+UPDATE stream SET pruned_position = :position, pruned_before = :before
+WHERE organization_number = :organization_number
 """).bindparams(_BEFORE)
 
 _LAST_PRUNED = select(func.max(operation.c.position)).where(
@@ -96,10 +93,11 @@ def _mark(database: Database, number: int, before: datetime) -> dict[str, Any]:
     which = {"organization_number": number, "before": before}
     marked = select(stream.c.pruned_before, stream.c.pruned_position).where(stream.c.organization_number == _NUMBER)
     with database.session() as connection:
-        found = connection.execute(marked, which).one_or_none()
-        if found is not None and found[0] is not None and found[0] >= before:
-            return {**which, "before": found[0], "position": found[1]}
-        position = max(connection.execute(_LAST_PRUNED, which).scalar_one() or 0, found[1] if found else 0)
+        connection.execute(LOCK, which).close()  # another process may prune too
+        kept_since, pruned_position = connection.execute(marked, which).one()
+        if kept_since is not None and kept_since >= before:
+            return {**which, "before": kept_since, "position": pruned_position}
+        position = max(connection.execute(_LAST_PRUNED, which).scalar_one() or 0, pruned_position)
         connection.execute(_MARK, {**which, "position": position})
     return {**which, "position": position}
 
@@ -116,8 +114,8 @@ def _delete(database: Database, table: Table, find: Any, which: dict[str, Any]) 
         if rows:
             after = rows[-1]
             with database.session() as connection:
-                connection.execute(by_key, [{f"key_{place}": value for place, value in enumerate(row)} for row in rows])
-            deleted += len(rows)
+                keys = [{f"key_{place}": value for place, value in enumerate(row)} for row in rows]
+                deleted += connection.execute(by_key, keys).rowcount
         if len(rows) < _BATCH:
             return deleted
 
@@ -136,26 +134,37 @@ def _old_revisions(after: Sequence[Any] | None) -> Select[Any]:
     """Selects the keys of revisions before the time that neither the present nor the kept history needs."""
     own, later = customer_revision.c, customer_revision.alias("later")
     key = (own.organization_number, own.customer_number, own.revision)
-    is_last = ~exists().where(
-        later.c.organization_number == _NUMBER,
-        later.c.customer_number == own.customer_number,
-        later.c.revision > own.revision,
-        later.c.occurred_at < _BEFORE,
-    )
-    begins_kept = or_(
-        *(
-            exists().where(
-                table.c.organization_number == _NUMBER,
-                table.c.customer_number == own.customer_number,
-                table.c.assigned_revision == own.revision,
-            )
-            for table in (assignment, past_assignment)
+    # Subqueries with a limit: PostgreSQL would read whole tables for EXISTS, in each batch.
+    following = (
+        select(later.c.occurred_at)
+        .where(
+            later.c.organization_number == _NUMBER,
+            later.c.customer_number == own.customer_number,
+            later.c.revision > own.revision,
         )
+        .order_by(later.c.revision)
+        .limit(1)
+        .scalar_subquery()
     )
+    begun = [
+        select(table.c.assigned_revision)
+        .where(
+            table.c.organization_number == _NUMBER,
+            table.c.customer_number == own.customer_number,
+            table.c.assigned_revision == own.revision,
+        )
+        .limit(1)
+        .scalar_subquery()
+        for table in (assignment, past_assignment)
+    ]
     return (
         select(*key)
         .where(
-            own.organization_number == _NUMBER, _behind(key, after), own.occurred_at < _BEFORE, ~is_last, ~begins_kept
+            own.organization_number == _NUMBER,
+            _behind(key, after),
+            own.occurred_at < _BEFORE,
+            following < _BEFORE,
+            *(kept.is_(None) for kept in begun),
         )
         .order_by(*key)
     )

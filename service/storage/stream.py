@@ -23,7 +23,7 @@ _WAITING = (
     .limit(1)
 )
 # A statement of its own before those that read, so that they read what the last holder of the lock has committed.
-_LOCK = text("""
+LOCK = text("""
 INSERT INTO stream (organization_number, last_position) VALUES (:organization_number, 0)
 ON CONFLICT (organization_number) DO UPDATE SET last_position = stream.last_position
 RETURNING last_position
@@ -87,7 +87,7 @@ class Stream:
             if connection.execute(_WAITING, who).first() is None:
                 return self._last(connection, who), False
         with self._database.session() as connection:
-            last: int = connection.execute(_LOCK, who).scalar_one()
+            last: int = connection.execute(LOCK, who).scalar_one()
             count = connection.execute(_PLACE, {**who, "last": last, "batch": _BATCH}).rowcount
             connection.execute(_MOVE, {**who, "count": count})
         return last + count, count == _BATCH

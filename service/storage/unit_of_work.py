@@ -87,14 +87,14 @@ class Assignments(Protocol):
     """The organisation's assignments, present and past."""
 
     def end(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
-        """Ends the customer's assignments of these devices and logs it under the customer's next revision.
+        """Ends the customer's assignments of these devices, under the customer's next revision.
 
         Returns:
             Those that were assigned, in no particular order.
         """
 
     def begin(self, customer: Customer, identifiers: Sequence[str]) -> list[str]:
-        """Assigns devices, which must exist, to the customer and logs it under the customer's next revision.
+        """Assigns devices, which must exist, to the customer, under the customer's next revision.
 
         Returns:
             Those that the customer did not have yet, in no particular order.
@@ -108,7 +108,7 @@ class Assignments(Protocol):
         """
 
     def share(self, customers: Sequence[Customer], identifier: str) -> set[str]:
-        """Assigns a device, which must exist, to customers and logs it under each one's next revision.
+        """Assigns a device, which must exist, to customers, under each one's next revision.
 
         Returns:
             The ids of the customers who did not have it.

@@ -1536,7 +1536,9 @@ class WatchOperationsRequest(_message.Message):
     FROM_NOW_FIELD_NUMBER: _builtins.int
     CUSTOMER_EMAIL_FIELD_NUMBER: _builtins.int
     after: _builtins.str
-    """The `resume_token` of the last message that was received: goes on behind it. From the beginning if absent."""
+    """The `resume_token` of the last message that was received: goes on behind it. From the beginning if absent.
+    `OUT_OF_RANGE` if operations behind it are not kept any more.
+    """
     from_now: _builtins.bool
     """Begins with the next operation, instead of at the beginning. Not together with `after`."""
     customer_email: _builtins.str

@@ -210,7 +210,8 @@ class DeviceAssignmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LookupOwners(self, request, context):
-        """Finds the owners of devices, now or at any past instant.
+        """Finds the owners of devices, now or at any past instant that the organisation's history reaches back to;
+        `OUT_OF_RANGE` before.
 
         An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
         organisation does not have is not `found`, which is no error.

@@ -105,7 +105,8 @@ class DeviceAssignmentServiceStub:
     HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
     """
     LookupOwners: _grpc.UnaryUnaryMultiCallable[_device_assignment_pb2.LookupOwnersRequest, _device_assignment_pb2.LookupOwnersResponse]
-    """Finds the owners of devices, now or at any past instant.
+    """Finds the owners of devices, now or at any past instant that the organisation's history reaches back to;
+    `OUT_OF_RANGE` before.
 
     An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
     organisation does not have is not `found`, which is no error.
@@ -243,7 +244,8 @@ class DeviceAssignmentServiceAsyncStub(DeviceAssignmentServiceStub):
     HTTP: `POST /api/ext-v1/deviceAssignment/unassignAllDevices`.
     """
     LookupOwners: _aio.UnaryUnaryMultiCallable[_device_assignment_pb2.LookupOwnersRequest, _device_assignment_pb2.LookupOwnersResponse]  # type: ignore[assignment]
-    """Finds the owners of devices, now or at any past instant.
+    """Finds the owners of devices, now or at any past instant that the organisation's history reaches back to;
+    `OUT_OF_RANGE` before.
 
     An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
     organisation does not have is not `found`, which is no error.
@@ -420,7 +422,8 @@ class DeviceAssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_assignment_pb2.LookupOwnersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_assignment_pb2.LookupOwnersResponse, _abc.Awaitable[_device_assignment_pb2.LookupOwnersResponse]]:
-        """Finds the owners of devices, now or at any past instant.
+        """Finds the owners of devices, now or at any past instant that the organisation's history reaches back to;
+        `OUT_OF_RANGE` before.
 
         An assignment counts from the moment that it began, and no longer at the moment that it ended. A device that the
         organisation does not have is not `found`, which is no error.

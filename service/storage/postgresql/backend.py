@@ -1,4 +1,4 @@
-"""PostgreSQL: row locks, the database's own clock, and one statement for each change and its log."""
+"""PostgreSQL: row locks, the database's own clock, and one statement for each change."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -58,10 +58,10 @@ def _uri(path: str) -> str:
     """Writes any path as the URI with which SQLite opens a file without making it."""
     mode = "rw"
     if read_only(path):
-        # Without the promise that nothing changes, SQLite wants to make files beside the file. It ignores the
-        # write-ahead log then, so this is only for a file that has none.
-        log = Path(f"{path}-wal")
-        mode = "ro" if log.exists() and log.stat().st_size else "ro&immutable=1"
+        # Without the promise that nothing changes, SQLite wants to make files beside the file. With these files it may
+        # be in use by others, who can write it.
+        used = any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-shm"))
+        mode = "ro" if used else "ro&immutable=1"
     # Between the second and the third slash is the name of a host, which is empty.
     return f"file:{'//' if path.startswith('/') else ''}{quote(os.fsencode(path))}?mode={mode}"
 

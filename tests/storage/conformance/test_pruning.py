@@ -1,5 +1,6 @@
 """Old history is removed, and a question about it is refused, never answered with what is left."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,7 +10,7 @@ import grpc
 import pytest
 from deviceassignment.v1 import device_assignment_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from service.storage import pruning
 from service.storage.database import Database
@@ -149,6 +150,50 @@ def test_a_list_of_operations_since_a_time_that_is_not_kept_is_refused(
 
     assert since(14) == since(None) == [history[3], history[2]]
     refused(lambda: since(16))
+
+
+def test_lists_of_operations_end_where_the_history_does(
+    client: Client, tenant: Tenant, database: Database, history: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def operations(**fields: Any) -> Any:
+        return client.assignments.ListOperations(pb.ListOperationsRequest(**fields), metadata=tenant.metadata)
+
+    first, second = operations(page_size=2), operations(page_size=3)
+    assert operations(page_token=first.next_page_token, page_size=2).operations[0].operation_id == history[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(pruning, "_delete", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pruning.prune(database, 15 * DAY)
+    # Nothing is deleted yet, and what will be is not shown.
+    for fields in ({}, {"customer_email": ADA}):
+        assert [each.operation_id for each in operations(**fields).operations] == [history[3], history[2]]
+    assert not operations(device_identifier="A").operations
+    refused(lambda: operations(until=ago(16)))
+    refused(lambda: operations(page_token=second.next_page_token, page_size=3))
+    assert operations(until=ago(9)).operations[0].operation_id == history[2]
+
+
+def test_a_prune_that_overlaps_a_longer_one_does_not_bring_back_what_is_gone(
+    client: Client, tenant: Tenant, database: Database, history: list[str]
+) -> None:
+    began: list[threading.Thread] = []
+    other = Database(database.url)
+
+    def between(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "max(operation.position)" in statement and not began:
+            began.append(threading.Thread(target=pruning.prune, args=(other, 7 * DAY)))
+            began[0].start()
+            began[0].join(1.0)  # waits for the lock of this one
+
+    event.listen(database.engine, "before_cursor_execute", between)
+    pruning.prune(database, 25 * DAY)
+    event.remove(database.engine, "before_cursor_execute", between)
+    began[0].join()
+    other.close()
+    assert count(database, operation) == 1
+    refused(partial(listed, client, tenant, 19))
+    refused(partial(listed, client, tenant, 9))
+    assert listed(client, tenant, 4) == ["C"]
 
 
 def test_a_stream_does_not_pass_over_what_is_not_kept(

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from service.storage.database import Database
+from service.storage.sqlite import connect
 from tests.cli.conftest import Command
 from tests.conftest import Tenant, new_tenant
 
@@ -83,3 +84,15 @@ def test_a_read_only_copy_with_a_write_ahead_log_is_read_with_it_or_refused(tmp_
         assert exported.out.splitlines()[1:] == ["ada@example.com,A,thermostat"]
     else:
         assert "cannot open the database" in exported.err
+
+
+def test_a_file_that_is_served_is_not_taken_for_one_that_never_changes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'served.db'}"
+    Command(tmp_path, url)("db", "upgrade")
+    database = Database(url)
+    with database.session(write=False) as connection, pytest.MonkeyPatch.context() as patch:
+        connection.execute(text("SELECT count(*) FROM customer")).close()
+        patch.setattr(connect, "read_only", lambda _path: True)
+        assert connect._uri(str(tmp_path / "served.db")).endswith("?mode=ro")
+        assert connect._uri(str(tmp_path / "other.db")).endswith("?mode=ro&immutable=1")
+    database.close()
