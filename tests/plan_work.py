@@ -228,10 +228,10 @@ READS = [
         6_000,
         _call("LookupOwners", device_identifiers=_MANY, at=LONG_AGO),
     ),
-    Work("look up 1,000 devices of 100 owners", 400_000, _call("LookupOwners", device_identifiers=_SHARED)),
+    Work("look up 1,000 devices of 100 owners", 500_000, _call("LookupOwners", device_identifiers=_SHARED)),
     Work(
         "look up 1,000 devices of 100 owners at a moment",
-        500_000,
+        600_000,
         _call("LookupOwners", device_identifiers=_SHARED, at=LATELY),
     ),
     Work("list ten devices", 50, _call("ListAssignedDevices", customer_email=WHALE, **_TEN)),

@@ -18,7 +18,7 @@ LAYERS = [name.strip() for layer in CONTRACTS[0]["layers"] for name in layer.spl
 ONE_FOLDER = {"service.domain", "service.rest_gateway"}
 
 # What the gateway, a client, may use of the folders and modules below it.
-OF_THE_GATEWAY = {"grpc_client", "method_table", "runtime", "version"}
+OF_THE_GATEWAY = {"grpc_client", "method_table", "metrics", "runtime", "tracing", "version"}
 
 
 def test_contracts_are_about_the_whole_service_or_one_folder() -> None:

@@ -9,7 +9,6 @@ from sqlalchemy import (
     BindParameter,
     CompoundSelect,
     FromClause,
-    and_,
     bindparam,
     func,
     literal,
@@ -79,21 +78,21 @@ def _owners(held: FromClause, *conditions: Callable[[Any], Any], past: bool = Fa
         .where(*(condition(dated.c.since) for condition in conditions))
         .subquery()
     )
+    # Subqueries, not a join: for a join PostgreSQL reads all customers of the organisation.
+    id_, email = (
+        select(column)
+        .where(customer.c.organization_number == _ORGANIZATION, customer.c.number == ranked.c.customer_number)
+        .scalar_subquery()
+        for column in (customer.c.id, customer.c.email)
+    )
     columns = (
-        customer.c.id.label("customer_id"),
-        customer.c.email,
+        id_.label("customer_id"),
+        email.label("email"),
         ranked.c.since,
         ranked.c.owner_count,
         ranked.c.place,
     )
-    owned = (
-        select(ranked.c.device_identifier, *columns)
-        .join(
-            customer,
-            and_(customer.c.organization_number == _ORGANIZATION, customer.c.number == ranked.c.customer_number),
-        )
-        .where(ranked.c.place <= bindparam("limit"))
-    )
+    owned = select(ranked.c.device_identifier, *columns).where(ranked.c.place <= bindparam("limit"))
     # The devices that exist, in the same statement, so that all rows are of the same state. Not a join: the planner
     # does not know the length of the list and would choose a nested loop.
     nulls = [null().label(column.name) for column in columns]

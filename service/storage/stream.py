@@ -20,6 +20,7 @@ _BATCH = 1_000
 _WAITING = (
     select(operation.c.id)
     .where(operation.c.organization_number == bindparam("organization_number"), operation.c.position.is_(None))
+    .order_by(operation.c.occurred_at)  # by the index of these alone; without it PostgreSQL may read the table
     .limit(1)
 )
 # A statement of its own before those that read, so that they read what the last holder of the lock has committed.

@@ -101,7 +101,7 @@ def test_unknown_keys_on_get_are_checked_a_few_at_a_time(  # noqa: PLR0917  # fi
 ) -> None:
     free = threading.Event()
     request.addfinalizer(free.set)
-    find = Keys.principal
+    find = Keys.find
 
     def slow(*arguments: Any) -> Any:
         found = find(*arguments)
@@ -109,7 +109,7 @@ def test_unknown_keys_on_get_are_checked_a_few_at_a_time(  # noqa: PLR0917  # fi
             free.wait(120)
         return found
 
-    monkeypatch.setattr(Keys, "principal", slow)
+    monkeypatch.setattr(Keys, "find", slow)
     service, port = begin()
     gateway = launch(port)
     rest = Rest(gateway, other.api_key)
