@@ -1,5 +1,7 @@
 """The status table: what each failure looks like on the wire, and that the server serves on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -191,18 +193,30 @@ def test_overload_refuses_at_once_and_says_when_to_come_back(run: Run, tenant: T
     assert running.client.devices(tenant, "ada@example.com") == ["B"]
 
 
+@contextmanager
+def conflicting(database: Database) -> Iterator[None]:
+    """Has every attempt to end an assignment of Ada fail as if another transaction were always in its way."""
+    if database.engine.dialect.name == "sqlite":
+        with held(database, "ada@example.com"):
+            yield
+        return
+    body = "'BEGIN RAISE EXCEPTION USING ERRCODE = ''40001''; END'"
+    with database.session() as connection:
+        connection.execute(text(f"CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS {body}"))
+        when = "BEFORE DELETE ON assignment FOR EACH ROW"
+        connection.execute(text(f"CREATE TRIGGER conflict {when} EXECUTE FUNCTION conflict()"))
+    yield
+    with database.session() as connection:
+        connection.execute(text("DROP TRIGGER conflict ON assignment"))
+
+
 def test_a_conflict_is_aborted_and_says_when_to_come_back(
     serve: Serve, tenant: Tenant, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "MAX_WAIT_SECONDS", 0.2)
-    if database.engine.dialect.name == "postgresql":
-        with database.engine.connect() as connection:
-            name = connection.execute(text("SELECT current_database()")).scalar_one()
-            connection.execute(text(f"ALTER DATABASE {name} SET lock_timeout = '200ms'"))
-            connection.commit()
     client = serve()
     tenant.assign("ada@example.com", ["A"])
-    with held(database, "ada@example.com"):
+    with conflicting(database):
         lost = failure(lambda: client.unassign(tenant, "ada@example.com", ["A"]))
     assert (lost.code, lost.reason) == (grpc.StatusCode.ABORTED, "ERROR_REASON_CONFLICT")
     assert lost.retry_seconds == 0.1
