@@ -122,7 +122,7 @@ def check_privileges(database: Database) -> None:
 
 def _check_privileges(database: Database, connection: Connection) -> None:
     if missing := database.backend.missing_privileges(connection, sorted(metadata.tables)):
-        raise NotCurrent(f"the user of the database lacks {missing}; grant what docs/operate.md lists under Privileges")
+        raise NotCurrent(missing)
 
 
 def drift(database: Database) -> list[str]:

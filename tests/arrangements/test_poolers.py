@@ -52,8 +52,8 @@ def served(urls: list[str], threads: int = THREADS, **settings: object) -> tuple
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 @pytest.mark.parametrize("prepared", ["auto", "never"])
-def test_two_services_answer_eight_threads_through_a_pooler(
-    program: str, direct: str, mode: str, prepared: str, logged: Log
+def test_two_services_answer_eight_threads_through_a_pooler(  # noqa: PLR0917  # fixtures and parameters
+    program: str, direct: str, mode: str, prepared: str, logged: Log, tmp_path: Path
 ) -> None:
     with pgbouncer.running(program, direct, mode) as url:
         database = Database(url)

@@ -89,9 +89,9 @@ def test_the_service_does_everything_with_the_documented_privileges(roles: Roles
     api.channel.close()
     stop(service)
     command = Command(tmp_path, database.url)
-    checked = command("db", "check")
-    assert (checked.code, checked.err) == (0, "")
-    assert checked.out.startswith(f"ok: tables are up to date (version {int(schema.head())})\n")
+    check = command("db", "check")
+    assert check.code == 0, check.err
+    assert "ok: the user of the database has all privileges that the service needs\n" in check.out
     assert command("db", "prune", "--older-than", "1d").err == ""
     assert command("org", "create", "Globex").code == 0
     assert command("import", "--org", "Globex", command.file(HEADER, "ada@example.com,SN-1,lamp")).code == 0

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from service.runtime.operator_error import OperatorError
 from service.storage.backend import Sessions
 from service.storage.checkup import Check
+from service.storage.postgresql import privileges
 from service.storage.postgresql.checks import CHECKS
 from service.storage.postgresql.connection_limit import smallest_limit
 from service.storage.postgresql.session_settings import USUAL
@@ -45,25 +46,6 @@ ORDER BY relation.relname
 """)
 
 
-# `to_regclass` finds a table along the search path, as the statements do.
-_MISSING = text("""
-SELECT DISTINCT privilege, object FROM (
-  SELECT 'TEMPORARY' AS privilege, 'the database ' || current_database() AS object
-  WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
-  UNION ALL
-  SELECT 'USAGE', 'the schema ' || nspname
-  FROM pg_namespace
-  WHERE nspname = ANY (string_to_array(translate(current_setting('search_path'), '" ', ''), ','))
-    AND NOT has_schema_privilege(oid, 'USAGE')
-  UNION ALL
-  SELECT wanted, ours.name
-  FROM unnest(CAST(:names AS text[])) AS ours (name)
-    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
-  WHERE NOT has_table_privilege(to_regclass(ours.name), wanted)
-) AS missing
-""")
-
-
 class Administration:
     """See `backend.Backend`."""
 
@@ -97,14 +79,9 @@ class Administration:
         return "" if encoding == "UTF8" else f"the database's encoding is {encoding}; make one with encoding UTF8"
 
     def missing_privileges(self, connection: sqlalchemy.Connection, tables: Sequence[str]) -> str:
-        """Asks for what the statements of the service need; `db upgrade` and its tables need more."""
-        objects: dict[tuple[str, ...], list[str]] = {}
-        by_object: dict[str, list[str]] = {}
-        for privilege, name in connection.execute(_MISSING, {"names": list(tables)}):
-            by_object.setdefault(name, []).append(privilege)
-        for name, privileges in sorted(by_object.items()):
-            objects.setdefault(tuple(sorted(privileges)), []).append(name)
-        return "; ".join(f"{', '.join(privileges)} on {', '.join(names)}" for privileges, names in objects.items())
+        """Asks for what the statements of the service need; `db upgrade` needs more."""
+        missing = privileges.missing(connection, tables)
+        return missing and privileges.sentence(missing)
 
     def allowed_connections(self, connection: sqlalchemy.Connection) -> int:
         """Goes by the limits of the server, the database and the role."""

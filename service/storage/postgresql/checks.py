@@ -1,12 +1,15 @@
 """What `db check` reports of PostgreSQL: one function for each line. A new one is added to `CHECKS`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy import text
 
 from service.storage.checkup import Check, Demand, Finding, State
+from service.storage.postgresql import privileges
 from service.storage.postgresql.connection_limit import smallest_limit
+from service.storage.tables import metadata
 
 # Settings under which a crash undoes what was confirmed.
 _DANGERS = {
@@ -43,4 +46,19 @@ def connections(connection: sqlalchemy.Connection, demand: Demand) -> Finding:
     )
 
 
-CHECKS: Sequence[Check] = (version, *map(_durable, _DANGERS), connections)
+def user(connection: sqlalchemy.Connection, _demand: Demand) -> Finding:
+    """Names the privileges that the user lacks."""
+    if missing := privileges.missing(connection, sorted(metadata.tables)):
+        return Finding(State.PROBLEM, privileges.sentence(missing))
+    return Finding(State.OK, "the user of the database has all privileges that the service needs")
+
+
+def pooler(connection: sqlalchemy.Connection, _demand: Demand) -> Finding:
+    """Compares the process that answers with the one that a pooler, if there is one, names to its client."""
+    driver: Any = connection.connection.driver_connection
+    if connection.execute(text("SELECT pg_backend_pid()")).scalar_one() == driver.info.backend_pid:
+        return Finding(State.OK, "there is no pooler before the database")
+    return Finding(State.OK, "a pooler stands before the database and runs transactions as a whole")
+
+
+CHECKS: Sequence[Check] = (version, user, pooler, *map(_durable, _DANGERS), connections)
