@@ -147,6 +147,7 @@ def choose(settings: Settings) -> Choice:
     Raises:
         UnsupportedDatabase, NotCurrent, DatabaseUnavailable: the database cannot be served.
     """
+    spans.check(settings.traces_endpoint)  # before the database, because it takes no time
     connections = app.check(settings)
     if sys.platform != "linux":
         return Choice(1, {"decided_by": "system"})

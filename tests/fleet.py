@@ -142,7 +142,8 @@ class _Fill:
         placed = size.ended - size.waiting
         position = f"CASE WHEN i <= {placed} THEN 10 + {size.small} + i END"
         self.rows(_OPERATION, f"'op_e' || (1000000 + i), 'unassign', {at}, 'key_usual', '', 0, 1, {position}", ended)
-        self._connection.execute(text(f"INSERT INTO stream VALUES ({self._who}, {10 + size.small + placed})"))
+        into = "INSERT INTO stream (organization_number, last_position)"
+        self._connection.execute(text(f"{into} VALUES ({self._who}, {10 + size.small + placed})"))
 
     def shared(self, count: int) -> None:
         """Devices that a hundred customers have each, all since one import."""
